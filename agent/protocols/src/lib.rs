@@ -1,0 +1,10 @@
+//! Passive protocol parsers: bytes, stream offsets and timestamps come in, exchanges go out.
+//!
+//! Nothing here reads a clock, a file or a socket, and nothing here knows how the bytes were
+//! captured. A parser watches both directions of one connection, accepts that bytes are missing,
+//! and never fails: what it cannot read it counts and skips.
+#![forbid(unsafe_code)]
+
+pub mod exchange;
+
+pub use exchange::{Actor, CloseReason, Event, Exchange, Party, Stamp};

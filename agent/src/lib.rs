@@ -1,0 +1,6 @@
+//! honeyguide's agent: kernel events in, OpenTelemetry signals out. `pipeline` shows every stage.
+
+pub mod attribute;
+pub mod metrics;
+pub mod resource;
+pub mod span;

@@ -1,0 +1,3 @@
+//! Metrics made from exchanges, and the agent's own.
+
+pub mod model;

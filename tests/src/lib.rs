@@ -1,0 +1,1 @@
+//! Drivers for the real programs that the tests trace.
