@@ -6,5 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod exchange;
+pub mod http;
 
 pub use exchange::{Actor, CloseReason, Event, Exchange, Party, Stamp};
