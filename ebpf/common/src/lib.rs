@@ -1,1 +1,9 @@
+//! The contract between the kernel programs and the agent: record layouts, failure counters and the
+//! names of what the agent sets before loading. Nothing here allocates, and every layout is asserted.
 #![no_std]
+
+pub mod failure;
+pub mod record;
+pub mod verdict;
+
+pub use failure::Failure;

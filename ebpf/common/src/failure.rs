@@ -1,0 +1,94 @@
+//! What can go wrong in the kernel, each with a counter of its own (a per-CPU array indexed by this).
+
+/// One cause of a lost or incomplete record.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The ring had no room for a data record: the flow sees a gap.
+    RingFullData = 0,
+    /// The ring had no room for a connection's description: tried again at its next operation.
+    RingFullConnection = 1,
+    /// The ring had no room for a state change of a connection.
+    RingFullState = 2,
+    /// The ring had no room for a process event: discovery falls back on its periodic scan.
+    RingFullProcess = 3,
+    /// User memory could not be read where it should have been (not resident, unmapped by now).
+    UserFault = 4,
+    /// No socket storage could be allocated: the operation was not recorded.
+    NoStorage = 5,
+    /// Bytes moved by sendfile or splice: counted, never seen.
+    FileBytes = 6,
+    /// An io_uring operation: bytes counted, never seen.
+    Uring = 7,
+    /// A 32-bit task's operation: bytes counted, never seen.
+    Compat32 = 8,
+    /// A system call this program does not know carried socket data.
+    UnknownCall = 9,
+    /// An operation of more vectors than are read: the rest is a gap.
+    VectorTail = 10,
+    /// A forked child could not be selected: the table of selected processes is full.
+    SelectionFull = 11,
+}
+
+impl Failure {
+    pub const ALL: [Self; 12] = [
+        Self::RingFullData,
+        Self::RingFullConnection,
+        Self::RingFullState,
+        Self::RingFullProcess,
+        Self::UserFault,
+        Self::NoStorage,
+        Self::FileBytes,
+        Self::Uring,
+        Self::Compat32,
+        Self::UnknownCall,
+        Self::VectorTail,
+        Self::SelectionFull,
+    ];
+
+    /// The counter's name in the agent's own metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RingFullData => "ring_full_data",
+            Self::RingFullConnection => "ring_full_connection",
+            Self::RingFullState => "ring_full_state",
+            Self::RingFullProcess => "ring_full_process",
+            Self::UserFault => "user_fault",
+            Self::NoStorage => "no_storage",
+            Self::FileBytes => "file_bytes",
+            Self::Uring => "io_uring",
+            Self::Compat32 => "compat32",
+            Self::UnknownCall => "unknown_call",
+            Self::VectorTail => "vector_tail",
+            Self::SelectionFull => "selection_full",
+        }
+    }
+
+    /// Whether a record was lost (rather than made without its bytes).
+    #[must_use]
+    pub const fn loses_a_record(self) -> bool {
+        match self {
+            Self::RingFullData
+            | Self::RingFullConnection
+            | Self::RingFullState
+            | Self::RingFullProcess
+            | Self::NoStorage => true,
+            Self::UserFault
+            | Self::FileBytes
+            | Self::Uring
+            | Self::Compat32
+            | Self::UnknownCall
+            | Self::VectorTail
+            | Self::SelectionFull => false,
+        }
+    }
+}
+
+const _: () = {
+    let mut i = 0;
+    while i < Failure::ALL.len() {
+        assert!(Failure::ALL[i] as usize == i);
+        i += 1;
+    }
+};

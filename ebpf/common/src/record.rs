@@ -1,0 +1,166 @@
+//! The records that travel through the ring buffer. All fields are little-endian as the CPU has them;
+//! times are nanoseconds of CLOCK_MONOTONIC (`bpf_ktime_get_ns`).
+
+#[cfg(feature = "user")]
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// `Header::kind`.
+pub const KIND_DATA: u16 = 1;
+pub const KIND_CONNECTION: u16 = 2;
+pub const KIND_STATE: u16 = 3;
+pub const KIND_FORK: u16 = 4;
+pub const KIND_EXEC: u16 = 5;
+pub const KIND_EXIT: u16 = 6;
+
+/// `Data::direction`, as the traced process sees it.
+pub const DIRECTION_SEND: u8 = 0;
+pub const DIRECTION_RECEIVE: u8 = 1;
+
+/// `Data::origin`: which family of system calls moved the bytes.
+pub const ORIGIN_BUFFER: u8 = 0;
+pub const ORIGIN_VECTOR: u8 = 1;
+pub const ORIGIN_MESSAGE: u8 = 2;
+/// sendfile, splice: there is no user buffer to read.
+pub const ORIGIN_FILE: u8 = 3;
+pub const ORIGIN_URING: u8 = 4;
+pub const ORIGIN_COMPAT32: u8 = 5;
+pub const ORIGIN_OTHER: u8 = 6;
+
+/// `Header::flags` of a data record: the peer will send no more (a receive of 0 bytes).
+pub const FLAG_EOF: u16 = 1;
+/// User memory could not be read; `captured` is 0 although bytes passed.
+pub const FLAG_FAULT: u16 = 1 << 1;
+/// This record ends its socket operation (an operation of several vectors makes several records).
+pub const FLAG_LAST: u16 = 1 << 2;
+
+/// `Header::flags` of a connection record: its first byte, in either direction, has been seen.
+pub const FLAG_FROM_START: u16 = 1;
+/// The TCP sequence numbers are valid.
+pub const FLAG_SEQUENCES: u16 = 1 << 1;
+
+/// `Connection::family`: AF_UNIX, AF_INET, AF_INET6.
+pub const FAMILY_UNIX: u16 = 1;
+pub const FAMILY_INET: u16 = 2;
+pub const FAMILY_INET6: u16 = 10;
+
+/// How many of an operation's last bytes a cut record carries.
+pub const TAIL: usize = 16;
+/// The longest path of a unix socket (`sun_path`).
+pub const UNIX_PATH: usize = 108;
+pub const COMM: usize = 16;
+
+/// Payload room of a data record, by size class. A record takes the smallest class that fits.
+pub const CLASSES: [usize; 5] = [0, 256, 1024, 4096, 16384];
+/// The most bytes of one record that can be captured.
+pub const MAX_CAPTURE: usize = CLASSES[4];
+/// The most vectors of one operation that are read.
+pub const MAX_VECTORS: usize = 16;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Header {
+    pub kind: u16,
+    pub flags: u16,
+    /// Payload bytes that follow the record's fixed part. The rest of a size class is not written.
+    pub captured: u32,
+    pub time: u64,
+}
+
+/// Bytes that passed a socket; `captured` of them follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Data {
+    pub header: Header,
+    /// The socket's cookie: unique on this host until reboot.
+    pub socket: u64,
+    /// Bytes that passed in this direction before this record, since the socket was first seen.
+    pub offset: u64,
+    pub pid: u32,
+    pub tid: u32,
+    /// A register that may hold a runtime's own identity (x86_64: r14, Go's current goroutine).
+    pub context: u64,
+    /// Bytes of the stream this record stands for.
+    pub length: u32,
+    /// 0, or the negative errno the operation returned.
+    pub result: i32,
+    pub direction: u8,
+    pub origin: u8,
+    pub tail_length: u8,
+    pub padding: [u8; 5],
+    /// The last bytes of the record's stretch where it was cut; they end it.
+    pub tail: [u8; TAIL],
+}
+
+/// A socket's description, once, before its first data record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Connection {
+    pub header: Header,
+    pub socket: u64,
+    pub pid: u32,
+    pub tid: u32,
+    pub family: u16,
+    /// Host byte order.
+    pub local_port: u16,
+    pub remote_port: u16,
+    pub path_length: u16,
+    /// IPv4 addresses take the first four bytes.
+    pub local: [u8; 16],
+    pub remote: [u8; 16],
+    /// Network namespace, as the inode number of `/proc/PID/ns/net`.
+    pub netns: u32,
+    /// TCP sequence number of stream offset 0, in each direction.
+    pub send_sequence: u32,
+    pub receive_sequence: u32,
+    pub padding: u32,
+    /// Opaque identities of a unix socket and its peer: equal for the two ends' records, crosswise.
+    pub unix_self: u64,
+    pub unix_peer: u64,
+    pub path: [u8; UNIX_PATH],
+    pub padding2: [u8; 4],
+}
+
+/// A TCP state change of a socket that was described before.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct State {
+    pub header: Header,
+    pub socket: u64,
+    /// TCP_ESTABLISHED = 1 … TCP_CLOSE = 7 (include/net/tcp_states.h).
+    pub from: u8,
+    pub to: u8,
+    pub padding: [u8; 2],
+    /// `sk_err`, positive; 0 where the connection ended in order.
+    pub error: i32,
+}
+
+/// A process was forked, replaced its image, or ended.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Process {
+    pub header: Header,
+    pub pid: u32,
+    pub parent: u32,
+    pub comm: [u8; COMM],
+}
+
+pub const TCP_ESTABLISHED: u8 = 1;
+pub const TCP_FIN_WAIT1: u8 = 4;
+pub const TCP_CLOSE: u8 = 7;
+pub const TCP_CLOSE_WAIT: u8 = 8;
+pub const TCP_LAST_ACK: u8 = 9;
+
+const _: () = {
+    use core::mem::{align_of, offset_of, size_of};
+    assert!(size_of::<Header>() == 16);
+    assert!(size_of::<Data>() == 80 && align_of::<Data>() == 8);
+    assert!(offset_of!(Data, tail) == 64);
+    assert!(size_of::<Connection>() == 216 && offset_of!(Connection, path) == 104);
+    assert!(size_of::<State>() == 32);
+    assert!(size_of::<Process>() == 40);
+};

@@ -1,0 +1,16 @@
+//! What the agent has decided about a connection, and how a process is selected.
+
+/// Not decided: the kernel asks again at the next operation.
+pub const UNDECIDED: u8 = 0;
+/// Keep recording; the kernel stops asking.
+pub const KEEP: u8 = 1;
+/// Nothing of interest: no more records.
+pub const IGNORE: u8 = 2;
+
+/// The value of a selected process in the `SELECTED` map.
+pub const SELECTED: u8 = 1;
+
+/// The most processes, ports and pending verdicts the kernel's tables hold.
+pub const MAX_SELECTED: usize = 65_536;
+pub const MAX_PORTS: usize = 4_096;
+pub const MAX_VERDICTS: usize = 16_384;

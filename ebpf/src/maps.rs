@@ -1,0 +1,67 @@
+//! The tables shared with the agent, and what the kernel remembers of each socket.
+
+use aya_ebpf::{
+    btf_maps::{HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage},
+    macros::btf_map,
+};
+use honeyguide_common::{Failure, verdict};
+
+/// Records on their way to the agent, in one global order. The agent sets the size.
+#[btf_map]
+pub static EVENTS: RingBuf<[u8; 0], { 8 << 20 }> = RingBuf::new();
+
+/// Selected processes, by process id.
+#[btf_map]
+pub static SELECTED: HashMap<u32, u8, { verdict::MAX_SELECTED }, { NO_PREALLOC }> = HashMap::new();
+
+/// Selected ports, local or remote, in host byte order.
+#[btf_map]
+pub static PORTS: HashMap<u16, u8, { verdict::MAX_PORTS }, { NO_PREALLOC }> = HashMap::new();
+
+/// The agent's word on a connection, by socket cookie. Read until it is definite, then kept with the socket.
+#[btf_map]
+pub static VERDICTS: LruHashMap<u64, u8, { verdict::MAX_VERDICTS }> = LruHashMap::new();
+
+/// One counter for each `Failure`.
+#[btf_map]
+pub static FAILURES: PerCpuArray<u64, { Failure::ALL.len() }> = PerCpuArray::new();
+
+/// Freed by the kernel with the socket.
+#[btf_map]
+pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();
+
+/// Where a thread stands in a sendmmsg or recvmmsg, by thread id.
+#[btf_map]
+pub static BATCHES: LruHashMap<u64, Batch, 1024> = LruHashMap::new();
+
+
+const NO_PREALLOC: usize = 1;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SocketState {
+    pub cookie: u64,
+    /// Bytes that passed since the socket was first seen.
+    pub sent: u64,
+    pub received: u64,
+    /// Bytes that may still be captured of the current burst.
+    pub budget: u32,
+    /// The direction of the current burst.
+    pub direction: u8,
+    pub verdict: u8,
+    /// Selected by port, whoever owns it.
+    pub by_port: u8,
+    /// The connection record is in the ring.
+    pub described: u8,
+    pub tcp: u8,
+    pub padding: [u8; 7],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Batch {
+    /// The user's vector: another address is another call.
+    pub vector: u64,
+    pub index: u32,
+    pub padding: u32,
+}

@@ -1,0 +1,20 @@
+//! Reading kernel structures by the offsets that the agent set.
+
+use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
+
+/// Reads a field of the structure at `base`; `None` where the address does not read.
+#[inline(always)]
+pub fn field<T: Copy>(base: *const u8, offset: &Global<u32>) -> Option<T> {
+    // SAFETY: bpf_probe_read_kernel checks the address; a wrong one is an error, not a fault.
+    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset.load() as usize).cast::<T>()) }.ok()
+}
+
+/// Loads a pointer field through a pointer the verifier knows the type of, so that the result is typed too.
+///
+/// # Safety
+/// `base` must come from the program's context or a helper, and `offset` must be a pointer field's.
+#[inline(always)]
+pub unsafe fn typed_pointer(base: *const u8, offset: &Global<u32>) -> *const u8 {
+    // SAFETY: the verifier proves the access against BTF when the program is loaded.
+    unsafe { *base.add(offset.load() as usize).cast::<*const u8>() }
+}

@@ -1,0 +1,66 @@
+//! Where fields are in the running kernel's structures: the agent reads them from BTF before loading.
+
+use aya_ebpf::Global;
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        $($(#[$doc])* #[unsafe(no_mangle)] pub static $name: Global<u32> = Global::new(0);)+
+    };
+}
+
+offsets! {
+    /// `socket.sk`
+    OFF_SOCKET_SK,
+    /// `sock_common.skc_family`
+    OFF_FAMILY,
+    /// `sock_common.skc_num`: the local port, host byte order
+    OFF_LOCAL_PORT,
+    /// `sock_common.skc_dport`: network byte order
+    OFF_REMOTE_PORT,
+    /// `sock_common.skc_rcv_saddr`
+    OFF_LOCAL_V4,
+    /// `sock_common.skc_daddr`
+    OFF_REMOTE_V4,
+    /// `sock_common.skc_v6_rcv_saddr`
+    OFF_LOCAL_V6,
+    /// `sock_common.skc_v6_daddr`
+    OFF_REMOTE_V6,
+    /// `sock_common.skc_net`
+    OFF_NET,
+    /// `net.ns.inum`
+    OFF_NET_INUM,
+    /// `sock.sk_type`: 16 bits since 5.6
+    OFF_TYPE,
+    /// `sock.sk_protocol`: 16 bits since 5.6
+    OFF_PROTOCOL,
+    /// `sock.sk_err`
+    OFF_ERROR,
+    /// `tcp_sock.write_seq`
+    OFF_WRITE_SEQ,
+    /// `tcp_sock.copied_seq`
+    OFF_COPIED_SEQ,
+    /// `tcp_sock.rcv_nxt`
+    OFF_RCV_NXT,
+    /// `tcp_sock.snd_una`
+    OFF_SND_UNA,
+    /// `tcp_sock.bytes_received`
+    OFF_BYTES_RECEIVED,
+    /// `tcp_sock.bytes_acked`
+    OFF_BYTES_ACKED,
+    /// `unix_sock.peer`
+    OFF_UNIX_PEER,
+    /// `unix_sock.addr`
+    OFF_UNIX_ADDR,
+    /// `unix_address.len`
+    OFF_UNIX_LEN,
+    /// `unix_address.name`: a `sockaddr_un`
+    OFF_UNIX_NAME,
+    /// `task_struct.flags`
+    OFF_TASK_FLAGS,
+    /// `task_struct.tgid`
+    OFF_TASK_TGID,
+    /// `task_struct.pid`
+    OFF_TASK_PID,
+    /// `task_struct.comm`
+    OFF_TASK_COMM,
+}

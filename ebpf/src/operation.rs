@@ -1,0 +1,137 @@
+//! One socket operation: select, find the bytes, cut to the budget, emit.
+//!
+//! Only the edges of messages are copied: the first bytes after each change of direction, up to a budget,
+//! and the last few of what was cut. The rest is counted.
+
+use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_probe_read_user};
+use honeyguide_common::{
+    Failure,
+    record::{
+        DIRECTION_SEND, FLAG_EOF, FLAG_LAST, MAX_CAPTURE, MAX_VECTORS, ORIGIN_BUFFER,
+        ORIGIN_MESSAGE, ORIGIN_OTHER, ORIGIN_VECTOR,
+    },
+};
+
+use crate::{
+    call::{self, IoVec, UserBytes},
+    emit::{self, Piece},
+    error,
+    maps::SocketState,
+    select, settings, socket,
+};
+
+/// Looks at one finished send or receive; `result` is its byte count, 0, or a negative errno.
+#[inline(always)]
+pub fn observe(sk: *const u8, result: i32, direction: u8) {
+    if result < 0 && is_not_an_end(result) {
+        call::end_batch();
+        return;
+    }
+    if result == 0 && direction == DIRECTION_SEND {
+        return;
+    }
+    let Some(caller) = select::caller() else { return };
+    let Some(state) = socket::admit(sk, &caller, direction, result) else { return };
+    record(state, &caller, result, direction);
+}
+
+/// EINTR, EAGAIN and the kernel's own restarts: the caller tries again.
+#[inline(always)]
+fn is_not_an_end(result: i32) -> bool {
+    result == -4 || result == -11 || result <= -512
+}
+
+#[inline(always)]
+fn record(state: *mut SocketState, caller: &select::Caller, result: i32, direction: u8) {
+    let bytes = if result > 0 { call::user_bytes() } else { NO_BYTES };
+    let length = if result > 0 { result as u32 } else { 0 };
+    // SAFETY: socket storage lives while the program holds the socket. Two threads that send on one socket
+    // at once race on these words as they race on the stream itself.
+    let (offset, budget) = unsafe {
+        let offset = if direction == DIRECTION_SEND { (*state).sent } else { (*state).received };
+        if direction == DIRECTION_SEND {
+            (*state).sent = offset + u64::from(length);
+        } else {
+            (*state).received = offset + u64::from(length);
+        }
+        let fresh = (*state).direction != direction;
+        let budget = if fresh { settings::CAPTURE_BYTES.load() } else { (*state).budget };
+        (*state).direction = direction;
+        (*state).budget = budget.saturating_sub(length);
+        (offset, budget)
+    };
+    let mut piece = Piece {
+        // SAFETY: no arguments.
+        time: unsafe { bpf_ktime_get_ns() },
+        // SAFETY: as above.
+        socket: unsafe { (*state).cookie },
+        offset,
+        context: bytes.context,
+        address: bytes.address,
+        pid: caller.pid,
+        tid: caller.tid,
+        length,
+        capture: 0,
+        result: if result < 0 { result } else { 0 },
+        flags: FLAG_LAST,
+        direction,
+        origin: bytes.origin,
+    };
+    if bytes.origin == ORIGIN_VECTOR || bytes.origin == ORIGIN_MESSAGE {
+        vectors(&mut piece, &bytes, budget);
+        return;
+    }
+    if bytes.origin == ORIGIN_BUFFER {
+        piece.capture = smaller(length, budget);
+    }
+    if result == 0 {
+        piece.flags |= FLAG_EOF;
+    }
+    emit::data(&piece);
+}
+
+const NO_BYTES: UserBytes = UserBytes { origin: ORIGIN_OTHER, address: 0, count: 0, context: 0 };
+
+/// One record for each vector that holds bytes, so that each is copied once and in place.
+#[inline(always)]
+fn vectors(piece: &mut Piece, bytes: &UserBytes, budget: u32) {
+    let mut left = piece.length;
+    let mut budget = budget;
+    for index in 0..MAX_VECTORS {
+        let mut vector = IoVec { base: 0, length: 0 };
+        if (index as u64) < bytes.count {
+            let address = bytes.address + (index * size_of::<IoVec>()) as u64;
+            // SAFETY: bpf_probe_read_user checks the address.
+            match unsafe { bpf_probe_read_user(address as *const IoVec) } {
+                Ok(read) => vector = read,
+                Err(_) => error::count(Failure::UserFault),
+            }
+        }
+        let last = vector.length >= u64::from(left) || index == MAX_VECTORS - 1 || vector.base == 0;
+        if vector.length == 0 && !last {
+            continue;
+        }
+        let length = if last { left } else { vector.length as u32 };
+        let whole = vector.length >= u64::from(length);
+        if !whole {
+            error::count(Failure::VectorTail);
+        }
+        piece.address = if whole { vector.base } else { 0 };
+        piece.length = length;
+        piece.capture = if whole { smaller(length, budget) } else { 0 };
+        piece.flags = if last { FLAG_LAST } else { 0 };
+        emit::data(piece);
+        if last {
+            return;
+        }
+        piece.offset += u64::from(length);
+        left -= length;
+        budget = budget.saturating_sub(length);
+    }
+}
+
+#[inline(always)]
+fn smaller(length: u32, budget: u32) -> u32 {
+    let least = if length < budget { length } else { budget };
+    if least > MAX_CAPTURE as u32 { MAX_CAPTURE as u32 } else { least }
+}

@@ -1,0 +1,5 @@
+//! The attach points.
+
+mod process;
+mod socket;
+mod tcp_state;

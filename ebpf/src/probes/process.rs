@@ -1,0 +1,54 @@
+//! The life of processes: children inherit the selection, and discovery hears of new programs at once.
+
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
+use honeyguide_common::{
+    Failure,
+    record::{COMM, KIND_EXEC, KIND_EXIT, KIND_FORK, Process},
+    verdict,
+};
+
+use crate::{emit, error, maps::SELECTED, memory, offsets, select, settings};
+
+/// match-proto: `void sched_process_fork(struct task_struct *parent, struct task_struct *child)`, Linux 4.18
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
+    let child: *const u8 = ctx.arg(1);
+    let parent_pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let Some(child_pid) = memory::field::<u32>(child, &offsets::OFF_TASK_TGID) else { return 0 };
+    // A thread belongs to its process already.
+    if child_pid == parent_pid || parent_pid == settings::SELF_PID.load() {
+        return 0;
+    }
+    if select::is_selected(parent_pid) && SELECTED.insert(child_pid, verdict::SELECTED, 0).is_err() {
+        error::count(Failure::SelectionFull);
+    }
+    emit_process(KIND_FORK, child_pid, parent_pid, child)
+}
+
+/// match-proto: `void sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`, Linux 4.18
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    emit_process(KIND_EXEC, pid, 0, ctx.arg(0))
+}
+
+/// match-proto: `void sched_process_exit(struct task_struct *p)`, Linux 4.18; later kernels add arguments
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    let ids = bpf_get_current_pid_tgid();
+    let (pid, tid) = ((ids >> 32) as u32, ids as u32);
+    // The group's leader stands for the process; its other threads come and go.
+    if pid != tid {
+        return 0;
+    }
+    let _ = SELECTED.remove(pid);
+    emit_process(KIND_EXIT, pid, 0, ctx.arg(0))
+}
+
+#[inline(always)]
+fn emit_process(kind: u16, pid: u32, parent: u32, task: *const u8) -> i32 {
+    let comm = memory::field::<[u8; COMM]>(task, &offsets::OFF_TASK_COMM).unwrap_or([0; COMM]);
+    let record = Process { header: emit::header(kind, 0), pid, parent, comm };
+    emit::fixed(&record, Failure::RingFullProcess);
+    0
+}

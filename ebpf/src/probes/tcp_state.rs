@@ -1,0 +1,35 @@
+//! The end of a TCP connection, or of one direction of it.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use honeyguide_common::{
+    Failure,
+    record::{KIND_STATE, State, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_FIN_WAIT1, TCP_LAST_ACK},
+    verdict,
+};
+
+use crate::{emit, memory, offsets, socket};
+
+/// match-proto: `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, Linux 4.16
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    let to = ctx.arg::<i32>(2) as u8;
+    if to == TCP_FIN_WAIT1 || to == TCP_CLOSE_WAIT || to == TCP_LAST_ACK || to == TCP_CLOSE {
+        changed(ctx.arg(0), ctx.arg::<i32>(1) as u8, to);
+    }
+    0
+}
+
+/// Only sockets whose data was recorded are known; the others are nobody's concern.
+#[inline(always)]
+fn changed(sk: *const u8, from: u8, to: u8) {
+    let Some(state) = socket::find(sk) else { return };
+    // SAFETY: socket storage lives while the program holds the socket.
+    let (cookie, state_verdict, described) = unsafe { ((*state).cookie, (*state).verdict, (*state).described) };
+    if state_verdict == verdict::IGNORE || described == 0 {
+        return;
+    }
+    let error = memory::field::<i32>(sk, &offsets::OFF_ERROR).unwrap_or(0);
+    let record =
+        State { header: emit::header(KIND_STATE, 0), socket: cookie, from, to, padding: [0; 2], error };
+    emit::fixed(&record, Failure::RingFullState);
+}

@@ -1,0 +1,49 @@
+//! The gate before any copy: is this process, or this connection, selected?
+
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task_btf};
+
+use crate::{
+    maps::{PORTS, SELECTED},
+    memory, offsets, settings,
+};
+
+/// Kernel threads, io_uring workers and vhost workers: their saved registers are nobody's system call.
+const NOT_A_USER_CALL: u32 = 0x0020_0000 | 0x10 | 0x4000;
+
+/// Who is calling, and why we listen.
+#[derive(Clone, Copy)]
+pub struct Caller {
+    pub pid: u32,
+    pub tid: u32,
+    pub by_pid: bool,
+}
+
+/// The current task, if it could be selected at all.
+#[inline(always)]
+pub fn caller() -> Option<Caller> {
+    let ids = bpf_get_current_pid_tgid();
+    let (pid, tid) = ((ids >> 32) as u32, ids as u32);
+    if pid == settings::SELF_PID.load() {
+        return None;
+    }
+    let by_pid = settings::SELECT_ALL.load() != 0 || is_selected(pid);
+    (by_pid || settings::SELECT_PORTS.load() != 0).then_some(Caller { pid, tid, by_pid })
+}
+
+#[inline(always)]
+pub fn is_selected(pid: u32) -> bool {
+    SELECTED.get_ptr(pid).is_some()
+}
+
+#[inline(always)]
+pub fn is_port_selected(port: u16) -> bool {
+    PORTS.get_ptr(port).is_some()
+}
+
+/// Whether the current task's registers hold a user's system call.
+#[inline(always)]
+pub fn has_user_call() -> bool {
+    // SAFETY: no arguments; the current task outlives the program.
+    let task = unsafe { bpf_get_current_task_btf() };
+    memory::field::<u32>(task.cast(), &offsets::OFF_TASK_FLAGS).is_some_and(|flags| flags & NOT_A_USER_CALL == 0)
+}

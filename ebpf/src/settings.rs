@@ -1,0 +1,22 @@
+//! What the agent sets before loading. The map that holds these is frozen, so the verifier sees constants.
+
+use aya_ebpf::Global;
+
+/// The agent's own process, which is never traced.
+#[unsafe(no_mangle)]
+pub static SELF_PID: Global<u32> = Global::new(0);
+/// 1: every process is selected.
+#[unsafe(no_mangle)]
+pub static SELECT_ALL: Global<u8> = Global::new(0);
+/// 1: the `PORTS` table selects connections of any process.
+#[unsafe(no_mangle)]
+pub static SELECT_PORTS: Global<u8> = Global::new(0);
+/// Bytes captured of one burst in one direction.
+#[unsafe(no_mangle)]
+pub static CAPTURE_BYTES: Global<u32> = Global::new(8192);
+/// The ring wakes its reader when it holds this much; until then the reader polls.
+#[unsafe(no_mangle)]
+pub static WAKEUP_BYTES: Global<u64> = Global::new(1 << 20);
+/// A random key, so that recordings do not carry kernel addresses.
+#[unsafe(no_mangle)]
+pub static ADDRESS_KEY: Global<u64> = Global::new(0);
