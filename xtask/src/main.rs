@@ -1,1 +1,57 @@
-fn main() {}
+//! The project's own commands. `cargo xtask` without one lists them.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // These commands speak to the person who typed them.
+
+mod bpf;
+mod build;
+mod paths;
+mod process;
+mod setup;
+
+use std::{env, process::ExitCode};
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  demo                 build, trace a small real application, print its spans     (start here)
+  test [FILTER]        set up, build, run every test, the kernel's and the VM's included
+  setup                find or install what building the BPF programs needs
+  build-ebpf           the BPF object alone: target/bpf/honeyguide.bpf.o
+  build                the BPF object and the agent: target/release/honeyguide
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let Some((command, rest)) = arguments.split_first() else {
+        print!("{USAGE}");
+        return Ok(());
+    };
+    match command.as_str() {
+        "setup" => takes_nothing(rest).and_then(|()| setup::run()),
+        "build-ebpf" => takes_nothing(rest).and_then(|()| bpf::run()),
+        "build" => takes_nothing(rest).and_then(|()| build::run()),
+        "help" | "-h" | "--help" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("there is no command `{other}`\n\n{USAGE}"),
+    }
+}
+
+fn takes_nothing(rest: &[String]) -> Result<()> {
+    match rest.first() {
+        None => Ok(()),
+        Some(extra) => bail!("`{extra}` means nothing here"),
+    }
+}

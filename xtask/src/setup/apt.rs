@@ -1,0 +1,49 @@
+//! Debian packages.
+
+use std::{path::Path, process::Command, sync::Once};
+
+use anyhow::Result;
+
+use crate::process;
+
+/// Whether packages can be installed without asking: root, on Debian or what derives from it.
+pub(crate) fn can_install() -> bool {
+    honeyguide_tests::privilege::is_root()
+        && process::which("apt-get").is_some()
+        && Path::new("/etc/debian_version").exists()
+}
+
+/// Installs `packages`. The package lists are refreshed once per run, and only when something is installed.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    update();
+    process::run(
+        Command::new("apt-get")
+            .args(["install", "--yes", "--quiet=2", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+fn update() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // One unreachable source must not stop an installation that does not need it.
+        if let Err(error) = process::run(Command::new("apt-get").args(["update", "--quiet=2"])) {
+            eprintln!("setup: {error:#}; going on with the lists at hand");
+        }
+    });
+}
+
+/// Installs those of `packages` whose command is not on the path. Without the right to install, the names of
+/// what is missing come back.
+pub(crate) fn ensure(pieces: &[(&'static str, &'static str)]) -> Result<Vec<&'static str>> {
+    let absent = |&&(command, _): &&(&str, &str)| {
+        process::which(command).is_none() && !process::is_executable(&Path::new("/usr/sbin").join(command))
+    };
+    let missing: Vec<&str> = pieces.iter().filter(absent).map(|&(_, package)| package).collect();
+    if missing.is_empty() || !can_install() {
+        return Ok(missing);
+    }
+    install(&missing)?;
+    Ok(pieces.iter().filter(absent).map(|&(_, package)| package).collect())
+}
