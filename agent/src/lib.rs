@@ -2,6 +2,8 @@
 
 pub mod attribute;
 pub mod flow;
+pub mod load;
 pub mod metrics;
 pub mod resource;
+pub mod ring;
 pub mod span;

@@ -18,3 +18,10 @@ pub unsafe fn typed_pointer(base: *const u8, offset: &Global<u32>) -> *const u8 
     // SAFETY: the verifier proves the access against BTF when the program is loaded.
     unsafe { *base.add(offset.load() as usize).cast::<*const u8>() }
 }
+
+/// A typed pointer's address as a number: the verifier allows no arithmetic on the pointer itself.
+#[inline(always)]
+pub fn address(pointer: *const u8) -> u64 {
+    // SAFETY: reads this program's own stack.
+    unsafe { bpf_probe_read_kernel((&raw const pointer).cast::<u64>()) }.unwrap_or(0)
+}

@@ -59,8 +59,6 @@ offsets! {
     OFF_TASK_FLAGS,
     /// `task_struct.tgid`
     OFF_TASK_TGID,
-    /// `task_struct.pid`
-    OFF_TASK_PID,
     /// `task_struct.comm`
     OFF_TASK_COMM,
 }

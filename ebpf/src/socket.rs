@@ -19,7 +19,7 @@ use honeyguide_common::{
 use crate::{
     emit, error,
     maps::{SOCKETS, SocketState, VERDICTS},
-    memory::field,
+    memory::{self, field},
     offsets,
     select::{self, Caller},
     settings,
@@ -171,7 +171,7 @@ fn inet(sk: *const u8, record: &mut Connection) {
 #[inline(always)]
 fn unix(sk: *const u8, record: &mut Connection) {
     let peer = field::<*const u8>(sk, &offsets::OFF_UNIX_PEER).unwrap_or(ptr::null());
-    record.unix_self = sk as u64 ^ settings::ADDRESS_KEY.load();
+    record.unix_self = memory::address(sk) ^ settings::ADDRESS_KEY.load();
     if !peer.is_null() {
         record.unix_peer = peer as u64 ^ settings::ADDRESS_KEY.load();
     }

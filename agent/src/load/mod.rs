@@ -1,0 +1,181 @@
+//! Loading and attaching the kernel programs, and the tables through which the agent steers them.
+//!
+//! One program the verifier refuses costs one feature, never the agent: only without any capture hook
+//! is there nothing to run.
+
+mod btf;
+mod hooks;
+mod offsets;
+mod unsupported;
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{HashMap, MapData, PerCpuArray},
+};
+use honeyguide_common::{Failure, verdict};
+use log::warn;
+
+pub use hooks::{Hook, HookChoice};
+pub use unsupported::Unsupported;
+
+use crate::ring::Ring;
+
+const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HONEYGUIDE_BPF"));
+
+/// What the kernel programs are told before they are loaded.
+#[derive(Clone, Debug)]
+pub struct LoadSettings {
+    pub hook: HookChoice,
+    pub select_all: bool,
+    /// Whether connections are selected by port; the ports themselves are set through [`Control`].
+    pub select_ports: bool,
+    /// Bytes captured of one burst, at most `record::MAX_CAPTURE`.
+    pub capture_bytes: u32,
+    /// Size of the ring: a power of two, at least a page.
+    pub ring_bytes: u32,
+    /// Kernel programs log through aya-log up to this level; `Off` costs nothing.
+    pub kernel_log: log::LevelFilter,
+}
+
+/// The loaded programs. Dropping it detaches them; nothing is pinned, so killing the agent does too.
+#[derive(Debug)]
+pub struct Kernel {
+    ebpf: Ebpf,
+    /// The hook that captures socket operations.
+    pub hook: Hook,
+    /// Features that are missing on this kernel, in words for the user.
+    pub missing: Vec<String>,
+}
+
+/// The agent's hand on the kernel's tables.
+pub struct Control {
+    selected: HashMap<MapData, u32, u8>,
+    ports: HashMap<MapData, u16, u8>,
+    verdicts: HashMap<MapData, u64, u8>,
+    failures: PerCpuArray<MapData, u64>,
+}
+
+impl Kernel {
+    /// Loads and attaches everything this kernel allows.
+    ///
+    /// # Errors
+    /// [`Unsupported`] where the kernel or the privileges do not allow any capture.
+    pub fn load(settings: &LoadSettings) -> Result<Self> {
+        if OBJECT.is_empty() {
+            return Err(Unsupported::new(
+                "this binary was built without its kernel programs",
+                "build it with `cargo xtask build` on a machine where `cargo xtask setup` succeeds",
+            )
+            .into());
+        }
+        let btf = btf::Btf::read(Path::new(VMLINUX)).map_err(|error| {
+            Unsupported::new(
+                format!("this kernel shows no type information ({error:#})"),
+                "use a kernel built with CONFIG_DEBUG_INFO_BTF=y (Debian, Ubuntu, Fedora, RHEL 8.2 and later are)",
+            )
+        })?;
+        let offsets = offsets::resolve(&btf)?;
+        let candidates = hooks::candidates(settings.hook, &btf)?;
+        drop(btf);
+
+        let self_pid = std::process::id();
+        let (all, ports) = (u8::from(settings.select_all), u8::from(settings.select_ports));
+        let wakeup = u64::from(settings.ring_bytes / 4);
+        let key = fastrand::u64(..);
+        let level = settings.kernel_log as u8;
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global("SELF_PID", &self_pid, true)
+            .override_global("SELECT_ALL", &all, true)
+            .override_global("SELECT_PORTS", &ports, true)
+            .override_global("CAPTURE_BYTES", &settings.capture_bytes, true)
+            .override_global("WAKEUP_BYTES", &wakeup, true)
+            .override_global("ADDRESS_KEY", &key, true)
+            .override_global(aya_log::LEVEL, &level, false)
+            .map_max_entries("EVENTS", settings.ring_bytes);
+        for (name, offset) in &offsets {
+            loader.override_global(name, offset, true);
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(unsupported::explain_load)?;
+        let btf = aya::Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
+        let mut missing = Vec::new();
+        let hook = hooks::attach_capture(&mut ebpf, &btf, candidates, &mut missing)?;
+        hooks::attach_rest(&mut ebpf, &btf, &mut missing);
+        Ok(Self { ebpf, hook, missing })
+    }
+
+    /// The reading end of the ring. There is one.
+    ///
+    /// # Errors
+    /// Where it was taken already or cannot be mapped.
+    pub fn take_ring(&mut self) -> Result<Ring> {
+        let map = self.ebpf.take_map("EVENTS").context("the ring was taken already")?;
+        Ring::new(map)
+    }
+
+    /// The steering tables. There is one set.
+    ///
+    /// # Errors
+    /// Where it was taken already.
+    pub fn take_control(&mut self) -> Result<Control> {
+        let mut take = |name: &str| self.ebpf.take_map(name).with_context(|| format!("no map {name}"));
+        Ok(Control {
+            selected: HashMap::try_from(take("SELECTED")?)?,
+            ports: HashMap::try_from(take("PORTS")?)?,
+            verdicts: HashMap::try_from(take("VERDICTS")?)?,
+            failures: PerCpuArray::try_from(take("FAILURES")?)?,
+        })
+    }
+
+    /// What the kernel programs log, into the `log` facade; `None` where nothing was asked for.
+    pub fn logger(&mut self) -> Option<aya_log::EbpfLogger<&'static dyn log::Log>> {
+        aya_log::EbpfLogger::init(&mut self.ebpf)
+            .map_err(|error| warn!("the kernel programs' log cannot be read: {error}"))
+            .ok()
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    /// # Errors
+    /// Where the table is full (`verdict::MAX_SELECTED`).
+    pub fn select(&mut self, pid: u32) -> Result<()> {
+        self.selected.insert(pid, verdict::SELECTED, 0).with_context(|| format!("cannot select process {pid}"))
+    }
+
+    /// A process that was not selected is no error.
+    pub fn deselect(&mut self, pid: u32) {
+        let _ = self.selected.remove(&pid);
+    }
+
+    /// # Errors
+    /// Where the table is full (`verdict::MAX_PORTS`).
+    pub fn select_port(&mut self, port: u16) -> Result<()> {
+        self.ports.insert(port, verdict::SELECTED, 0).with_context(|| format!("cannot select port {port}"))
+    }
+
+    /// Tells the kernel what to do with a connection; the table forgets the oldest when it is full.
+    pub fn judge(&mut self, socket: u64, word: u8) {
+        if let Err(error) = self.verdicts.insert(socket, word, 0) {
+            warn!("a verdict was not stored: {error}");
+        }
+    }
+
+    /// The failure counters since start, summed over the CPUs, in the order of [`Failure::ALL`].
+    #[must_use]
+    pub fn failures(&self) -> [u64; Failure::ALL.len()] {
+        Failure::ALL.map(|failure| {
+            self.failures.get(&(failure as u32), 0).map_or(0, |values| values.iter().sum())
+        })
+    }
+}
