@@ -1,6 +1,7 @@
 //! honeyguide's agent: kernel events in, OpenTelemetry signals out. `pipeline` shows every stage.
 
 pub mod attribute;
+pub mod decode;
 pub mod flow;
 pub mod load;
 pub mod metrics;

@@ -1,5 +1,10 @@
 //! Spans, as the agent makes them. `export` turns them into OTLP; nothing here names an OTLP type.
 
+pub mod context;
+pub mod http;
+
+pub mod redact;
+
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{attribute::Attributes, resource::Resource};

@@ -1,0 +1,282 @@
+//! From the ring's bytes to records, checked: a malformed record costs one counter.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use honeyguide_common::record::{self, Connection, Data, Header, Process, State};
+use honeyguide_protocols::{Actor, Stamp};
+use zerocopy::FromBytes;
+
+use crate::flow::Endpoints;
+
+/// One kernel record.
+#[derive(Debug)]
+pub enum Record<'a> {
+    Data(DataRecord<'a>),
+    Connection(ConnectionRecord),
+    State(StateRecord),
+    Process(ProcessRecord),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Send,
+    Receive,
+}
+
+/// A stretch of one direction's stream: `bytes` are its first, `tail` its last, the rest passed unseen.
+#[derive(Debug)]
+pub struct DataRecord<'a> {
+    pub socket: u64,
+    pub stamp: Stamp,
+    pub direction: Direction,
+    /// Stream offset of the first byte, since the socket was first seen.
+    pub offset: u64,
+    /// Length of the stretch; 0 for an end of stream or an error.
+    pub length: u64,
+    pub bytes: &'a [u8],
+    pub tail: [u8; record::TAIL],
+    pub tail_length: usize,
+    pub eof: bool,
+    /// The errno the operation failed with, positive.
+    pub error: Option<i32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionRecord {
+    pub socket: u64,
+    pub time: u64,
+    pub pid: u32,
+    pub endpoints: Endpoints,
+    pub netns: u32,
+    /// The stream has been seen from its first byte.
+    pub from_start: bool,
+    /// TCP sequence numbers of stream offset 0: of what is sent, of what is received.
+    pub sequences: Option<(u32, u32)>,
+    /// Identities of a unix socket and of its peer.
+    pub unix: Option<(u64, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateRecord {
+    pub socket: u64,
+    pub time: u64,
+    pub change: StateChange,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateChange {
+    /// The traced side will send no more.
+    LocalShutdown,
+    /// The peer will send no more; what it sent may still be waiting to be read.
+    RemoteShutdown,
+    /// Both sides are done.
+    Closed,
+    /// The traced side gave the connection up with data unread.
+    Abandoned,
+    /// A reset, a timeout: the errno.
+    Failed(i32),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessRecord {
+    pub time: u64,
+    pub pid: u32,
+    pub event: ProcessEvent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessEvent {
+    Fork { parent: u32 },
+    Exec,
+    Exit,
+}
+
+/// The record is not what the contract says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// Reads one record.
+///
+/// # Errors
+/// [`Malformed`] where it is too short for its kind, of no known kind, or contradicts itself.
+pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
+    let (header, _) = Header::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    Ok(match header.kind {
+        record::KIND_DATA => Record::Data(data(bytes)?),
+        record::KIND_CONNECTION => Record::Connection(connection(bytes)?),
+        record::KIND_STATE => Record::State(state(bytes)?),
+        record::KIND_FORK | record::KIND_EXEC | record::KIND_EXIT => {
+            Record::Process(process(bytes, header.kind)?)
+        }
+        _ => return Err(Malformed),
+    })
+}
+
+/// The bytes of a record that mean something: a size class leaves a rest that is never written.
+#[must_use]
+pub fn meaningful(bytes: &[u8]) -> &[u8] {
+    let Ok((header, _)) = Header::read_from_prefix(bytes) else { return bytes };
+    let fixed = match header.kind {
+        record::KIND_DATA => size_of::<Data>() + header.captured as usize,
+        record::KIND_CONNECTION => size_of::<Connection>(),
+        record::KIND_STATE => size_of::<State>(),
+        _ => size_of::<Process>(),
+    };
+    &bytes[..fixed.min(bytes.len())]
+}
+
+fn data(bytes: &[u8]) -> Result<DataRecord<'_>, Malformed> {
+    let (raw, payload) = Data::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    let captured = raw.header.captured;
+    let bytes = payload.get(..captured as usize).ok_or(Malformed)?;
+    let tail_length = usize::from(raw.tail_length);
+    let direction = match raw.direction {
+        record::DIRECTION_SEND => Direction::Send,
+        record::DIRECTION_RECEIVE => Direction::Receive,
+        _ => return Err(Malformed),
+    };
+    if captured > raw.length || tail_length > record::TAIL || raw.result > 0 {
+        return Err(Malformed);
+    }
+    Ok(DataRecord {
+        socket: raw.socket,
+        stamp: Stamp {
+            time: raw.header.time,
+            actor: Actor { pid: raw.pid, tid: raw.tid, context: raw.context },
+        },
+        direction,
+        offset: raw.offset,
+        length: u64::from(raw.length),
+        bytes,
+        tail: raw.tail,
+        tail_length,
+        eof: raw.header.flags & record::FLAG_EOF != 0,
+        error: (raw.result < 0).then_some(raw.result.wrapping_neg()),
+    })
+}
+
+fn connection(bytes: &[u8]) -> Result<ConnectionRecord, Malformed> {
+    let (raw, _) = Connection::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    let endpoints = match raw.family {
+        record::FAMILY_UNIX => {
+            let path = raw.path.get(..usize::from(raw.path_length)).ok_or(Malformed)?;
+            Endpoints::Unix { path: unix_path(path) }
+        }
+        record::FAMILY_INET | record::FAMILY_INET6 => Endpoints::Tcp {
+            local: SocketAddr::new(address(raw.family, raw.local), raw.local_port),
+            remote: SocketAddr::new(address(raw.family, raw.remote), raw.remote_port),
+        },
+        _ => return Err(Malformed),
+    };
+    let flags = raw.header.flags;
+    Ok(ConnectionRecord {
+        socket: raw.socket,
+        time: raw.header.time,
+        pid: raw.pid,
+        endpoints,
+        netns: raw.netns,
+        from_start: flags & record::FLAG_FROM_START != 0,
+        sequences: (flags & record::FLAG_SEQUENCES != 0)
+            .then_some((raw.send_sequence, raw.receive_sequence)),
+        unix: (raw.unix_self != 0 && raw.unix_peer != 0).then_some((raw.unix_self, raw.unix_peer)),
+    })
+}
+
+fn address(family: u16, bytes: [u8; 16]) -> IpAddr {
+    if family == record::FAMILY_INET {
+        return IpAddr::V4(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]));
+    }
+    let v6 = Ipv6Addr::from(bytes);
+    v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)
+}
+
+/// A path ends at its first NUL; an abstract name begins with one, written `@` as ss(8) does.
+fn unix_path(bytes: &[u8]) -> Option<Box<str>> {
+    let (mark, name) = match bytes.split_first()? {
+        (0, rest) => ("@", rest),
+        _ => ("", bytes),
+    };
+    let name = name.split(|&b| b == 0).next().unwrap_or_default();
+    if mark.is_empty() && name.is_empty() {
+        return None;
+    }
+    Some(format!("{mark}{}", String::from_utf8_lossy(name)).into_boxed_str())
+}
+
+fn state(bytes: &[u8]) -> Result<StateRecord, Malformed> {
+    let (raw, _) = State::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    let change = match raw.to {
+        record::TCP_FIN_WAIT1 => StateChange::LocalShutdown,
+        record::TCP_CLOSE_WAIT => StateChange::RemoteShutdown,
+        record::TCP_LAST_ACK => StateChange::Closed,
+        record::TCP_CLOSE if raw.error != 0 => StateChange::Failed(raw.error),
+        // Straight from an open state, without an error of the peer's: closed with data unread.
+        record::TCP_CLOSE if raw.from == record::TCP_ESTABLISHED || raw.from == record::TCP_CLOSE_WAIT => {
+            StateChange::Abandoned
+        }
+        record::TCP_CLOSE => StateChange::Closed,
+        _ => return Err(Malformed),
+    };
+    Ok(StateRecord { socket: raw.socket, time: raw.header.time, change })
+}
+
+fn process(bytes: &[u8], kind: u16) -> Result<ProcessRecord, Malformed> {
+    let (raw, _) = Process::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    let event = match kind {
+        record::KIND_FORK => ProcessEvent::Fork { parent: raw.parent },
+        record::KIND_EXEC => ProcessEvent::Exec,
+        _ => ProcessEvent::Exit,
+    };
+    Ok(ProcessRecord { time: raw.header.time, pid: raw.pid, event })
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::{FromZeros as _, IntoBytes as _};
+
+    use super::*;
+
+    fn sample_data(payload: &[u8], length: u32) -> Vec<u8> {
+        let mut raw = Data::new_zeroed();
+        raw.header.kind = record::KIND_DATA;
+        raw.header.captured = u32::try_from(payload.len()).unwrap();
+        raw.length = length;
+        raw.direction = record::DIRECTION_RECEIVE;
+        let mut bytes = raw.as_bytes().to_vec();
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    #[test]
+    fn data_carries_what_was_captured_of_what_passed() {
+        let mut bytes = sample_data(b"GET / ", 4000);
+        bytes.extend_from_slice(b"rest of the size class");
+        let Ok(Record::Data(data)) = decode(&bytes) else { panic!("not data") };
+        assert_eq!((data.bytes, data.length, data.direction), (&b"GET / "[..], 4000, Direction::Receive));
+        assert_eq!(meaningful(&bytes).len(), size_of::<Data>() + 6);
+    }
+
+    #[test]
+    fn contradictions_and_every_prefix_are_malformed() {
+        let bytes = sample_data(b"GET / HTTP/1.1\r\n", 16);
+        for end in 0..bytes.len() {
+            assert_eq!(decode(&bytes[..end]).err(), Some(Malformed), "prefix of {end}");
+        }
+        assert!(decode(&sample_data(b"more than passed", 3)).is_err());
+        for (at, value) in [(0, 99), (56, 2), (58, 17)] {
+            let mut wrong = bytes.clone();
+            wrong[at] = value;
+            assert!(decode(&wrong).is_err(), "byte {at} = {value}");
+        }
+    }
+
+    #[test]
+    fn mapped_addresses_are_plain_and_abstract_names_have_their_mark() {
+        let mapped = Ipv4Addr::new(10, 1, 2, 3).to_ipv6_mapped().octets();
+        assert_eq!(address(record::FAMILY_INET6, mapped), IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3)));
+        assert_eq!(unix_path(b"/run/app.sock\0\0").as_deref(), Some("/run/app.sock"));
+        assert_eq!(unix_path(b"\0bus\0").as_deref(), Some("@bus"));
+        assert_eq!(unix_path(b""), None);
+        assert_eq!(unix_path(b"\0").as_deref(), Some("@"));
+    }
+}
