@@ -2,8 +2,11 @@
 
 pub mod context;
 pub mod http;
+pub mod id;
 
 pub mod redact;
+pub mod route;
+pub mod sampler;
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
