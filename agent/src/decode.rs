@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use honeyguide_common::record::{self, Connection, Data, Header, Process, State};
-use honeyguide_protocols::{Actor, Stamp};
+use honeyguide_protocols::{Actor, Stamp, detect::Direction};
 use zerocopy::FromBytes;
 
 use crate::flow::Endpoints;
@@ -15,12 +15,6 @@ pub enum Record<'a> {
     Connection(ConnectionRecord),
     State(StateRecord),
     Process(ProcessRecord),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    Send,
-    Receive,
 }
 
 /// A stretch of one direction's stream: `bytes` are its first, `tail` its last, the rest passed unseen.
@@ -131,8 +125,8 @@ fn data(bytes: &[u8]) -> Result<DataRecord<'_>, Malformed> {
     let bytes = payload.get(..captured as usize).ok_or(Malformed)?;
     let tail_length = usize::from(raw.tail_length);
     let direction = match raw.direction {
-        record::DIRECTION_SEND => Direction::Send,
-        record::DIRECTION_RECEIVE => Direction::Receive,
+        record::DIRECTION_SEND => Direction::Sent,
+        record::DIRECTION_RECEIVE => Direction::Received,
         _ => return Err(Malformed),
     };
     if captured > raw.length || tail_length > record::TAIL || raw.result > 0 {
@@ -252,7 +246,7 @@ mod tests {
         let mut bytes = sample_data(b"GET / ", 4000);
         bytes.extend_from_slice(b"rest of the size class");
         let Ok(Record::Data(data)) = decode(&bytes) else { panic!("not data") };
-        assert_eq!((data.bytes, data.length, data.direction), (&b"GET / "[..], 4000, Direction::Receive));
+        assert_eq!((data.bytes, data.length, data.direction), (&b"GET / "[..], 4000, Direction::Received));
         assert_eq!(meaningful(&bytes).len(), size_of::<Data>() + 6);
     }
 

@@ -3,6 +3,7 @@
 pub mod attribute;
 pub mod decode;
 pub mod flow;
+pub mod link;
 pub mod load;
 pub mod metrics;
 pub mod resource;

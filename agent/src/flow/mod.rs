@@ -1,5 +1,223 @@
-//! Per connection: kernel records in order, both directions, gaps as values.
+//! Per connection: kernel records in order, both directions, gaps as values, and the protocol they speak.
+//!
+//! Time is that of the records. What a table cannot hold is dropped oldest first, and counted.
 
+mod connection;
+mod detection;
 mod endpoints;
 
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use honeyguide_common::verdict;
+use honeyguide_protocols::{CloseReason, Stamp, http1::HttpEvent};
+
+pub use connection::ConnectionInfo;
+use connection::{Flow, Outcome};
 pub use endpoints::{Endpoints, Role};
+
+use crate::decode::{ConnectionRecord, DataRecord, StateChange, StateRecord};
+
+/// A socket that failed may still hold bytes its owner has yet to read; wait this long for them.
+const FAILED_LINGER: u64 = 100_000_000;
+/// When the table is full, this share of it (the longest idle) goes at once.
+const EVICTED_SHARE: usize = 16;
+
+/// What a connection had to say.
+#[derive(Debug)]
+pub struct FlowEvent {
+    pub connection: Arc<ConnectionInfo>,
+    pub role: Role,
+    pub event: HttpEvent,
+}
+
+/// All connections that are followed.
+#[derive(Debug)]
+pub struct Flows {
+    table: HashMap<u64, Flow, foldhash::fast::FixedState>,
+    limit: usize,
+    failing: VecDeque<(u64, u64, CloseReason)>,
+    events: VecDeque<FlowEvent>,
+    verdicts: Vec<(u64, u8)>,
+    pub counters: FlowCounters,
+}
+
+/// What happened since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowCounters {
+    pub opened: u64,
+    pub closed: u64,
+    /// Connections whose description was lost.
+    pub undescribed: u64,
+    /// Connections dropped because the table was full.
+    pub evicted: u64,
+    /// Connections found to speak nothing that is parsed.
+    pub ignored: u64,
+    /// Connections that went on in another protocol.
+    pub upgraded: u64,
+    /// Connections given up after too many malformed messages.
+    pub failed: u64,
+    /// Gaps that no record stands for: records were lost in the kernel.
+    pub lost_stretches: u64,
+    /// Records that came behind a later one of their direction.
+    pub reordered: u64,
+    /// Messages a parser could not read.
+    pub malformed_messages: u64,
+    /// Responses whose request was not seen.
+    pub orphan_responses: u64,
+    /// Requests or events a parser had no room for.
+    pub parser_drops: u64,
+}
+
+/// How many connections are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowStates {
+    pub detecting: u64,
+    pub http1: u64,
+    pub ignored: u64,
+}
+
+impl Flows {
+    /// `limit`: connections followed at once.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            table: HashMap::default(),
+            limit: limit.max(1),
+            failing: VecDeque::new(),
+            events: VecDeque::new(),
+            verdicts: Vec::new(),
+            counters: FlowCounters::default(),
+        }
+    }
+
+    pub fn handle_connection(&mut self, record: ConnectionRecord) {
+        self.make_room();
+        self.counters.opened += 1;
+        let flow = Flow::described(record);
+        self.table.insert(flow.info.socket, flow);
+    }
+
+    pub fn handle_data(&mut self, record: &DataRecord<'_>) {
+        if !self.table.contains_key(&record.socket) {
+            // Its description was lost with a full ring; the bytes still tell the protocol.
+            self.make_room();
+            self.counters.undescribed += 1;
+            self.table.insert(record.socket, Flow::undescribed(record));
+        }
+        let Some(flow) = self.table.get_mut(&record.socket) else { return };
+        let outcome = flow.handle_data(record, &mut self.counters, &mut self.events);
+        match outcome {
+            Outcome::Followed => {}
+            Outcome::Keep => self.verdicts.push((record.socket, verdict::KEEP)),
+            Outcome::Ignore => self.verdicts.push((record.socket, verdict::IGNORE)),
+            Outcome::Failed(errno) => self.fail(record.socket, record.stamp.time, errno),
+        }
+    }
+
+    pub fn handle_state(&mut self, record: &StateRecord) {
+        let at = Stamp { time: record.time, ..Stamp::default() };
+        match record.change {
+            // What the peer sent before may still wait to be read; the reader will meet the end itself.
+            StateChange::RemoteShutdown => {}
+            StateChange::LocalShutdown => {
+                if let Some(flow) = self.table.get_mut(&record.socket) {
+                    flow.handle_local_shutdown(at, &mut self.counters, &mut self.events);
+                }
+            }
+            StateChange::Closed => self.close(record.socket, at, CloseReason::Finished),
+            StateChange::Abandoned => self.close(record.socket, at, CloseReason::Finished),
+            StateChange::Failed(errno) => self.fail(record.socket, record.time, errno),
+        }
+    }
+
+    /// Ends what has waited long enough; `now` is on the records' clock.
+    pub fn handle_time(&mut self, now: u64) {
+        while let Some(&(due, socket, reason)) = self.failing.front()
+            && due <= now
+        {
+            self.failing.pop_front();
+            self.close(socket, Stamp { time: due - FAILED_LINGER, ..Stamp::default() }, reason);
+        }
+    }
+
+    /// Forgets unix sockets of processes that are gone: nothing tells of their end.
+    pub fn sweep(&mut self, now: u64, is_alive: impl Fn(u32) -> bool) {
+        let gone: Vec<u64> = self
+            .table
+            .values()
+            .filter(|flow| matches!(flow.info.endpoints, Endpoints::Unix { .. } | Endpoints::Unknown))
+            .filter(|flow| !is_alive(flow.info.pid))
+            .map(|flow| flow.info.socket)
+            .collect();
+        for socket in gone {
+            self.close(socket, Stamp { time: now, ..Stamp::default() }, CloseReason::Finished);
+        }
+    }
+
+    /// Ends every connection: the agent stops watching.
+    pub fn close_all(&mut self, now: u64) {
+        let mut sockets: Vec<u64> = self.table.keys().copied().collect();
+        sockets.sort_unstable();
+        for socket in sockets {
+            self.close(socket, Stamp { time: now, ..Stamp::default() }, CloseReason::Unobserved);
+        }
+    }
+
+    pub fn poll_event(&mut self) -> Option<FlowEvent> {
+        self.events.pop_front()
+    }
+
+    /// The verdicts since the last call, for the kernel.
+    pub fn take_verdicts(&mut self) -> Vec<(u64, u8)> {
+        std::mem::take(&mut self.verdicts)
+    }
+
+    #[must_use]
+    pub fn states(&self) -> FlowStates {
+        let mut states = FlowStates::default();
+        for flow in self.table.values() {
+            flow.count_state(&mut states);
+        }
+        states
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    fn fail(&mut self, socket: u64, time: u64, errno: i32) {
+        if self.table.get_mut(&socket).is_some_and(Flow::start_failing) {
+            self.failing.push_back((time + FAILED_LINGER, socket, CloseReason::Error(errno)));
+        }
+    }
+
+    fn close(&mut self, socket: u64, at: Stamp, reason: CloseReason) {
+        if let Some(mut flow) = self.table.remove(&socket) {
+            self.counters.closed += 1;
+            flow.handle_close(at, reason, &mut self.counters, &mut self.events);
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.table.len() < self.limit {
+            return;
+        }
+        let mut idle: Vec<(u64, u64)> =
+            self.table.values().map(|flow| (flow.last_active, flow.info.socket)).collect();
+        let count = (idle.len() / EVICTED_SHARE).max(1);
+        idle.select_nth_unstable(count - 1);
+        for &(last_active, socket) in &idle[..count] {
+            self.counters.evicted += 1;
+            self.close(socket, Stamp { time: last_active, ..Stamp::default() }, CloseReason::Unobserved);
+        }
+    }
+}

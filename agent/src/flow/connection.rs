@@ -1,0 +1,251 @@
+//! One connection: its two streams put in order, and the parser that reads them.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use honeyguide_protocols::{
+    CloseReason, Party, Stamp,
+    detect::Direction,
+    http1::{self, State},
+};
+
+use super::{
+    Endpoints, FlowCounters, FlowEvent, FlowStates, Role,
+    detection::{Detection, Found},
+};
+use crate::decode::{ConnectionRecord, DataRecord};
+
+/// Exchanges after which the kernel is told to stop asking about a connection.
+const SETTLED: u64 = 16;
+
+/// What is known of a connection apart from its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    pub socket: u64,
+    /// The process that first used it under our eyes.
+    pub pid: u32,
+    pub endpoints: Endpoints,
+    pub netns: u32,
+    /// TCP sequence numbers of stream offset 0: of what is sent, of what is received.
+    pub sequences: Option<(u32, u32)>,
+    /// Identities of a unix socket and of its peer.
+    pub unix: Option<(u64, u64)>,
+}
+
+/// What the table should do after a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Followed,
+    /// Worth every record: tell the kernel to stop asking.
+    Keep,
+    /// Nothing of interest: tell the kernel to stop recording.
+    Ignore,
+    /// The operation failed for good.
+    Failed(i32),
+}
+
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) info: Arc<ConnectionInfo>,
+    /// When its last record was made.
+    pub(super) last_active: u64,
+    /// The stream offset that comes next: of what is sent, of what is received.
+    next: [u64; 2],
+    failing: bool,
+    protocol: Protocol,
+}
+
+#[derive(Debug)]
+enum Protocol {
+    Detecting(Detection),
+    Http1 { parser: Box<http1::Connection>, client: Direction, exchanges: u64 },
+    Ignored,
+}
+
+impl Flow {
+    pub(super) fn described(record: ConnectionRecord) -> Self {
+        let detection = Detection::new(record.from_start);
+        let info = ConnectionInfo {
+            socket: record.socket,
+            pid: record.pid,
+            endpoints: record.endpoints,
+            netns: record.netns,
+            sequences: record.sequences,
+            unix: record.unix,
+        };
+        Self {
+            info: Arc::new(info),
+            last_active: record.time,
+            next: [0; 2],
+            failing: false,
+            protocol: Protocol::Detecting(detection),
+        }
+    }
+
+    pub(super) fn undescribed(record: &DataRecord<'_>) -> Self {
+        let info = ConnectionInfo {
+            socket: record.socket,
+            pid: record.stamp.actor.pid,
+            endpoints: Endpoints::Unknown,
+            netns: 0,
+            sequences: None,
+            unix: None,
+        };
+        let mut next = [0; 2];
+        next[record.direction as usize] = record.offset;
+        Self {
+            info: Arc::new(info),
+            last_active: record.stamp.time,
+            next,
+            failing: false,
+            protocol: Protocol::Detecting(Detection::new(false)),
+        }
+    }
+
+    pub(super) fn handle_data(
+        &mut self,
+        record: &DataRecord<'_>,
+        counters: &mut FlowCounters,
+        events: &mut VecDeque<FlowEvent>,
+    ) -> Outcome {
+        self.last_active = record.stamp.time;
+        let next = &mut self.next[record.direction as usize];
+        if record.offset < *next {
+            counters.reordered += 1;
+            return Outcome::Followed;
+        }
+        let lost = record.offset - *next;
+        *next = record.offset + record.length;
+        if lost > 0 {
+            counters.lost_stretches += 1;
+        }
+        self.detect(record, lost, counters);
+        if let Protocol::Http1 { parser, client, .. } = &mut self.protocol {
+            feed(parser, party(record.direction, *client), record, lost);
+        }
+        let outcome = self.report(counters, events);
+        match record.error {
+            Some(errno) if ends_connection(errno) => Outcome::Failed(errno),
+            Some(_) | None => outcome,
+        }
+    }
+
+    pub(super) fn handle_local_shutdown(
+        &mut self,
+        at: Stamp,
+        counters: &mut FlowCounters,
+        events: &mut VecDeque<FlowEvent>,
+    ) {
+        if let Protocol::Http1 { parser, client, .. } = &mut self.protocol {
+            parser.handle_shutdown(party(Direction::Sent, *client), at);
+        }
+        self.report(counters, events);
+    }
+
+    pub(super) fn handle_close(
+        &mut self,
+        at: Stamp,
+        reason: CloseReason,
+        counters: &mut FlowCounters,
+        events: &mut VecDeque<FlowEvent>,
+    ) {
+        if let Protocol::Http1 { parser, .. } = &mut self.protocol {
+            parser.handle_close(at, reason);
+            let seen = parser.counters();
+            counters.malformed_messages += u64::from(seen.failures);
+            counters.orphan_responses += seen.orphan_responses;
+            counters.parser_drops += seen.dropped_requests + seen.dropped_events;
+        }
+        self.report(counters, events);
+    }
+
+    /// True the first time.
+    pub(super) fn start_failing(&mut self) -> bool {
+        !std::mem::replace(&mut self.failing, true)
+    }
+
+    pub(super) fn count_state(&self, states: &mut FlowStates) {
+        match self.protocol {
+            Protocol::Detecting(_) => states.detecting += 1,
+            Protocol::Http1 { .. } => states.http1 += 1,
+            Protocol::Ignored => states.ignored += 1,
+        }
+    }
+
+    fn detect(&mut self, record: &DataRecord<'_>, lost: u64, counters: &mut FlowCounters) {
+        let Protocol::Detecting(detection) = &mut self.protocol else { return };
+        match detection.handle(record, lost) {
+            Found::NotYet => {}
+            Found::Nothing => {
+                counters.ignored += 1;
+                self.protocol = Protocol::Ignored;
+            }
+            Found::Http1 { client } => {
+                let mut parser = Box::new(http1::Connection::new(http1::Limits::default()));
+                for piece in detection.take_pending() {
+                    piece.feed(&mut parser, client);
+                }
+                self.protocol = Protocol::Http1 { parser, client, exchanges: 0 };
+            }
+        }
+    }
+
+    /// Hands on what the parser has, and says what became of the connection.
+    fn report(&mut self, counters: &mut FlowCounters, events: &mut VecDeque<FlowEvent>) -> Outcome {
+        let Protocol::Http1 { parser, client, exchanges } = &mut self.protocol else {
+            return match self.protocol {
+                Protocol::Ignored => Outcome::Ignore,
+                Protocol::Detecting(_) | Protocol::Http1 { .. } => Outcome::Followed,
+            };
+        };
+        let role = if *client == Direction::Sent { Role::Client } else { Role::Server };
+        let before = *exchanges;
+        while let Some(event) = parser.poll_event() {
+            *exchanges += u64::from(matches!(event, honeyguide_protocols::Event::Exchange(_)));
+            events.push_back(FlowEvent { connection: Arc::clone(&self.info), role, event });
+        }
+        match parser.state() {
+            State::Open | State::Closed => {}
+            State::Upgraded => {
+                counters.upgraded += 1;
+                self.protocol = Protocol::Ignored;
+                return Outcome::Ignore;
+            }
+            State::Failed => {
+                counters.failed += 1;
+                self.protocol = Protocol::Ignored;
+                return Outcome::Ignore;
+            }
+        }
+        if before < SETTLED && *exchanges >= SETTLED { Outcome::Keep } else { Outcome::Followed }
+    }
+}
+
+/// Gives a record to the parser: what was lost before it, its bytes, what of it was not captured, its end.
+pub(super) fn feed(parser: &mut http1::Connection, from: Party, record: &DataRecord<'_>, lost: u64) {
+    if lost > 0 {
+        parser.handle_gap(from, record.stamp, record.offset - lost, lost, &[]);
+    }
+    if !record.bytes.is_empty() {
+        parser.handle_bytes(from, record.stamp, record.offset, record.bytes);
+    }
+    let seen = record.bytes.len() as u64;
+    if record.length > seen {
+        let tail = &record.tail[..record.tail_length];
+        // Where the tail reaches into what was captured, only the rest of it is new.
+        let new = tail.len().min(usize::try_from(record.length - seen).unwrap_or(usize::MAX));
+        let tail = &tail[tail.len() - new..];
+        parser.handle_gap(from, record.stamp, record.offset + seen, record.length - seen, tail);
+    }
+    if record.eof {
+        parser.handle_shutdown(from, record.stamp);
+    }
+}
+
+pub(super) fn party(direction: Direction, client: Direction) -> Party {
+    if direction == client { Party::Client } else { Party::Server }
+}
+
+/// EPIPE, ECONNABORTED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH and their like; others concern one call only.
+fn ends_connection(errno: i32) -> bool {
+    matches!(errno, libc::EPIPE | libc::ENETDOWN..=libc::ECONNRESET | libc::ETIMEDOUT..=libc::EHOSTUNREACH)
+}

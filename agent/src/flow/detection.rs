@@ -1,0 +1,148 @@
+//! The first records of a connection, kept until they tell which protocol it speaks.
+
+use honeyguide_common::record::TAIL;
+use honeyguide_protocols::{
+    Stamp,
+    detect::{self, Direction, LONGEST_PREFIX, Verdict},
+    http1,
+};
+
+use super::connection::{feed, party};
+use crate::decode::DataRecord;
+
+/// Records kept while nothing is decided.
+const MAX_PENDING: usize = 64;
+/// A connection seen from the middle is given this many fresh starts: it may be inside a long body.
+const MAX_ATTEMPTS: u32 = 256;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    NotYet,
+    Nothing,
+    Http1 { client: Direction },
+}
+
+#[derive(Debug)]
+pub(super) struct Detection {
+    from_start: bool,
+    attempts: u32,
+    /// The first bytes of each direction, from the start of an operation on.
+    prefixes: [Vec<u8>; 2],
+    pending: Vec<Piece>,
+}
+
+/// A record, kept.
+#[derive(Debug)]
+pub(super) struct Piece {
+    stamp: Stamp,
+    direction: Direction,
+    offset: u64,
+    length: u64,
+    bytes: Vec<u8>,
+    tail: [u8; TAIL],
+    tail_length: usize,
+    eof: bool,
+}
+
+impl Detection {
+    pub(super) fn new(from_start: bool) -> Self {
+        Self {
+            from_start,
+            attempts: 0,
+            prefixes: [Vec::new(), Vec::new()],
+            pending: Vec::new(),
+        }
+    }
+
+    /// Looks at one more record. On [`Found::Http1`] the record itself is not pending.
+    pub(super) fn handle(&mut self, record: &DataRecord<'_>, lost: u64) -> Found {
+        if lost > 0 {
+            self.from_start = false;
+            self.reset();
+        }
+        let (own, other) = (record.direction as usize, 1 - record.direction as usize);
+        let fresh = self.prefixes[own].is_empty();
+        let verdict = if fresh {
+            // The common case decides on the first record, without a copy.
+            judge(record.direction, record.bytes, &self.prefixes[other])
+        } else {
+            self.extend(own, record.bytes);
+            judge(record.direction, &self.prefixes[own], &self.prefixes[other])
+        };
+        match verdict {
+            Verdict::Http1 { client } => return Found::Http1 { client },
+            Verdict::Unknown => return self.start_again(),
+            Verdict::NeedMore => {}
+        }
+        if fresh {
+            self.extend(own, record.bytes);
+        }
+        self.pending.push(Piece::new(record));
+        let cut = (record.bytes.len() as u64) < record.length;
+        let full = self.pending.len() >= MAX_PENDING || self.prefixes[own].len() >= LONGEST_PREFIX;
+        if cut || full { self.start_again() } else { Found::NotYet }
+    }
+
+    pub(super) fn take_pending(&mut self) -> Vec<Piece> {
+        std::mem::take(&mut self.pending)
+    }
+
+    fn extend(&mut self, direction: usize, bytes: &[u8]) {
+        let prefix = &mut self.prefixes[direction];
+        let room = LONGEST_PREFIX.saturating_sub(prefix.len());
+        prefix.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// What began with its first byte and made no sense never will; the middle of something may end.
+    fn start_again(&mut self) -> Found {
+        self.attempts += 1;
+        if self.from_start || self.attempts >= MAX_ATTEMPTS {
+            return Found::Nothing;
+        }
+        self.reset();
+        Found::NotYet
+    }
+
+    fn reset(&mut self) {
+        self.prefixes.iter_mut().for_each(Vec::clear);
+        self.pending.clear();
+    }
+}
+
+impl Piece {
+    fn new(record: &DataRecord<'_>) -> Self {
+        Self {
+            stamp: record.stamp,
+            direction: record.direction,
+            offset: record.offset,
+            length: record.length,
+            bytes: record.bytes.to_vec(),
+            tail: record.tail,
+            tail_length: record.tail_length,
+            eof: record.eof,
+        }
+    }
+
+    pub(super) fn feed(&self, parser: &mut http1::Connection, client: Direction) {
+        let record = DataRecord {
+            socket: 0,
+            stamp: self.stamp,
+            direction: self.direction,
+            offset: self.offset,
+            length: self.length,
+            bytes: &self.bytes,
+            tail: self.tail,
+            tail_length: self.tail_length,
+            eof: self.eof,
+            error: None,
+        };
+        feed(parser, party(self.direction, client), &record, 0);
+    }
+}
+
+fn judge(direction: Direction, own: &[u8], other: &[u8]) -> Verdict {
+    match direction {
+        Direction::Sent => detect::detect(own, other),
+        Direction::Received => detect::detect(other, own),
+    }
+}
