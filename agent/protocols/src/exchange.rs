@@ -71,7 +71,8 @@ pub struct Exchange<D> {
     pub request: Extent,
     pub response: Option<Extent>,
     pub outcome: Outcome,
-    /// Bytes of this exchange were not captured: some detail may be missing, times and sizes hold.
+    /// Bytes that carry meaning (a head, a body's framing) were not captured: some detail may be
+    /// missing, times hold. Body bytes that were only counted do not damage an exchange.
     pub damaged: bool,
     /// What the protocol has to say: method and status, statement and rows.
     pub detail: D,

@@ -1,5 +1,7 @@
 //! What an HTTP exchange says, whichever version of HTTP carried it.
 
+use std::sync::Arc;
+
 /// The protocol version a message was sent in, as `network.protocol.version` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -28,7 +30,8 @@ pub struct RequestHead {
     pub tracestate: Option<Box<str>>,
     /// All `baggage` headers, joined by a comma.
     pub baggage: Option<Box<str>>,
-    /// A hash of the first bytes on the wire (64 at most): both ends of a connection compute the same.
+    /// FNV-1a of the head's first 64 bytes on the wire (of all where it is shorter): both ends of a
+    /// connection compute the same. 0 where those bytes were not captured.
     pub fingerprint: u64,
     /// The head was longer than what was captured or what a parser keeps; headers may be missing.
     pub truncated: bool,
@@ -48,10 +51,12 @@ pub struct ResponseHead {
     pub version: Version,
 }
 
-/// An exchange's detail. Body sizes are payload bytes without framing; `None` where not known.
+/// An exchange's detail. Body sizes are payload bytes without framing; `None` where they are not
+/// known, or where the message had not ended when the exchange was reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpDetail {
-    pub request: RequestHead,
+    /// The same head that the request's event announced.
+    pub request: Arc<RequestHead>,
     pub response: Option<ResponseHead>,
     pub request_body: Option<u64>,
     pub response_body: Option<u64>,

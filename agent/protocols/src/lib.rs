@@ -5,7 +5,11 @@
 //! and never fails: what it cannot read it counts and skips.
 #![forbid(unsafe_code)]
 
+pub mod detect;
 pub mod exchange;
+pub mod fuzz;
 pub mod http;
+pub mod http1;
+pub mod reader;
 
-pub use exchange::{Actor, CloseReason, Event, Exchange, Party, Stamp};
+pub use exchange::{Actor, CloseReason, Event, Exchange, Extent, Outcome, Party, Stamp};

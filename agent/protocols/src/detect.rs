@@ -1,0 +1,162 @@
+//! Which protocol a connection speaks and who is its client, from the first bytes of each direction.
+
+use crate::http1;
+
+/// The direction of bytes as the traced process sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    Sent,
+    Received,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing speaks for a known protocol yet, and something still may.
+    NeedMore,
+    /// HTTP/1.0 or 1.1. `client` is the direction of the requests.
+    Http1 { client: Direction },
+    /// No protocol that is parsed.
+    Unknown,
+}
+
+/// As many bytes of a direction as can matter; more need not be kept.
+pub const LONGEST_PREFIX: usize = 4096 + 64;
+
+/// Judges what is known of the two directions, each from the first byte of a socket operation on.
+///
+/// The bytes need not be the first of the connection: a response that is seen first shows the
+/// client as well as a request does. One direction that makes no sense (the middle of a body) does
+/// not rule out the other.
+#[must_use]
+pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
+    match (first(sent), first(received)) {
+        (First::Http1Request, First::Http1Request) | (First::Http1Response, First::Http1Response) => {
+            Verdict::Unknown
+        }
+        (First::Http1Request, _) | (_, First::Http1Response) => Verdict::Http1 { client: Direction::Sent },
+        (First::Http1Response, _) | (_, First::Http1Request) => {
+            Verdict::Http1 { client: Direction::Received }
+        }
+        (First::Http2Preface, _) | (_, First::Http2Preface) | (First::Other, First::Other) => {
+            Verdict::Unknown
+        }
+        (First::Open, _) | (_, First::Open) => Verdict::NeedMore,
+    }
+}
+
+impl Direction {
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Sent => Self::Received,
+            Self::Received => Self::Sent,
+        }
+    }
+}
+
+/// What one direction's first bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    /// Too few bytes to say.
+    Open,
+    Http1Request,
+    Http1Response,
+    /// RFC 9113 section 3.4: a client with prior knowledge.
+    Http2Preface,
+    Other,
+}
+
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+fn first(bytes: &[u8]) -> First {
+    let bytes = &bytes[..bytes.len().min(LONGEST_PREFIX)];
+    let bytes = bytes.trim_ascii_start();
+    if bytes.is_empty() {
+        return First::Open;
+    }
+    if bytes.starts_with(HTTP2_PREFACE) {
+        return First::Http2Preface;
+    }
+    if HTTP2_PREFACE.starts_with(bytes) {
+        return First::Open;
+    }
+    match (http1::looks_like_request(bytes), http1::looks_like_response(bytes)) {
+        (Some(true), _) => First::Http1Request,
+        (_, Some(true)) => First::Http1Response,
+        (Some(false), Some(false)) => First::Other,
+        _ if bytes.len() >= LONGEST_PREFIX => First::Other,
+        _ => First::Open,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(sent: &[u8], received: &[u8], expect: Verdict) {
+        assert_eq!(detect(sent, received), expect);
+        let mirrored = match expect {
+            Verdict::Http1 { client } => Verdict::Http1 { client: client.opposite() },
+            Verdict::NeedMore | Verdict::Unknown => expect,
+        };
+        assert_eq!(detect(received, sent), mirrored);
+    }
+
+    const SENT: Verdict = Verdict::Http1 { client: Direction::Sent };
+
+    #[test]
+    fn a_request_line_of_any_method_names_the_client() {
+        check(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"", SENT);
+        check(b"GET / HTTP/1.0\n", b"", SENT);
+        check(b"\r\nPOST http://a/b HTTP/1.1\r\n", b"", SENT);
+        check(b"FROBNICATE * HTTP/1.1\r\n", b"", SENT);
+        check(b"CONNECT a:443 HTTP/1.1\r\n", b"\x16\x03\x01", SENT);
+    }
+
+    #[test]
+    fn a_response_seen_first_names_the_client() {
+        check(b"", b"HTTP/1.1 200 OK\r\n", SENT);
+        check(b"", b"HTTP/1.0 404", SENT);
+        check(b"tail of an upload", b"HTTP/1.1 201 Created\r\n", SENT);
+    }
+
+    #[test]
+    fn prefixes_wait_for_more() {
+        for whole in [&b"GET /index.html HTTP/1.1\r\n"[..], b"PRI / HTTP/1.1\r\n"] {
+            for length in 0..whole.len() - 1 {
+                check(&whole[..length], b"", Verdict::NeedMore);
+            }
+            check(whole, b"", SENT);
+        }
+        for length in 0.."HTTP/1.1 200".len() {
+            check(b"", &b"HTTP/1.1 200"[..length], Verdict::NeedMore);
+        }
+    }
+
+    #[test]
+    fn a_known_method_with_a_very_long_target_is_http() {
+        let mut line = b"GET /".to_vec();
+        line.resize(LONGEST_PREFIX, b'a');
+        check(&line, b"", SENT);
+        line[..5].copy_from_slice(b"GOT /");
+        check(&line, b"\0", Verdict::Unknown);
+    }
+
+    #[test]
+    fn others_are_unknown_once_both_sides_say_so() {
+        check(b"\x16\x03\x01\x02\x00", b"\x16\x03\x03", Verdict::Unknown);
+        check(b"SSH-2.0-a\r\n", b"SSH-2.0-b\r\n", Verdict::Unknown);
+        check(b"OPTIONS rtsp://a RTSP/1.0\r\n", b"RTSP/1.0 200 OK\r\n", Verdict::Unknown);
+        check(b"HTTP/2.0 200\r\n", b"GET / HTTP/3.1\r\n", Verdict::Unknown);
+        check(b"GET /\r\n", b"<html>", Verdict::Unknown);
+        check(b"\x00\x01", b"", Verdict::NeedMore);
+        check(b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n", Verdict::Unknown);
+    }
+
+    #[test]
+    fn http2_with_prior_knowledge_is_not_http1() {
+        check(HTTP2_PREFACE, b"", Verdict::Unknown);
+        check(HTTP2_PREFACE, b"\x00\x00\x12\x04", Verdict::Unknown);
+    }
+}

@@ -1,0 +1,92 @@
+//! Bodies of fuzz targets. Unit tests run them on fixed and random bytes, libFuzzer on its own.
+
+use crate::{
+    detect::detect,
+    exchange::{CloseReason, Event, Party, Stamp},
+    http1::{Connection, Limits, State},
+    reader::Reader,
+};
+
+/// Any two prefixes have a verdict.
+pub fn detection(data: &[u8]) {
+    let split = data.first().map_or(0, |&at| usize::from(at).min(data.len()));
+    let (sent, received) = data.split_at(split);
+    let _ = detect(sent, received);
+}
+
+/// Any script of operations on an HTTP/1 connection.
+///
+/// Each operation is a control byte, a length byte, and as many bytes of data as it asks for.
+///
+/// # Panics
+///
+/// When memory is not bounded, an exchange ends twice, or one stays open after the close.
+pub fn http1(data: &[u8]) {
+    let limits = Limits { head: 256, parked: 128, outstanding: 4, failures: 3, ..Limits::default() };
+    let mut reader = Reader::new(data);
+    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
+    let mut connection = if opened { Connection::opened(limits) } else { Connection::new(limits) };
+    let mut ledger = Ledger::default();
+    let mut offsets = [0_u64; 2];
+    let mut time = 0;
+    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
+        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
+        time += u64::from(control >> 4);
+        let at = Stamp { time, ..Stamp::default() };
+        let offset = &mut offsets[side];
+        match control >> 1 & 7 {
+            0..=4 => {
+                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
+                connection.handle_bytes(from, at, *offset, bytes);
+                *offset += bytes.len() as u64;
+            }
+            5 => {
+                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
+                let gap = u64::from(length) * 7;
+                connection.handle_gap(from, at, *offset, gap, tail);
+                *offset += gap;
+            }
+            6 => *offset += u64::from(length),
+            _ => connection.handle_shutdown(from, at),
+        }
+        ledger.drain(&mut connection);
+        assert!(connection.buffered() <= 16 * 1024, "held {}", connection.buffered());
+        assert!(connection.outstanding() <= limits.outstanding);
+    }
+    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
+    ledger.drain(&mut connection);
+    assert_eq!(connection.state(), State::Closed);
+    assert_eq!(ledger.open, Vec::<u64>::new());
+}
+
+/// Holds that every exchange opens once and ends once.
+#[derive(Default)]
+struct Ledger {
+    open: Vec<u64>,
+    next: u64,
+}
+
+impl Ledger {
+    fn drain(&mut self, connection: &mut Connection) {
+        while let Some(event) = connection.poll_event() {
+            match event {
+                Event::Request { id, .. } => {
+                    assert_eq!(id, self.next);
+                    self.next += 1;
+                    self.open.push(id);
+                }
+                Event::Response { id, .. } => assert!(self.open.contains(&id)),
+                Event::Exchange(exchange) => {
+                    let at = self.open.iter().position(|&id| id == exchange.id);
+                    assert!(at.is_some(), "exchange {} ended unannounced or twice", exchange.id);
+                    self.open.retain(|&id| id != exchange.id);
+                }
+            }
+        }
+    }
+}
+
+fn rest<'a>(reader: &mut Reader<'a>) -> &'a [u8] {
+    let rest = reader.rest();
+    reader.take(rest.len()).unwrap_or_default()
+}

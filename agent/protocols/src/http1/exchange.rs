@@ -1,0 +1,160 @@
+//! Pairing: requests wait in order, and each response belongs to the first (RFC 9112 section 9.3.2).
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{HttpEvent, Limits};
+use crate::{
+    exchange::{Event, Exchange, Extent, Outcome, Stamp},
+    http::{HttpDetail, RequestHead, ResponseHead},
+};
+
+/// A request whose exchange is not over.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) id: u64,
+    pub(super) head: Arc<RequestHead>,
+    pub(super) request: Extent,
+    pub(super) request_body: Option<u64>,
+    pub(super) response: Option<ResponseHead>,
+    /// `Expect: 100-continue` was asked and not yet answered.
+    pub(super) expects: bool,
+    pub(super) doubt: Doubt,
+    /// Another request was outstanding at the same time.
+    pub(super) pipelined: bool,
+    pub(super) damaged: bool,
+}
+
+/// Whether the next response is surely this request's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    None,
+    /// A response without a request passed just before: it may have been the answer.
+    Raced,
+    /// Requests before this one may have been missed.
+    Missed,
+}
+
+/// What the server's side of an exchange has shown when it ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Answer {
+    pub(super) extent: Option<Extent>,
+    pub(super) body: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Exchanges {
+    pending: VecDeque<Pending>,
+    events: VecDeque<HttpEvent>,
+    next_id: u64,
+    pub(super) dropped_events: u64,
+}
+
+impl Exchanges {
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<HttpEvent> {
+        self.events.pop_front()
+    }
+
+    pub(super) fn front(&mut self) -> Option<&mut Pending> {
+        self.pending.front_mut()
+    }
+
+    /// Ids on the queue follow each other, since they leave it at its ends only.
+    pub(super) fn find(&mut self, id: u64) -> Option<&mut Pending> {
+        let first = self.pending.front()?.id;
+        self.pending.get_mut(usize::try_from(id.checked_sub(first)?).ok()?)
+    }
+
+    /// Announces a request and gives its id.
+    pub(super) fn open(
+        &mut self,
+        head: Arc<RequestHead>,
+        request: Extent,
+        expects: bool,
+        doubt: Doubt,
+        limits: &Limits,
+    ) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let pipelined = !self.pending.is_empty();
+        for waiting in &mut self.pending {
+            waiting.pipelined = true;
+        }
+        let damaged = head.truncated;
+        self.emit(Event::Request { id, extent: request, head: Arc::clone(&head) }, limits);
+        self.pending.push_back(Pending {
+            id,
+            head,
+            request,
+            request_body: None,
+            response: None,
+            expects,
+            doubt,
+            pipelined,
+            damaged,
+        });
+        id
+    }
+
+    /// The front request's final response began.
+    pub(super) fn answer(&mut self, response: ResponseHead, first: Stamp, whole: bool, limits: &Limits) {
+        let Some(front) = self.pending.front_mut() else { return };
+        front.response = Some(response);
+        front.damaged |= !whole;
+        let id = front.id;
+        self.emit(Event::Response { id, first }, limits);
+    }
+
+    /// The front request's exchange is over.
+    pub(super) fn finish(&mut self, outcome: Outcome, answer: Answer, limits: &Limits) -> Option<Pending> {
+        let front = self.pending.pop_front()?;
+        self.report(&front, outcome, answer, limits);
+        Some(front)
+    }
+
+    /// Every request behind the front is given up; true when there were any.
+    pub(super) fn lose_behind_front(&mut self, limits: &Limits) -> bool {
+        let lost = self.pending.split_off(self.pending.len().min(1));
+        for request in &lost {
+            self.report(request, Outcome::Lost, Answer::default(), limits);
+        }
+        !lost.is_empty()
+    }
+
+    /// Every request ends without an answer.
+    pub(super) fn finish_all(&mut self, outcome: Outcome, limits: &Limits) {
+        while self.finish(outcome, Answer::default(), limits).is_some() {}
+    }
+
+    fn report(&mut self, request: &Pending, outcome: Outcome, answer: Answer, limits: &Limits) {
+        let exchange = Exchange {
+            id: request.id,
+            request: request.request,
+            response: answer.extent,
+            outcome,
+            damaged: request.damaged,
+            detail: HttpDetail {
+                request: Arc::clone(&request.head),
+                response: request.response,
+                request_body: request.request_body,
+                response_body: answer.body,
+            },
+        };
+        self.emit(Event::Exchange(exchange), limits);
+    }
+
+    fn emit(&mut self, event: HttpEvent, limits: &Limits) {
+        if self.events.len() < limits.events {
+            self.events.push_back(event);
+        } else {
+            self.dropped_events += 1;
+        }
+    }
+}
