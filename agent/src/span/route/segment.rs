@@ -216,7 +216,7 @@ fn is_hash(text: &str) -> bool {
 
 fn is_padded_base64(text: &str) -> bool {
     let body = text.trim_end_matches('=');
-    body.len() < text.len() && body.len() >= 4 && text.len() % 4 == 0 && body.bytes().all(is_base64)
+    body.len() < text.len() && body.len() >= 4 && text.len().is_multiple_of(4) && body.bytes().all(is_base64)
 }
 
 fn is_base64(byte: u8) -> bool {
