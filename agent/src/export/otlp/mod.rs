@@ -8,6 +8,9 @@ mod metrics;
 mod response;
 mod traces;
 
+#[cfg(test)]
+mod tests;
+
 use http::uri::PathAndQuery;
 use prost::Message as _;
 

@@ -126,13 +126,13 @@ pub(super) fn arrange(rows: &[Row]) -> Vec<Line<'_>> {
 mod tests {
     use super::*;
 
+    #[allow(clippy::field_reassign_with_default, reason = "the other fields are private to `row`")]
     fn row(id: u8, parent: u8, start: u64) -> Row {
-        Row {
-            span_id: SpanId([id; 8]),
-            parent: (parent > 0).then_some(SpanId([parent; 8])),
-            start,
-            ..Row::default()
-        }
+        let mut row = Row::default();
+        row.span_id = SpanId([id; 8]);
+        row.parent = (parent > 0).then_some(SpanId([parent; 8]));
+        row.start = start;
+        row
     }
 
     fn shape(rows: &[Row]) -> Vec<(u8, String)> {
@@ -189,13 +189,10 @@ mod tests {
     fn beyond_the_limit_the_oldest_traces_are_printed_early() {
         let start = Instant::now();
         let mut forest = Forest::default();
-        let of = |trace: u16, start| Row {
-            trace_id: TraceId({
-                let mut id = [0; 16];
-                id[..2].copy_from_slice(&trace.to_be_bytes());
-                id
-            }),
-            ..row(1, 0, start)
+        let of = |trace: u16, start| {
+            let mut row = row(1, 0, start);
+            row.trace_id.0[..2].copy_from_slice(&trace.to_be_bytes());
+            row
         };
         for trace in 0..5_000_u16 {
             forest.add(of(trace, u64::from(trace)), start + Duration::from_micros(u64::from(trace)));
