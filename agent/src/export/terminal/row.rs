@@ -1,0 +1,153 @@
+//! One span on one line.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Local, Timelike as _};
+
+use super::{
+    text::{duration, plain},
+    tree::Line,
+};
+use crate::{
+    attribute::Value,
+    span::{Span, SpanId, SpanKind, Status, TraceId},
+};
+
+/// What a line says of a span. All text is free of control characters already.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Row {
+    pub(super) trace_id: TraceId,
+    pub(super) span_id: SpanId,
+    pub(super) parent: Option<SpanId>,
+    /// Nanoseconds since the Unix epoch.
+    pub(super) start: u64,
+    /// Nanoseconds.
+    duration: u64,
+    service: String,
+    kind: char,
+    name: String,
+    code: Option<i64>,
+    error: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    pub(super) coloured: bool,
+}
+
+const SERVICE: usize = 16;
+/// Of the tree's branches, the arrow and the name together.
+const NAME: usize = 44;
+/// Names are cut here when they stand alone; deep in a tree, earlier.
+const ERROR: usize = 60;
+
+const DIM: &str = "2";
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const CYAN: &str = "36";
+const BOLD: &str = "1";
+/// Told apart from each other and from the colours that mean something.
+const SERVICES: [&str; 6] = ["34", "35", "36", "94", "95", "96"];
+
+impl From<&Span> for Row {
+    fn from(span: &Span) -> Self {
+        let code = match span.attributes.find("http.response.status_code") {
+            Some(Value::Int(code)) => Some(*code),
+            _ => None,
+        };
+        let error = span.attributes.text("error.type").map(str::to_owned).or_else(|| match &span.status {
+            Status::Unset => None,
+            Status::Error(message) if message.is_empty() => Some("error".to_owned()),
+            Status::Error(message) => Some(message.clone().into_owned()),
+        });
+        Self {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            parent: span.parent,
+            start: span.start,
+            duration: span.end.saturating_sub(span.start),
+            service: plain(span.resource.service(), SERVICE),
+            kind: match span.kind {
+                SpanKind::Internal => '·',
+                SpanKind::Server => '←',
+                SpanKind::Client => '→',
+            },
+            name: plain(&span.name, NAME),
+            code,
+            // A status that is its own error type says nothing more.
+            error: error
+                .filter(|error| code.is_none_or(|code| *error != code.to_string()))
+                .map(|error| plain(&error, ERROR)),
+        }
+    }
+}
+
+/// Appends the line and its end.
+pub(super) fn write(out: &mut String, line: &Line<'_>, style: Style) {
+    let row = line.row;
+    style.paint(out, DIM, &clock(row.start));
+    out.push_str("  ");
+    style.paint(out, service_colour(&row.service), &format!("{:<SERVICE$}", row.service));
+    out.push_str("  ");
+    let branches = branches(&line.branches);
+    style.paint(out, DIM, &format!("{branches}{} ", row.kind));
+    let room = NAME.saturating_sub(branches.chars().count() + 2);
+    let name = format!("{:<room$}", plain(&row.name, room));
+    style.paint(out, if line.branches.is_empty() { BOLD } else { "" }, &name);
+    out.push_str("  ");
+    let status = row.code.map_or_else(|| "-".to_owned(), |code| code.to_string());
+    style.paint(out, status_colour(row), &format!("{status:>3}"));
+    let _ = write!(out, "  {:>8}  ", duration(row.duration));
+    style.paint(out, DIM, &row.trace_id.to_string()[..8]);
+    if let Some(error) = &row.error {
+        out.push_str("  ");
+        style.paint(out, RED, error);
+    }
+    out.push('\n');
+}
+
+impl Style {
+    fn paint(self, out: &mut String, colour: &str, text: &str) {
+        if !self.coloured || colour.is_empty() {
+            out.push_str(text);
+        } else {
+            let _ = write!(out, "\x1b[{colour}m{text}\x1b[0m");
+        }
+    }
+}
+
+/// Local time; what cannot be one is shown as midnight of the epoch.
+fn clock(nanoseconds: u64) -> String {
+    let time = DateTime::from_timestamp_nanos(i64::try_from(nanoseconds).unwrap_or(0)).with_timezone(&Local);
+    format!(
+        "{:02}:{:02}:{:02}.{:03}",
+        time.hour(),
+        time.minute(),
+        time.second(),
+        nanoseconds / 1_000_000 % 1_000
+    )
+}
+
+fn branches(branches: &[bool]) -> String {
+    let Some((last, above)) = branches.split_last() else { return String::new() };
+    let above = above.iter().map(|on| if *on { "│ " } else { "  " });
+    above.chain([if *last { "├ " } else { "└ " }]).collect()
+}
+
+fn status_colour(row: &Row) -> &'static str {
+    match row.code {
+        Some(500..) => RED,
+        Some(400..500) => YELLOW,
+        Some(300..400) => CYAN,
+        Some(200..300) if row.error.is_none() => GREEN,
+        _ if row.error.is_some() => RED,
+        _ => "",
+    }
+}
+
+/// The same service has the same colour in every run.
+fn service_colour(service: &str) -> &'static str {
+    let hash = service.bytes().fold(5_381_usize, |hash, byte| hash.wrapping_mul(33) ^ usize::from(byte));
+    SERVICES[hash % SERVICES.len()]
+}
