@@ -2,6 +2,7 @@
 
 pub mod attribute;
 pub mod decode;
+pub mod discover;
 pub mod flow;
 pub mod load;
 pub mod metrics;
