@@ -16,6 +16,7 @@ const KERNEL_THREAD: u64 = 0x0020_0000;
 const LISTEN: &str = "0A";
 
 /// The command name stands in parentheses and may hold parentheses and spaces itself: the last `)` ends it.
+/// A process that has ended and was not waited for (states Z and X) is absent: it runs nothing any more.
 pub(super) fn stat(text: &[u8]) -> Option<Stat> {
     let open = text.iter().position(|byte| *byte == b'(')?;
     let close = text.iter().rposition(|byte| *byte == b')')?;
@@ -23,7 +24,10 @@ pub(super) fn stat(text: &[u8]) -> Option<Stat> {
     let rest = std::str::from_utf8(text.get(close + 1..)?).ok()?;
     // Counted from the state, which is field 3 of proc(5).
     let mut fields = rest.split_ascii_whitespace();
-    let ppid = fields.nth(1)?.parse().ok()?;
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    let ppid = fields.next()?.parse().ok()?;
     let flags: u64 = fields.nth(4)?.parse().ok()?;
     let start_ticks = fields.nth(12)?.parse().ok()?;
     Some(Stat { comm, ppid, start_ticks, kernel_thread: flags & KERNEL_THREAD != 0 })
@@ -110,6 +114,11 @@ mod tests {
         let text = STAT.replace("tmux: server", ") 9 9 (x");
         assert_eq!(stat(text.as_bytes()).unwrap().comm, ") 9 9 (x");
         assert_eq!(stat(text.as_bytes()).unwrap().ppid, 1);
+    }
+
+    #[test]
+    fn a_zombie_is_absent() {
+        assert_eq!(stat(STAT.replace(") S ", ") Z ").as_bytes()), None);
     }
 
     #[test]

@@ -103,12 +103,12 @@ impl ProcRoot {
 
     #[must_use]
     pub fn cgroup(&self, pid: u32) -> Option<String> {
-        self.text(self.of(pid, "cgroup"), FILE_LIMIT)
+        text(&self.of(pid, "cgroup"), FILE_LIMIT)
     }
 
     #[must_use]
     pub fn mountinfo(&self, pid: u32) -> Option<String> {
-        self.text(self.of(pid, "mountinfo"), MOUNTINFO_LIMIT)
+        text(&self.of(pid, "mountinfo"), MOUNTINFO_LIMIT)
     }
 
     #[must_use]
@@ -123,7 +123,7 @@ impl ProcRoot {
     /// A file of the kernel's, relative to the root: `sys/kernel/hostname`. Trailing white space is cut.
     #[must_use]
     pub fn kernel_text(&self, relative: &str) -> Option<String> {
-        let text = self.text(self.0.join(relative), FILE_LIMIT)?;
+        let text = text(&self.0.join(relative), FILE_LIMIT)?;
         Some(text.trim_end().to_owned())
     }
 
@@ -159,11 +159,10 @@ impl ProcRoot {
     fn of(&self, pid: u32, file: &str) -> PathBuf {
         self.0.join(pid.to_string()).join(file)
     }
+}
 
-    #[expect(clippy::unused_self, reason = "reads are the root's, whatever the file")]
-    fn text(&self, path: PathBuf, limit: u64) -> Option<String> {
-        Some(String::from_utf8_lossy(&bounded(&path, limit)?).into_owned())
-    }
+fn text(path: &Path, limit: u64) -> Option<String> {
+    Some(String::from_utf8_lossy(&bounded(path, limit)?).into_owned())
 }
 
 fn bounded(path: &Path, limit: u64) -> Option<Vec<u8>> {
