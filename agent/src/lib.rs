@@ -2,6 +2,7 @@
 
 pub mod attribute;
 pub mod decode;
+pub mod discover;
 pub mod export;
 pub mod flow;
 pub mod link;

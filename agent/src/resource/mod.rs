@@ -1,5 +1,18 @@
 //! Who produced a signal: service, process, host, container, by the resource semantic conventions.
 
+mod container;
+mod env;
+mod host;
+mod process;
+mod resources;
+mod runtime;
+mod service_name;
+
+pub use env::{InvalidAttributes, parse_attributes};
+pub use host::Host;
+pub use resources::{ResourceOptions, Resources};
+pub use runtime::Runtime;
+
 use crate::attribute::Attributes;
 
 /// The resource of one traced process (or of the agent itself).
