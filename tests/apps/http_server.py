@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # It writes the head and the body one by one; with Nagle's algorithm each answer would wait for an ACK.
+    disable_nagle_algorithm = True
 
     def log_message(self, *_):
         pass

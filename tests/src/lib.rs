@@ -15,4 +15,5 @@ pub mod privilege;
 pub mod proc;
 pub mod python;
 pub mod scratch;
+pub mod script;
 pub mod wrk;
