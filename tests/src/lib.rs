@@ -16,4 +16,5 @@ pub mod proc;
 pub mod python;
 pub mod scratch;
 pub mod script;
+pub mod vm;
 pub mod wrk;

@@ -1,6 +1,12 @@
 //! What this process may do, and what a test does where it may not.
 
-use std::{env, fs::OpenOptions, io::Write, path::Path};
+use std::{
+    env,
+    fs::OpenOptions,
+    io::Write,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// Whether the effective user is root.
 #[must_use]
@@ -16,15 +22,22 @@ pub fn can_capture() -> bool {
     is_root() && Path::new("/sys/kernel/btf/vmlinux").exists()
 }
 
-/// Whether a test that needs the kernel has to run. Where BPF can be loaded, and in CI, the answer is yes and
-/// whatever is missing fails the test. Elsewhere the test is skipped, and `cargo xtask test` lists it.
+/// Taken by a test that needs the kernel; the next one waits until it is dropped. Two agents and two loads on one
+/// machine would measure each other.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "held, never read")] MutexGuard<'static, ()>);
+
+/// The turn of a test that needs the kernel. Where BPF can be loaded, and in CI, it is always given and whatever is
+/// missing fails the test. Elsewhere there is none: the test is skipped, and `cargo xtask test` lists it.
 #[must_use]
 #[allow(clippy::print_stderr)] // The reason belongs next to the test's name.
-pub fn must_run(test: &str) -> bool {
+pub fn kernel_test(name: &str) -> Option<Turn> {
+    static TURN: Mutex<()> = Mutex::new(());
     if can_capture() || env::var_os("CI").is_some() {
-        return true;
+        // A test that failed while it had its turn has left nothing behind that matters to the next one.
+        return Some(Turn(TURN.lock().unwrap_or_else(PoisonError::into_inner)));
     }
-    let note = format!("{test}: needs root and a kernel with BTF");
+    let note = format!("{name}: needs root and a kernel with BTF");
     eprintln!("skipped {note}");
     if let Some(file) = env::var_os("HONEYGUIDE_SKIPPED")
         && let Ok(mut file) = OpenOptions::new().create(true).append(true).open(file)
@@ -32,5 +45,5 @@ pub fn must_run(test: &str) -> bool {
         // A note that cannot be written has been printed above.
         let _ = writeln!(file, "{note}");
     }
-    false
+    None
 }

@@ -22,9 +22,9 @@ use honeyguide_tests::{
 
 #[test]
 fn kill_9_leaves_no_program_and_no_map_behind() -> Result<()> {
-    if !privilege::must_run("lifecycle::kill_9_leaves_no_program_and_no_map_behind") {
+    let Some(_turn) = privilege::kernel_test("lifecycle::kill_9_leaves_no_program_and_no_map_behind") else {
         return Ok(());
-    }
+    };
     let nginx = Nginx::scripted()?;
     let agent = Agent::run(["--port", &nginx.port().to_string()])?;
     Client::new(nginx.address()).send(&Request::get("/ok"))?;
@@ -51,9 +51,9 @@ fn kill_9_leaves_no_program_and_no_map_behind() -> Result<()> {
 
 #[test]
 fn sigterm_writes_what_was_captured_last() -> Result<()> {
-    if !privilege::must_run("lifecycle::sigterm_writes_what_was_captured_last") {
+    let Some(_turn) = privilege::kernel_test("lifecycle::sigterm_writes_what_was_captured_last") else {
         return Ok(());
-    }
+    };
     let nginx = Nginx::scripted()?;
     let agent = Agent::run(["--port", &nginx.port().to_string()])?;
     client::send_all(&nginx.address(), &vec![Request::get("/ok"); 500], 4)?;
@@ -65,9 +65,7 @@ fn sigterm_writes_what_was_captured_last() -> Result<()> {
 
 #[test]
 fn duration_ends_the_agent() -> Result<()> {
-    if !privilege::must_run("lifecycle::duration_ends_the_agent") {
-        return Ok(());
-    }
+    let Some(_turn) = privilege::kernel_test("lifecycle::duration_ends_the_agent") else { return Ok(()) };
     let nginx = Nginx::scripted()?;
     let mut agent = Agent::run(["--port", &nginx.port().to_string(), "--duration", "2s"])?;
     Client::new(nginx.address()).send(&Request::get("/ok"))?;
@@ -77,9 +75,7 @@ fn duration_ends_the_agent() -> Result<()> {
 
 #[test]
 fn the_traced_process_ends() -> Result<()> {
-    if !privilege::must_run("lifecycle::the_traced_process_ends") {
-        return Ok(());
-    }
+    let Some(_turn) = privilege::kernel_test("lifecycle::the_traced_process_ends") else { return Ok(()) };
     let nginx = Nginx::scripted()?;
     let agent = Agent::run(["--pid", &nginx.pid().to_string()])?;
     client::send_all(&nginx.address(), &vec![Request::get("/ok"); 10], 1)?;
@@ -91,9 +87,10 @@ fn the_traced_process_ends() -> Result<()> {
 
 #[test]
 fn a_dead_collector_costs_nothing_that_was_made() -> Result<()> {
-    if !privilege::must_run("lifecycle::a_dead_collector_costs_nothing_that_was_made") {
+    let Some(_turn) = privilege::kernel_test("lifecycle::a_dead_collector_costs_nothing_that_was_made")
+    else {
         return Ok(());
-    }
+    };
     let nginx = Nginx::scripted()?;
     let (server, nobody) = (nginx.port().to_string(), format!("http://127.0.0.1:{}", port::free()?));
     let agent = Agent::run(["--port", &server, "--otlp", &nobody, "--otlp-protocol", "http/protobuf"])?;
@@ -106,9 +103,10 @@ fn a_dead_collector_costs_nothing_that_was_made() -> Result<()> {
 
 #[test]
 fn a_second_request_on_a_kept_connection_from_before() -> Result<()> {
-    if !privilege::must_run("lifecycle::a_second_request_on_a_kept_connection_from_before") {
+    let Some(_turn) = privilege::kernel_test("lifecycle::a_second_request_on_a_kept_connection_from_before")
+    else {
         return Ok(());
-    }
+    };
     let port = port::free()?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut command = Command::new(env!("CARGO_BIN_EXE_peer"));
@@ -127,9 +125,7 @@ fn a_second_request_on_a_kept_connection_from_before() -> Result<()> {
 
 #[test]
 fn a_pid_that_does_not_exist() -> Result<()> {
-    if !privilege::must_run("lifecycle::a_pid_that_does_not_exist") {
-        return Ok(());
-    }
+    let Some(_turn) = privilege::kernel_test("lifecycle::a_pid_that_does_not_exist") else { return Ok(()) };
     // Above the largest pid that Linux can be set to give (2^22).
     for arguments in [vec!["run", "--pid", "4194305"], vec!["attach", "4194305"]] {
         refused(Agent::command()?.args(&arguments), 1, "4194305")?;
@@ -139,9 +135,9 @@ fn a_pid_that_does_not_exist() -> Result<()> {
 
 #[test]
 fn an_output_directory_that_cannot_be_written() -> Result<()> {
-    if !privilege::must_run("lifecycle::an_output_directory_that_cannot_be_written") {
+    let Some(_turn) = privilege::kernel_test("lifecycle::an_output_directory_that_cannot_be_written") else {
         return Ok(());
-    }
+    };
     refused(
         Agent::command()?.args(["run", "--all", "--out", "/proc/no-such-place"]),
         1,
@@ -151,9 +147,9 @@ fn an_output_directory_that_cannot_be_written() -> Result<()> {
 
 #[test]
 fn without_privileges_it_says_what_is_missing() -> Result<()> {
-    if !privilege::must_run("lifecycle::without_privileges_it_says_what_is_missing") {
+    let Some(_turn) = privilege::kernel_test("lifecycle::without_privileges_it_says_what_is_missing") else {
         return Ok(());
-    }
+    };
     // A copy: nobody can read the directory that the agent was built in.
     let directory = Scratch::new("nobody")?;
     let binary = directory.join("honeyguide");

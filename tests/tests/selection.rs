@@ -21,9 +21,7 @@ use honeyguide_tests::{
 
 #[test]
 fn by_pid() -> Result<()> {
-    if !privilege::must_run("selection::by_pid") {
-        return Ok(());
-    }
+    let Some(_turn) = privilege::kernel_test("selection::by_pid") else { return Ok(()) };
     let (chosen, other) = (Peer::start("serve", None)?, Peer::start("serve", None)?);
     let agent = Agent::run(["--pid", &chosen.guard.pid().to_string()])?;
     chosen.get("/chosen")?;
@@ -33,9 +31,7 @@ fn by_pid() -> Result<()> {
 
 #[test]
 fn by_port() -> Result<()> {
-    if !privilege::must_run("selection::by_port") {
-        return Ok(());
-    }
+    let Some(_turn) = privilege::kernel_test("selection::by_port") else { return Ok(()) };
     let (chosen, other) = (Peer::start("serve", None)?, Peer::start("serve", None)?);
     let agent = Agent::run(["--port", &chosen.address.port().to_string()])?;
     chosen.get("/chosen")?;
@@ -45,9 +41,7 @@ fn by_port() -> Result<()> {
 
 #[test]
 fn by_executable() -> Result<()> {
-    if !privilege::must_run("selection::by_executable") {
-        return Ok(());
-    }
+    let Some(_turn) = privilege::kernel_test("selection::by_executable") else { return Ok(()) };
     let directory = Scratch::new("exe")?;
     let chosen = Peer::start("serve", Some(&directory.join("chosen-peer")))?;
     let other = Peer::start("serve", Some(&directory.join("other-peer")))?;
@@ -59,9 +53,9 @@ fn by_executable() -> Result<()> {
 
 #[test]
 fn a_process_that_starts_later_and_matches() -> Result<()> {
-    if !privilege::must_run("selection::a_process_that_starts_later_and_matches") {
+    let Some(_turn) = privilege::kernel_test("selection::a_process_that_starts_later_and_matches") else {
         return Ok(());
-    }
+    };
     let directory = Scratch::new("later")?;
     let agent = Agent::run(["--exe", "*/later-peer"])?;
     let later = Peer::start("serve", Some(&directory.join("later-peer")))?;
@@ -73,9 +67,9 @@ fn a_process_that_starts_later_and_matches() -> Result<()> {
 
 #[test]
 fn children_of_a_selected_process() -> Result<()> {
-    if !privilege::must_run("selection::children_of_a_selected_process") {
+    let Some(_turn) = privilege::kernel_test("selection::children_of_a_selected_process") else {
         return Ok(());
-    }
+    };
     let parent = Peer::start("parent", None)?;
     let agent = Agent::run(["--pid", &parent.guard.pid().to_string()])?;
     parent.get("/child")?;
@@ -84,9 +78,9 @@ fn children_of_a_selected_process() -> Result<()> {
 
 #[test]
 fn all_is_everyone_but_the_agent_itself() -> Result<()> {
-    if !privilege::must_run("selection::all_is_everyone_but_the_agent_itself") {
+    let Some(_turn) = privilege::kernel_test("selection::all_is_everyone_but_the_agent_itself") else {
         return Ok(());
-    }
+    };
     let (collector, server) = (Peer::start("serve", None)?, Peer::start("serve", None)?);
     let url = format!("http://{}", collector.address);
     let agent = Agent::run(["--all", "--otlp", &url, "--otlp-protocol", "http/protobuf"])?;

@@ -23,54 +23,42 @@ const SEQUENTIAL: usize = 2_000;
 
 #[test]
 fn nginx() -> Result<()> {
-    if !privilege::must_run("servers::nginx") {
-        return Ok(());
-    }
+    let Some(_turn) = privilege::kernel_test("servers::nginx") else { return Ok(()) };
     let server = Nginx::scripted()?;
     every_request_is_a_span(&server.address(), server.port())
 }
 
 #[test]
 fn flask_under_gunicorn_sync() -> Result<()> {
-    if !privilege::must_run("servers::flask_under_gunicorn_sync") {
-        return Ok(());
-    }
+    let Some(_turn) = privilege::kernel_test("servers::flask_under_gunicorn_sync") else { return Ok(()) };
     let server = Python::gunicorn("flask_app", Workers::Sync, &[])?;
     every_request_is_a_span(&server.address(), server.port())
 }
 
 #[test]
 fn flask_under_gunicorn_threads() -> Result<()> {
-    if !privilege::must_run("servers::flask_under_gunicorn_threads") {
-        return Ok(());
-    }
+    let Some(_turn) = privilege::kernel_test("servers::flask_under_gunicorn_threads") else { return Ok(()) };
     let server = Python::gunicorn("flask_app", Workers::Threads(8), &[])?;
     every_request_is_a_span(&server.address(), server.port())
 }
 
 #[test]
 fn python_http_server() -> Result<()> {
-    if !privilege::must_run("servers::python_http_server") {
-        return Ok(());
-    }
+    let Some(_turn) = privilege::kernel_test("servers::python_http_server") else { return Ok(()) };
     let server = Python::http_server()?;
     every_request_is_a_span(&server.address(), server.port())
 }
 
 #[test]
 fn node() -> Result<()> {
-    if !privilege::must_run("servers::node") {
-        return Ok(());
-    }
+    let Some(_turn) = privilege::kernel_test("servers::node") else { return Ok(()) };
     let server = App::node()?;
     every_request_is_a_span(&server.address(), server.port())
 }
 
 #[test]
 fn go() -> Result<()> {
-    if !privilege::must_run("servers::go") {
-        return Ok(());
-    }
+    let Some(_turn) = privilege::kernel_test("servers::go") else { return Ok(()) };
     let server = App::go()?;
     every_request_is_a_span(&server.address(), server.port())
 }

@@ -17,9 +17,9 @@ const REQUESTS: usize = 3;
 
 #[test]
 fn every_way_to_receive_with_every_way_to_send() -> Result<()> {
-    if !privilege::must_run("variants::every_way_to_receive_with_every_way_to_send") {
+    let Some(_turn) = privilege::kernel_test("variants::every_way_to_receive_with_every_way_to_send") else {
         return Ok(());
-    }
+    };
     let directory = Scratch::new("variants")?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_peer"));
     command.arg("variants").arg(directory.path());
