@@ -1,5 +1,20 @@
 //! Drivers for the real programs that the tests trace, and for the agent that traces them.
 //!
 //! Every driver is a guard: what it started ends when it is dropped, and when the test process dies.
+//! All of them listen on loopback or on unix sockets, on ports of their own.
 
+pub mod agent;
+pub mod apps;
+pub mod capture;
+pub mod client;
+pub mod guard;
+pub mod nginx;
+pub mod paths;
+pub mod port;
 pub mod privilege;
+pub mod proc;
+pub mod python;
+pub mod scratch;
+pub mod script;
+pub mod vm;
+pub mod wrk;

@@ -3,9 +3,12 @@
 
 mod bpf;
 mod build;
+mod lint;
 mod paths;
 mod process;
 mod setup;
+mod test;
+mod tidy;
 
 use std::{env, process::ExitCode};
 
@@ -18,6 +21,8 @@ cargo xtask <command>
   test [FILTER]        set up, build, run every test, the kernel's and the VM's included
   setup                find or install what building the BPF programs needs
   build-ebpf           the BPF object alone: target/bpf/honeyguide.bpf.o
+  lint                 format, clippy, the house rules, the dependencies
+  tidy                 the house rules alone
   build                the BPF object and the agent: target/release/honeyguide
 ";
 
@@ -41,6 +46,9 @@ fn run(arguments: &[String]) -> Result<()> {
         "setup" => takes_nothing(rest).and_then(|()| setup::run()),
         "build-ebpf" => takes_nothing(rest).and_then(|()| bpf::run()),
         "build" => takes_nothing(rest).and_then(|()| build::run()),
+        "test" => test::run(rest),
+        "lint" => takes_nothing(rest).and_then(|()| lint::run()),
+        "tidy" => takes_nothing(rest).and_then(|()| tidy::run()),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(())

@@ -52,10 +52,11 @@ pub(crate) fn shown(command: &Command) -> String {
 }
 
 fn quoted(word: &OsStr) -> String {
-    let word = word.to_string_lossy();
+    // Cargo separates encoded flags by this byte.
+    let word = word.to_string_lossy().replace('\x1f', " ");
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
-        word.into_owned()
+        word
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }

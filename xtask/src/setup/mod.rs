@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: what the build and the tests need, found or installed.
 
 pub(crate) mod apt;
+pub(crate) mod pieces;
 pub(crate) mod toolchain;
 
 use anyhow::Result;

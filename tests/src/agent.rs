@@ -1,0 +1,114 @@
+//! The agent under test.
+
+use std::{ffi::OsStr, fs, path::Path, process::Command, time::Duration};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{capture::Capture, guard::Guard, paths, scratch::Scratch};
+
+/// The line on standard error that says that every probe is attached.
+const READY: &str = "honeyguide: ready";
+/// Loading and verifying the programs takes longer in an emulated machine and on a busy one.
+const START: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_secs(30);
+
+/// A running `honeyguide run`, which writes to a directory of its own.
+#[derive(Debug)]
+pub struct Agent {
+    guard: Guard,
+    out: Scratch,
+}
+
+impl Agent {
+    /// Starts `honeyguide run --out DIR ARGUMENTS` and waits until it captures.
+    ///
+    /// # Errors
+    /// When it does not get that far, with what it said.
+    pub fn run<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Result<Self> {
+        let out = Scratch::new("out")?;
+        let mut command = Self::command()?;
+        command.arg("run").arg("--out").arg(out.path()).args(arguments);
+        let mut guard = Guard::spawn(command)?;
+        guard.wait_for_text(READY, START)?;
+        Ok(Self { guard, out })
+    }
+
+    /// The agent's executable with an environment that holds no one's exporter settings.
+    ///
+    /// # Errors
+    /// When no agent has been built.
+    pub fn command() -> Result<Command> {
+        let mut command = Command::new(paths::agent()?);
+        for (key, _) in std::env::vars_os() {
+            if key.to_string_lossy().starts_with("OTEL_") {
+                command.env_remove(key);
+            }
+        }
+        Ok(command)
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.guard.pid()
+    }
+
+    #[must_use]
+    pub fn out(&self) -> &Path {
+        self.out.path()
+    }
+
+    /// What the agent has said so far on standard output and error.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.guard.log()
+    }
+
+    /// Ends the agent with no chance to clean up, as `kill -9` does.
+    ///
+    /// # Errors
+    /// When it survives that.
+    pub fn kill(mut self) -> Result<()> {
+        self.guard.signal(libc::SIGKILL);
+        self.guard.wait(STOP)?;
+        Ok(())
+    }
+
+    /// Ends the agent by SIGTERM and reads what it has written.
+    ///
+    /// # Errors
+    /// When it does not end with status 0, or what it wrote is not OTLP/JSON.
+    pub fn stop(mut self) -> Result<Capture> {
+        self.guard.signal(libc::SIGTERM);
+        self.finish()
+    }
+
+    /// Waits for an agent that ends by itself (`--duration`) and reads what it has written.
+    ///
+    /// # Errors
+    /// As for [`Agent::stop`].
+    pub fn finish(&mut self) -> Result<Capture> {
+        let status = self.guard.wait(STOP)?;
+        if !status.success() {
+            bail!("honeyguide ended with {status}\n{}", self.said());
+        }
+        Capture::read(self.out(), self.said())
+    }
+
+    /// Waits until the file exporter has written at least `count` spans, then stops the agent. Use it where the
+    /// end of the traffic is not the end of the capture, such as a reader that lags.
+    ///
+    /// # Errors
+    /// As for [`Agent::stop`], and when the output cannot be read.
+    pub fn stop_after(self, count: usize, patience: Duration) -> Result<Capture> {
+        let deadline = std::time::Instant::now() + patience;
+        let traces = self.out().join("traces.jsonl");
+        while std::time::Instant::now() < deadline {
+            let text = fs::read_to_string(&traces).unwrap_or_default();
+            if text.matches("\"spanId\"").count() >= count {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.stop().context("stopping the agent")
+    }
+}

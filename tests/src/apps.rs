@@ -1,0 +1,113 @@
+//! The small servers under `tests/apps` that need no driver of their own: Node and Go.
+//!
+//! Every scripted server, nginx and Python included, answers the same routes:
+//!
+//! | request | status |
+//! |---|---|
+//! | `GET`, `HEAD /ok` | 200 |
+//! | `GET /big` | 200, 64 KiB |
+//! | `GET /moved` | 302 |
+//! | `GET /fail` | 500 |
+//! | `POST /items` | 201 |
+//! | `GET`, `PUT /items/{id}` | 200 |
+//! | `DELETE /items/{id}` | 204 |
+//! | anything else | 404 |
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::Command,
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{client::Address, guard::Guard, paths, port, python};
+
+/// A running application.
+#[derive(Debug)]
+pub struct App {
+    guard: Guard,
+    port: u16,
+}
+
+impl App {
+    /// The scripted routes on Node's `http`.
+    ///
+    /// # Errors
+    /// When node is not there or does not listen.
+    pub fn node() -> Result<Self> {
+        Self::node_script("server.js", &[])
+    }
+
+    /// A script of `tests/apps`; it gets its port as the first argument.
+    ///
+    /// # Errors
+    /// As for [`App::node`].
+    pub fn node_script(script: &str, settings: &[(&str, &str)]) -> Result<Self> {
+        let mut command = Command::new("node");
+        command.arg(paths::app(script)).envs(settings.iter().copied());
+        Self::start(command)
+    }
+
+    /// The scripted routes on Go's `net/http`.
+    ///
+    /// # Errors
+    /// When the compiler is not there or the server does not listen.
+    pub fn go() -> Result<Self> {
+        Self::start(Command::new(go_server()?))
+    }
+
+    /// Any program that takes a port as its last argument and listens there on loopback.
+    ///
+    /// # Errors
+    /// When it does not start or does not listen.
+    pub fn start(mut command: Command) -> Result<Self> {
+        let port = port::free()?;
+        command.arg(port.to_string());
+        let mut guard = Guard::spawn(command).context("`apt-get install nodejs` brings node")?;
+        port::wait(&mut guard, (Ipv4Addr::LOCALHOST, port).into())?;
+        Ok(Self { guard, port })
+    }
+
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.guard.pid()
+    }
+
+    #[must_use]
+    pub fn address(&self) -> Address {
+        Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
+    }
+}
+
+/// Compiles the Go server once; Go's own cache makes the next call cheap.
+fn go_server() -> Result<PathBuf> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = paths::target().join("go");
+    fs::create_dir_all(&directory)?;
+    let binary = directory.join("server");
+    python::quietly(
+        Command::new(python::go()?)
+            .args(["build", "-o"])
+            .arg(&binary)
+            .arg("main.go")
+            .current_dir(paths::app("go_server"))
+            .env("GOCACHE", directory.join("cache"))
+            .env("GOPATH", directory.join("path"))
+            .envs([
+                ("GOTOOLCHAIN", "local"),
+                ("GOFLAGS", "-mod=mod"),
+                ("GOPROXY", "off"),
+                ("CGO_ENABLED", "0"),
+            ]),
+    )?;
+    Ok(binary)
+}

@@ -1,0 +1,81 @@
+//! What `/proc` says about a process.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result};
+
+/// User and system time of a process so far. The kernel counts it in hundredths of a second.
+///
+/// # Errors
+/// When the process is gone.
+pub fn cpu_time(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold anything, so fields count from the last one.
+    let (_, fields) = stat.rsplit_once(')').context("unexpected /proc/PID/stat")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
+    // proc_pid_stat(5): utime is field 14, stime field 15; the state after the name is field 3.
+    let (user, system) = (ticks(11).context("no utime")?, ticks(12).context("no stime")?);
+    Ok(Duration::from_millis((user + system) * 10))
+}
+
+/// CPU time from the scheduler's own nanosecond clock, all threads that are alive.
+///
+/// # Errors
+/// When the process is gone.
+pub fn exact_cpu_time(pid: u32) -> Result<Duration> {
+    let mut total = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let schedstat = task?.path().join("schedstat");
+        // A thread that ends between the listing and the reading takes its time with it.
+        if let Ok(text) = fs::read_to_string(schedstat) {
+            total += text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+        }
+    }
+    Ok(Duration::from_nanos(total))
+}
+
+/// The largest resident set a process has had, in bytes.
+///
+/// # Errors
+/// When the process is gone.
+pub fn peak_rss(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024)
+}
+
+/// The direct children of a process.
+#[must_use]
+pub fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let listed: Vec<u32> = text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    if !listed.is_empty() {
+        return listed;
+    }
+    // Kernels without CONFIG_PROC_CHILDREN have no such file.
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|&child| parent(child) == Some(pid)).collect()
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process;
+
+    #[test]
+    fn this_process_is_its_parents_child_and_has_used_memory_and_time() {
+        let own = process::id();
+        assert!(children(parent(own).unwrap()).contains(&own));
+        assert!(peak_rss(own).unwrap() > 100_000);
+        assert!(exact_cpu_time(own).unwrap() > Duration::ZERO);
+    }
+}

@@ -1,0 +1,58 @@
+//! Capture on kernels other than this machine's, under QEMU.
+
+use std::{fs, path::Path};
+
+use anyhow::{Result, ensure};
+use honeyguide_tests::{capture::Capture, paths, privilege, scratch::Scratch, vm};
+
+/// The tracepoints of the first choice came with 6.3, so this is the fallback.
+#[test]
+fn debian_6_1_captures_through_the_fallback() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("vm::debian_6_1_captures_through_the_fallback") else {
+        return Ok(());
+    };
+    captures("6.1")
+}
+
+#[test]
+fn debian_6_12_captures() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("vm::debian_6_12_captures") else { return Ok(()) };
+    captures("6.12")
+}
+
+const SCRIPT: &str = "
+uname -r
+peer serve 127.0.0.1:8080 &
+honeyguide run --port 8080 --out /tmp/out --print none > /tmp/said 2>&1 &
+agent=$!
+for i in $(seq 600); do
+  grep -q 'honeyguide: ready' /tmp/said && break
+  kill -0 $agent 2>/dev/null || break
+  usleep 100000
+done
+peer get 127.0.0.1:8080 /hello/guest 5
+peer get 127.0.0.1:8080 /status/404 1
+kill -TERM $agent
+wait $agent
+echo \"honeyguide ended with $?\"
+cat /tmp/said
+cat /tmp/out/traces.jsonl > /dev/ttyS1
+";
+
+fn captures(series: &str) -> Result<()> {
+    let (agent, peer) = (paths::agent()?, Path::new(env!("CARGO_BIN_EXE_peer")));
+    let ran = vm::run(&vm::kernel(series)?, &[&agent, peer], SCRIPT)?;
+    let console = &ran.console;
+    ensure!(console.contains(&format!("{series}.")), "another kernel has booted:\n{console}");
+    ensure!(console.contains("honeyguide ended with 0"), "{console}");
+
+    let scratch = Scratch::new("vm-result")?;
+    fs::write(scratch.join("traces.jsonl"), &ran.result)?;
+    let capture = Capture::read(scratch.path(), console.clone())?;
+    let mut seen: Vec<_> = capture.servers().iter().map(|s| (s.method(), s.path(), s.status())).collect();
+    seen.sort_unstable();
+    let mut wanted = vec![("GET", "/hello/guest", 200); 5];
+    wanted.push(("GET", "/status/404", 404));
+    ensure!(seen == wanted, "server spans {seen:?}\n{console}");
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! The real programs that the tests, the demo and the benchmarks run.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::apt;
+use crate::process;
+
+/// A command, and the Debian package that brings it.
+type Piece = (&'static str, &'static str);
+
+const APPLICATION: [Piece; 3] = [("nginx", "nginx"), ("node", "nodejs"), ("python3", "python3")];
+const TESTS: [Piece; 5] = [
+    ("bpftool", "bpftool"),
+    ("busybox", "busybox-static"),
+    ("cpio", "cpio"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("strip", "binutils"),
+];
+const LOAD: [Piece; 1] = [("wrk", "wrk")];
+
+/// Installs what the tests run, where that is allowed. Returns the packages that are still missing.
+pub(crate) fn for_tests() -> Result<Vec<&'static str>> {
+    let mut missing = for_demo()?;
+    missing.extend(apt::ensure(&TESTS)?);
+    Ok(missing)
+}
+
+/// The same for the demo.
+pub(crate) fn for_demo() -> Result<Vec<&'static str>> {
+    let mut missing = apt::ensure(&APPLICATION)?;
+    // Debian's python3 comes without the part of the standard library that makes environments.
+    let has_venv = || process::output(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_ok();
+    if !has_venv() && apt::can_install() {
+        apt::install(&["python3-venv"])?;
+    }
+    if !has_venv() {
+        missing.push("python3-venv");
+    }
+    Ok(missing)
+}
+
+/// The same for the benchmarks.
+pub(crate) fn for_bench() -> Result<Vec<&'static str>> {
+    let mut missing = apt::ensure(&APPLICATION[..1])?;
+    missing.extend(apt::ensure(&LOAD)?);
+    Ok(missing)
+}
