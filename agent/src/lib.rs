@@ -1,8 +1,10 @@
 //! honeyguide's agent: kernel events in, OpenTelemetry signals out. `pipeline` shows every stage.
 
 pub mod attribute;
+pub mod clock;
 pub mod decode;
 pub mod discover;
+pub mod engine;
 pub mod export;
 pub mod flow;
 pub mod link;

@@ -77,6 +77,8 @@ pub struct LinkSettings {
     /// Exchanges held at once; beyond it the oldest loses its links.
     pub limit: usize,
     pub sampler: Sampler,
+    /// Honour `traceparent` and `tracestate`.
+    pub trace_context: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,7 +167,11 @@ impl Links {
     ) {
         self.make_room();
         let token = Token { socket: connection.socket, exchange };
-        let incoming = context::incoming(head.traceparent.as_deref(), head.tracestate.as_deref());
+        let incoming = if self.settings.trace_context {
+            context::incoming(head.traceparent.as_deref(), head.tracestate.as_deref())
+        } else {
+            Incoming::Absent
+        };
         if incoming == Incoming::Malformed {
             self.counters.malformed_context += 1;
         }

@@ -1,12 +1,12 @@
 //! The reading end of the kernel's ring buffer.
 
-use std::{
-    os::fd::{AsRawFd as _, RawFd},
-    time::Duration,
-};
+use std::{os::fd::AsFd as _, time::Duration};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, RingBuf};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+};
 
 /// Records in the order the kernel made them.
 pub struct Ring {
@@ -45,11 +45,11 @@ impl Ring {
         records
     }
 
-    /// Waits until the kernel says the ring is filling up, or the time is over.
+    /// Waits until the kernel says the ring is filling up, or the time is over, or a signal came.
     pub fn wait(&self, timeout: Duration) {
-        let mut fd = libc::pollfd { fd: self.raw_fd(), events: libc::POLLIN, revents: 0 };
-        let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        poll(&mut fd, millis);
+        let mut fds = [PollFd::from_borrowed_fd(self.ring.as_fd(), PollFlags::IN)];
+        let timeout = Timespec::try_from(timeout).unwrap_or_default();
+        let _ = poll(&mut fds, Some(&timeout));
     }
 
     /// The most bytes that were waiting at once, as far as draining can tell, and the ring's size.
@@ -57,14 +57,4 @@ impl Ring {
     pub fn high_water(&self) -> (u64, u64) {
         (self.high_water.min(self.size), self.size)
     }
-
-    fn raw_fd(&self) -> RawFd {
-        self.ring.as_raw_fd()
-    }
-}
-
-#[allow(unsafe_code)] // poll(2) has no safe form without another dependency.
-fn poll(fd: &mut libc::pollfd, millis: i32) {
-    // SAFETY: one pollfd that outlives the call. An interruption ends the wait early, which is fine.
-    unsafe { libc::poll(fd, 1, millis) };
 }

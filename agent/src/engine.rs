@@ -1,0 +1,225 @@
+//! The stages between a kernel record and a span: flow, link, span, metrics. One thread, no clock of its
+//! own: the same records give the same signals, live or replayed.
+
+use std::{collections::HashMap, sync::Arc};
+
+use honeyguide_protocols::Event;
+
+use crate::{
+    clock::Clock,
+    decode::{DataRecord, Record},
+    flow::{FlowEvent, Flows, Role},
+    link::{LinkSettings, Linked, Links, Token},
+    metrics::{
+        http::{Active, Finished, HttpMetricSettings, HttpMetrics},
+        model::ResourceMetrics,
+    },
+    resource::Resource,
+    span::{
+        Span,
+        context::SAMPLED,
+        http::{Call, HttpSettings, Request, SpanInput},
+        id::IdGenerator,
+        route::{RouteSettings, Routes},
+    },
+};
+
+/// Who a process is.
+pub trait Processes {
+    fn resource(&mut self, pid: u32) -> Arc<Resource>;
+}
+
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    pub connections: usize,
+    pub link: LinkSettings,
+    pub http: HttpSettings,
+    pub routes: RouteSettings,
+    pub metrics: HttpMetricSettings,
+}
+
+#[derive(Debug)]
+pub struct Engine {
+    pub flows: Flows,
+    pub links: Links,
+    pub counters: EngineCounters,
+    settings: EngineSettings,
+    routes: Routes,
+    metrics: HttpMetrics,
+    /// What each open server request holds of the active-requests metric.
+    active: HashMap<Token, Active, foldhash::fast::FixedState>,
+    clock: Clock,
+    spans: Vec<Span>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineCounters {
+    pub data_records: u64,
+    pub connection_records: u64,
+    pub state_records: u64,
+    pub process_records: u64,
+    /// Bytes that passed the sockets, and how many of them were captured.
+    pub bytes: u64,
+    pub captured: u64,
+    pub spans: u64,
+    /// Exchanges whose span the sampler left out.
+    pub not_sampled: u64,
+    /// Spans of which some bytes were not seen.
+    pub damaged: u64,
+}
+
+impl Engine {
+    /// # Errors
+    /// Where a configured route pattern cannot be read.
+    pub fn new(settings: EngineSettings, ids: IdGenerator, clock: Clock, start: u64) -> anyhow::Result<Self> {
+        Ok(Self {
+            flows: Flows::new(settings.connections),
+            links: Links::new(settings.link, ids),
+            counters: EngineCounters::default(),
+            routes: Routes::new(settings.routes.clone())?,
+            metrics: HttpMetrics::new(settings.metrics.clone(), start),
+            active: HashMap::default(),
+            clock,
+            spans: Vec::new(),
+            settings,
+        })
+    }
+
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// One record. What concerns processes is the caller's.
+    pub fn handle(&mut self, record: Record<'_>, processes: &mut dyn Processes) {
+        match record {
+            Record::Data(data) => self.handle_data(&data, processes),
+            Record::Connection(connection) => {
+                self.counters.connection_records += 1;
+                self.flows.handle_connection(connection);
+            }
+            Record::State(state) => {
+                self.counters.state_records += 1;
+                self.flows.handle_state(&state);
+                self.take_events(state.time, processes);
+            }
+            Record::Process(_) => self.counters.process_records += 1,
+        }
+    }
+
+    /// Time has passed: `now` is on the records' clock, and every record before it was handled.
+    pub fn handle_time(&mut self, now: u64, processes: &mut dyn Processes) {
+        self.flows.handle_time(now);
+        self.take_events(now, processes);
+        while let Some(linked) = self.links.poll(now) {
+            self.finish(linked, processes);
+        }
+    }
+
+    /// The end: what is open is over.
+    pub fn close(&mut self, now: u64, processes: &mut dyn Processes) {
+        self.flows.close_all(now);
+        self.take_events(now, processes);
+        while let Some(linked) = self.links.poll(u64::MAX) {
+            self.finish(linked, processes);
+        }
+    }
+
+    /// The spans finished since the last call.
+    pub fn take_spans(&mut self) -> Vec<Span> {
+        std::mem::take(&mut self.spans)
+    }
+
+    /// The metrics of traced processes; `now` in nanoseconds since the Unix epoch.
+    pub fn collect(&mut self, now: u64) -> Vec<ResourceMetrics> {
+        self.metrics.collect(now)
+    }
+
+    fn handle_data(&mut self, data: &DataRecord<'_>, processes: &mut dyn Processes) {
+        self.counters.data_records += 1;
+        self.counters.bytes += data.length;
+        self.counters.captured += data.bytes.len() as u64;
+        self.flows.handle_data(data);
+        self.take_events(data.stamp.time, processes);
+    }
+
+    fn take_events(&mut self, now: u64, processes: &mut dyn Processes) {
+        while let Some(event) = self.flows.poll_event() {
+            self.handle_event(event, now, processes);
+        }
+    }
+
+    fn handle_event(&mut self, event: FlowEvent, now: u64, processes: &mut dyn Processes) {
+        let FlowEvent { connection, role, event } = event;
+        match event {
+            Event::Request { id, extent, head } => {
+                let pid = owner(extent.last.actor.pid, connection.pid);
+                let resource = processes.resource(pid);
+                self.links.handle_request(&connection, role, id, &extent, &head, is_loyal(&resource));
+                if role == Role::Server {
+                    let request =
+                        Request::new(&head, role, &connection.endpoints, false, &self.settings.http);
+                    let time = self.clock.unix(extent.first.time);
+                    if let Some(active) = self.metrics.request_started(&resource, &request, time) {
+                        let token = Token { socket: connection.socket, exchange: id };
+                        self.active.insert(token, active);
+                    }
+                }
+            }
+            Event::Response { .. } => {}
+            Event::Exchange(exchange) => {
+                let token = Token { socket: connection.socket, exchange: exchange.id };
+                if let Some(active) = self.active.remove(&token) {
+                    self.metrics.request_ended(active);
+                }
+                self.links.handle_exchange(&connection, role, exchange, now);
+            }
+        }
+    }
+
+    fn finish(&mut self, linked: Linked, processes: &mut dyn Processes) {
+        let Linked { connection, role, exchange, identity, start, end, rule: _ } = linked;
+        let resource = processes.resource(owner(exchange.request.last.actor.pid, connection.pid));
+        let (start, end) = (self.clock.unix(start), self.clock.unix(end));
+        let call = Call::new(&exchange, role, &connection.endpoints, false, &self.settings.http);
+        let learn = call.status().is_none_or(|status| status != 404);
+        let route = match role {
+            Role::Server => self.routes.route(resource.service(), call.request.path(), learn),
+            Role::Client => {
+                let upstream = call.request.server.as_deref().unwrap_or_default();
+                self.routes.route(upstream, call.request.path(), learn)
+            }
+        };
+        let sampled = identity.trace_flags & SAMPLED != 0;
+        let span = sampled.then_some((identity.trace_id, identity.span_id));
+        let finished = Finished { call: &call, route: route.as_ref(), start, end, span };
+        self.metrics.request_finished(&resource, &finished);
+        if !sampled {
+            self.counters.not_sampled += 1;
+            return;
+        }
+        self.counters.spans += 1;
+        self.counters.damaged += u64::from(exchange.damaged);
+        let input = SpanInput {
+            role,
+            endpoints: &connection.endpoints,
+            encrypted: false,
+            identity,
+            start,
+            end,
+            route,
+            resource,
+        };
+        self.spans.push(call.span(input, &self.settings.http));
+    }
+}
+
+/// A close is seen outside any process; then the connection's own process did it.
+fn owner(actor: u32, connection: u32) -> u32 {
+    if actor == 0 { connection } else { actor }
+}
+
+/// Whether the threads of a process stay with the request they read: one interpreter, no tasks that move
+/// between threads.
+fn is_loyal(resource: &Resource) -> bool {
+    matches!(resource.attributes.text("telemetry.sdk.language"), Some("python" | "ruby" | "php"))
+}
