@@ -11,7 +11,7 @@ use crate::{
     flow::{FlowEvent, Flows, Role},
     link::{LinkSettings, Linked, Links, Token},
     metrics::{
-        http::{Active, Finished, HttpMetricSettings, HttpMetrics},
+        http::{Active, Finished, HttpMetricCounters, HttpMetricSettings, HttpMetrics},
         model::ResourceMetrics,
     },
     resource::Resource,
@@ -132,6 +132,11 @@ impl Engine {
     /// The metrics of traced processes; `now` in nanoseconds since the Unix epoch.
     pub fn collect(&mut self, now: u64) -> Vec<ResourceMetrics> {
         self.metrics.collect(now)
+    }
+
+    #[must_use]
+    pub fn metric_counters(&self) -> HttpMetricCounters {
+        self.metrics.counters()
     }
 
     fn handle_data(&mut self, data: &DataRecord<'_>, processes: &mut dyn Processes) {

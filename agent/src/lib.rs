@@ -10,6 +10,8 @@ pub mod flow;
 pub mod link;
 pub mod load;
 pub mod metrics;
+pub mod recording;
 pub mod resource;
 pub mod ring;
 pub mod span;
+pub mod telemetry;

@@ -1,0 +1,121 @@
+//! Writing a recording.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, BufWriter, Write as _},
+    path::Path,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{LOST, MAGIC, PROCESS, RECORD, START, mask};
+use crate::{
+    attribute::Value,
+    clock::Clock,
+    decode::{self, Record},
+    resource::Resource,
+};
+
+#[derive(Debug)]
+pub struct Writer {
+    file: BufWriter<File>,
+    /// The resource last written for each process.
+    known: HashMap<u32, Arc<Resource>>,
+    mask: bool,
+    scratch: Vec<u8>,
+    pub records: u64,
+}
+
+impl Writer {
+    /// `mask`: hide the values of headers that hold secrets.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn create(path: &Path, clock: Clock, now: u64, mask: bool) -> Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut writer = Self {
+            file: BufWriter::with_capacity(1 << 20, file),
+            known: HashMap::new(),
+            mask,
+            scratch: Vec::new(),
+            records: 0,
+        };
+        writer.file.write_all(MAGIC)?;
+        let mut body = clock.offset().to_le_bytes().to_vec();
+        body.extend_from_slice(&now.to_le_bytes());
+        writer.frame(START, &body)?;
+        Ok(writer)
+    }
+
+    /// Writes a record as it came from the ring, and before it who its process is where that is news.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn record(&mut self, bytes: &[u8], resource: impl FnOnce(u32) -> Arc<Resource>) -> io::Result<()> {
+        let bytes = decode::meaningful(bytes);
+        self.scratch.clear();
+        self.scratch.extend_from_slice(bytes);
+        match decode::decode(bytes) {
+            Ok(Record::Data(data)) => {
+                let pid = data.stamp.actor.pid;
+                if self.mask {
+                    let at = bytes.len() - data.bytes.len();
+                    mask::headers(&mut self.scratch[at..]);
+                }
+                self.process(pid, &resource(pid))?;
+            }
+            Ok(Record::Connection(connection)) => self.process(connection.pid, &resource(connection.pid))?,
+            Ok(Record::State(_) | Record::Process(_)) | Err(_) => {}
+        }
+        self.records += 1;
+        let scratch = std::mem::take(&mut self.scratch);
+        let written = self.frame(RECORD, &scratch);
+        self.scratch = scratch;
+        written
+    }
+
+    /// The end of the recording: what the kernel lost meanwhile.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn finish(mut self, failures: &[u64]) -> io::Result<u64> {
+        let body: Vec<u8> = failures.iter().flat_map(|count| count.to_le_bytes()).collect();
+        self.frame(LOST, &body)?;
+        self.file.flush()?;
+        Ok(self.records)
+    }
+
+    fn process(&mut self, pid: u32, resource: &Arc<Resource>) -> io::Result<()> {
+        if self.known.get(&pid).is_some_and(|known| Arc::ptr_eq(known, resource)) {
+            return Ok(());
+        }
+        self.known.insert(pid, Arc::clone(resource));
+        let mut body = pid.to_le_bytes().to_vec();
+        let pairs: Vec<serde_json::Value> = resource
+            .attributes
+            .iter()
+            .map(|(key, value)| serde_json::Value::from(vec![key.into(), json(value)]))
+            .collect();
+        body.extend_from_slice(serde_json::Value::from(pairs).to_string().as_bytes());
+        self.frame(PROCESS, &body)
+    }
+
+    fn frame(&mut self, kind: u8, body: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(body.len() + 1).map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.file.write_all(&length.to_le_bytes())?;
+        self.file.write_all(&[kind])?;
+        self.file.write_all(body)
+    }
+}
+
+fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Str(text) => text.as_ref().into(),
+        Value::Int(number) => (*number).into(),
+        Value::Double(number) => (*number).into(),
+        Value::Bool(flag) => (*flag).into(),
+        Value::StrArray(items) => items.clone().into(),
+    }
+}

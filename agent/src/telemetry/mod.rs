@@ -1,0 +1,388 @@
+//! The agent's account of itself: what it saw, what it lost, what it made. One struct, read two ways.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use honeyguide_common::Failure;
+
+use crate::{
+    attribute::Attributes,
+    engine::{Engine, EngineCounters},
+    export::counters::{DestinationSnapshot, SignalSnapshot},
+    flow::{FlowCounters, FlowStates},
+    link::LinkCounters,
+    metrics::model::{Metric, MetricData, NumberPoint, ResourceMetrics, Temporality},
+    resource::Resource,
+};
+
+/// Everything that is counted, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// How long the agent has been capturing.
+    pub elapsed: Duration,
+    pub engine: EngineCounters,
+    pub flows: FlowCounters,
+    pub states: FlowStates,
+    pub links: LinkCounters,
+    /// Exchanges in progress or waiting for their parent.
+    pub held: u64,
+    /// Records that contradict the contract.
+    pub malformed: u64,
+    /// Kernel-side failures, in the order of [`Failure::ALL`].
+    pub failures: [u64; Failure::ALL.len()],
+    /// The most bytes seen waiting in the ring, and the ring's size.
+    pub ring: (u64, u64),
+    /// Processes that found no place in a table.
+    pub processes_dropped: u64,
+    pub metrics_overflowed: u64,
+    pub metrics_dropped: u64,
+    pub export: Vec<DestinationSnapshot>,
+}
+
+impl Account {
+    /// What the engine and its parts know.
+    #[must_use]
+    pub fn of(engine: &Engine) -> Self {
+        let metrics = engine.metric_counters();
+        Self {
+            engine: engine.counters,
+            flows: engine.flows.counters,
+            states: engine.flows.states(),
+            links: engine.links.counters,
+            held: engine.links.len() as u64,
+            metrics_overflowed: metrics.overflowed,
+            metrics_dropped: metrics.dropped,
+            ..Self::default()
+        }
+    }
+
+    /// Records seen.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        let EngineCounters { data_records, connection_records, state_records, process_records, .. } =
+            self.engine;
+        data_records + connection_records + state_records + process_records
+    }
+
+    /// Records that were due and never came.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        Failure::ALL
+            .iter()
+            .zip(self.failures)
+            .filter(|(failure, _)| failure.loses_a_record())
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// As OTLP metrics of the agent's own resource. Times in nanoseconds since the Unix epoch.
+    #[must_use]
+    pub fn metrics(&self, resource: Arc<Resource>, start: u64, now: u64) -> ResourceMetrics {
+        let build = Build { start, now };
+        let (engine, flows, links) = (&self.engine, &self.flows, &self.links);
+        let by = |wanted: bool| {
+            Failure::ALL
+                .iter()
+                .zip(self.failures)
+                .filter(|(failure, _)| failure.loses_a_record() == wanted)
+                .map(|(failure, count)| (failure.name(), count))
+                .collect::<Vec<_>>()
+        };
+        let mut metrics = vec![
+            build.sum(
+                "honeyguide.records",
+                "{record}",
+                "Kernel records read.",
+                "kind",
+                &[
+                    ("data", engine.data_records),
+                    ("connection", engine.connection_records),
+                    ("state", engine.state_records),
+                    ("process", engine.process_records),
+                ],
+            ),
+            build.sum(
+                "honeyguide.records.malformed",
+                "{record}",
+                "Records that contradict the contract.",
+                "",
+                &[("", self.malformed)],
+            ),
+            build.sum(
+                "honeyguide.records.lost",
+                "{record}",
+                "Records the kernel could not hand over.",
+                "cause",
+                &by(true),
+            ),
+            build.sum(
+                "honeyguide.operations.unseen",
+                "{operation}",
+                "Socket operations whose bytes were counted and not seen.",
+                "cause",
+                &by(false),
+            ),
+            build.sum(
+                "honeyguide.bytes",
+                "By",
+                "Bytes that passed traced sockets.",
+                "state",
+                &[("captured", engine.captured), ("counted", engine.bytes - engine.captured)],
+            ),
+            build.gauge(
+                "honeyguide.ring.high_water",
+                "By",
+                "The most bytes seen waiting in the ring.",
+                "",
+                &[("", self.ring.0)],
+            ),
+            build.gauge("honeyguide.ring.size", "By", "The size of the ring.", "", &[("", self.ring.1)]),
+            build.gauge(
+                "honeyguide.connections",
+                "{connection}",
+                "Connections followed now.",
+                "state",
+                &[
+                    ("detecting", self.states.detecting),
+                    ("http1", self.states.http1),
+                    ("ignored", self.states.ignored),
+                ],
+            ),
+            build.sum(
+                "honeyguide.connections.events",
+                "{connection}",
+                "What became of connections.",
+                "event",
+                &[
+                    ("opened", flows.opened),
+                    ("closed", flows.closed),
+                    ("undescribed", flows.undescribed),
+                    ("ignored", flows.ignored),
+                    ("upgraded", flows.upgraded),
+                    ("failed", flows.failed),
+                ],
+            ),
+            build.sum(
+                "honeyguide.connections.dropped",
+                "{connection}",
+                "Connections given up because the table was full.",
+                "",
+                &[("", flows.evicted)],
+            ),
+            build.sum(
+                "honeyguide.stretches.lost",
+                "{stretch}",
+                "Stretches of a stream that no record stands for.",
+                "cause",
+                &[("gap", flows.lost_stretches), ("reordered", flows.reordered)],
+            ),
+            build.sum(
+                "honeyguide.messages.malformed",
+                "{message}",
+                "Messages a parser could not read.",
+                "",
+                &[("", flows.malformed_messages)],
+            ),
+            build.sum(
+                "honeyguide.messages.orphaned",
+                "{message}",
+                "Responses to requests that were not seen.",
+                "",
+                &[("", flows.orphan_responses)],
+            ),
+            build.sum(
+                "honeyguide.messages.dropped",
+                "{message}",
+                "Messages a parser had no room for.",
+                "",
+                &[("", flows.parser_drops)],
+            ),
+        ];
+        metrics.extend([
+            build.sum(
+                "honeyguide.spans",
+                "{span}",
+                "Spans made, and exchanges the sampler left out.",
+                "state",
+                &[("made", engine.spans), ("not_sampled", engine.not_sampled)],
+            ),
+            build.sum(
+                "honeyguide.spans.damaged",
+                "{span}",
+                "Spans of which some bytes were not seen.",
+                "",
+                &[("", engine.damaged)],
+            ),
+            build.sum(
+                "honeyguide.links",
+                "{span}",
+                "How the parents of spans were found.",
+                "rule",
+                &[
+                    ("none", links.roots),
+                    ("same_thread", links.same_thread),
+                    ("wire", links.wire),
+                    ("passed_on", links.passed_on),
+                    ("header", links.header),
+                    ("ambiguous", links.ambiguous),
+                ],
+            ),
+            build.sum(
+                "honeyguide.links.dropped",
+                "{span}",
+                "Exchanges that lost their links because too many were held.",
+                "",
+                &[("", links.evicted)],
+            ),
+            build.sum(
+                "honeyguide.contexts.malformed",
+                "{header}",
+                "Traceparent headers that break the format.",
+                "",
+                &[("", links.malformed_context)],
+            ),
+            build.gauge(
+                "honeyguide.exchanges",
+                "{exchange}",
+                "Exchanges in progress, or waiting for their parent.",
+                "",
+                &[("", self.held)],
+            ),
+            build.sum(
+                "honeyguide.processes.dropped",
+                "{process}",
+                "Processes that found no place in a table.",
+                "",
+                &[("", self.processes_dropped)],
+            ),
+            build.sum(
+                "honeyguide.metrics.dropped",
+                "{measurement}",
+                "Measurements that found no place.",
+                "cause",
+                &[("overflow", self.metrics_overflowed), ("resources", self.metrics_dropped)],
+            ),
+        ]);
+        metrics.extend(self.export_metrics(&build));
+        ResourceMetrics { resource, metrics }
+    }
+
+    fn export_metrics(&self, build: &Build) -> [Metric; 2] {
+        let (mut exported, mut dropped) = (Vec::new(), Vec::new());
+        for destination in &self.export {
+            for (signal, counts) in [("traces", &destination.traces), ("metrics", &destination.metrics)] {
+                let SignalSnapshot { queue_full, rejected, permanent, retries_exhausted, shutdown, .. } =
+                    *counts;
+                let attributes = |cause: Option<&'static str>| {
+                    let mut attributes = Attributes::with_capacity(3);
+                    attributes.set("destination", destination.name.clone());
+                    attributes.set("signal", signal);
+                    if let Some(cause) = cause {
+                        attributes.set("cause", cause);
+                    }
+                    attributes
+                };
+                exported.push(build.point(attributes(None), counts.exported));
+                dropped.extend(
+                    [
+                        ("queue_full", queue_full),
+                        ("rejected", rejected),
+                        ("permanent", permanent),
+                        ("retries_exhausted", retries_exhausted),
+                        ("shutdown", shutdown),
+                    ]
+                    .map(|(cause, count)| build.point(attributes(Some(cause)), count)),
+                );
+            }
+        }
+        let sum = |points| MetricData::Sum { temporality: Temporality::Cumulative, monotonic: true, points };
+        [
+            Metric {
+                name: "honeyguide.export.items",
+                unit: "{item}",
+                description: "Spans and metrics that a destination took.",
+                data: sum(exported),
+            },
+            Metric {
+                name: "honeyguide.export.dropped",
+                unit: "{item}",
+                description: "Spans and metrics that a destination did not get.",
+                data: sum(dropped),
+            },
+        ]
+    }
+}
+
+/// The last line of a run.
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} spans in {:.1} s", self.engine.spans, self.elapsed.as_secs_f64())?;
+        if self.engine.not_sampled > 0 {
+            write!(f, " ({} not sampled)", self.engine.not_sampled)?;
+        }
+        write!(f, " · {} records, {} lost, {} malformed", self.records(), self.lost(), self.malformed)?;
+        write!(f, " · {} connections", self.flows.opened + self.flows.undescribed)?;
+        if let Some(percent) = (self.ring.0 * 100).checked_div(self.ring.1) {
+            write!(f, " · ring peak {percent} %")?;
+        }
+        for destination in &self.export {
+            let SignalSnapshot { exported, .. } = destination.traces;
+            let dropped = destination.traces.dropped();
+            write!(f, " · {}: {exported} exported, {dropped} dropped", destination.name)?;
+        }
+        Ok(())
+    }
+}
+
+/// The times that every point shares.
+struct Build {
+    start: u64,
+    now: u64,
+}
+
+impl Build {
+    fn sum(
+        &self,
+        name: &'static str,
+        unit: &'static str,
+        description: &'static str,
+        attribute: &'static str,
+        values: &[(&'static str, u64)],
+    ) -> Metric {
+        let points = self.points(attribute, values);
+        let data = MetricData::Sum { temporality: Temporality::Cumulative, monotonic: true, points };
+        Metric { name, unit, description, data }
+    }
+
+    fn gauge(
+        &self,
+        name: &'static str,
+        unit: &'static str,
+        description: &'static str,
+        attribute: &'static str,
+        values: &[(&'static str, u64)],
+    ) -> Metric {
+        Metric { name, unit, description, data: MetricData::Gauge { points: self.points(attribute, values) } }
+    }
+
+    fn points(&self, attribute: &'static str, values: &[(&'static str, u64)]) -> Vec<NumberPoint> {
+        values
+            .iter()
+            .map(|&(value, count)| {
+                let mut attributes = Attributes::default();
+                if !attribute.is_empty() {
+                    attributes.set(attribute, value);
+                }
+                self.point(attributes, count)
+            })
+            .collect()
+    }
+
+    fn point(&self, attributes: Attributes, count: u64) -> NumberPoint {
+        NumberPoint {
+            attributes,
+            start: self.start,
+            time: self.now,
+            value: i64::try_from(count).unwrap_or(i64::MAX),
+        }
+    }
+}
