@@ -48,7 +48,7 @@ impl Connection {
         Self::with_boundaries(limits, false)
     }
 
-    /// A connection that is seen from its first byte. Only then can a first response that was
+    /// A connection that is seen from its first byte, which has offset 0. Only then can a first response that was
     /// recorded before its request be told from the answer to an unseen one.
     #[must_use]
     pub fn opened(limits: Limits) -> Self {
@@ -209,7 +209,7 @@ impl Connection {
             if party == Party::Client && self.asks_again(&input) {
                 self.request_grew();
                 self.sending = None;
-                self.client.reset(false);
+                self.client.reset();
             }
             match self.parser(party).step(&mut input, &limits) {
                 Step::More => return,
@@ -235,15 +235,16 @@ impl Connection {
 
     fn request_began(&mut self, request: Arc<RequestHead>, expects: bool) {
         // A client that asks again has the whole of the answer it was waiting for.
-        if matches!(self.server.body(), Some(Body::Lost { .. })) {
+        if self.server.end_is_unknown() {
+            self.interim = false;
             self.finish_front(Outcome::Lost);
-            self.server.reset(false);
+            self.server.reset();
         }
         if self.exchanges.front().is_some_and(|front| front.doubt == Doubt::Raced && front.response.is_none())
         {
             self.exchanges.finish(Outcome::Lost, Answer::default(), &self.limits);
         }
-        self.client.locked = true;
+        self.client.lock();
         self.saturated |= self.exchanges.len() >= self.limits.outstanding;
         if self.saturated {
             self.counters.dropped_requests += 1;
@@ -274,7 +275,7 @@ impl Connection {
     /// Whether the client goes on to another request while the end of the last one was lost. Its
     /// answer must have begun: until then a body may hold anything, requests too.
     fn asks_again(&self, input: &Input<'_>) -> bool {
-        matches!(self.client.body(), Some(Body::Lost { .. }))
+        self.client.end_is_unknown()
             && self.server.body().is_some()
             && input.starts
             && input.gap == 0
@@ -304,12 +305,12 @@ impl Connection {
             Fault::Unseen => {
                 self.missed = true;
                 self.drop_parked();
-                self.client.locked = false;
+                self.client.unlock();
             }
             Fault::NoMessage => {
-                if self.client.locked {
+                if self.client.is_locked() {
                     self.missed = true;
-                    self.client.locked = false;
+                    self.client.unlock();
                     self.fail();
                 }
             }
@@ -333,17 +334,19 @@ impl Connection {
             return true;
         }
         let response = input.gap == 0 && frame::plausible(Party::Server, input.bytes);
-        if self.server.locked && (response || !self.parked.is_empty()) && self.park(input) {
+        // It can only be ahead of its request if no other request was missed.
+        let ahead = self.server.is_locked() && self.client.is_locked() && !self.missed;
+        if ahead && (response || !self.parked.is_empty()) && self.park(input) {
             return true;
         }
-        if self.server.locked && !response && input.gap == 0 {
+        if self.server.is_locked() && !response && input.gap == 0 {
             self.fail();
         }
         if response && input.starts {
             self.counters.orphan_responses += 1;
         }
         self.orphan = Some(input.at);
-        self.server.locked = false;
+        self.server.unlock();
         true
     }
 
@@ -375,7 +378,7 @@ impl Connection {
         if let Some(since) = self.parked.since() {
             self.counters.orphan_responses += 1;
             self.orphan = Some(since);
-            self.server.locked = false;
+            self.server.unlock();
             let shut = self.parked.take().iter().any(|item| matches!(item, Item::Shutdown(_)));
             if shut {
                 self.server.close();
@@ -386,18 +389,18 @@ impl Connection {
     fn response_began(&mut self, response: ResponseHead, declared: Declared, whole: bool) {
         if response.status < 200 && response.status != 101 {
             self.interim = true;
-            self.server.locked = true;
+            self.server.lock();
             if let Some(front) = self.exchanges.front() {
                 front.expects = false;
             }
             self.server.begin_body(Body::EMPTY);
             return;
         }
-        let Some(front) = self.exchanges.front() else { return self.server.reset(false) };
+        let Some(front) = self.exchanges.front() else { return self.server.reset() };
         if front.doubt == Doubt::Missed && front.pipelined {
             // Which of the requests this answers cannot be told.
             self.exchanges.finish_all(Outcome::Lost, &self.limits);
-            return self.server.reset(false);
+            return self.server.reset();
         }
         if front.doubt == Doubt::Missed {
             self.missed = false;
@@ -405,7 +408,7 @@ impl Connection {
         let method = &*front.head.method;
         let upgraded = response.status == 101 || method == "CONNECT" && response.status < 300;
         let body = response_body(method == "HEAD", response, declared, whole);
-        self.server.locked = true;
+        self.server.lock();
         self.exchanges.answer(response, self.server.message.first, whole, &self.limits);
         if upgraded {
             self.finish_front(Outcome::Upgraded);
@@ -413,7 +416,7 @@ impl Connection {
             return;
         }
         self.server.begin_body(body);
-        if [Some(body), self.server.body()].iter().any(|body| matches!(body, Some(Body::Lost { .. }))) {
+        if self.server.end_is_unknown() || matches!(body, Body::Lost { .. }) {
             self.response_lost();
         }
     }
@@ -426,7 +429,7 @@ impl Connection {
     }
 
     fn response_fault(&mut self, fault: Fault) {
-        if matches!(fault, Fault::FramingBroken) || fault == Fault::NoMessage && self.server.locked {
+        if matches!(fault, Fault::FramingBroken) || fault == Fault::NoMessage && self.server.is_locked() {
             self.fail();
         }
         if self.state != State::Open {
@@ -459,20 +462,21 @@ impl Connection {
             // The answer came before the request's end. What the client sends next may be the rest,
             // or, where the body's end is not known or it was never asked for, the next request.
             let resumes = match self.client.body() {
-                Some(Body::Lost { .. } | Body::Tunnel) => true,
+                _ if self.client.end_is_unknown() => true,
+                Some(Body::Tunnel) => true,
                 Some(_) => front.expects && self.client.payload == 0,
                 None => false,
             };
             if resumes {
                 let locked = self.client.body() == Some(Body::Tunnel) && self.client.payload == 0;
                 self.sending = None;
-                self.client.reset(locked);
+                if locked { self.client.skip_body() } else { self.client.reset() }
             }
         }
         if self.saturated && self.exchanges.is_empty() {
             self.saturated = false;
             self.missed = true;
-            self.server.locked = false;
+            self.server.unlock();
         }
     }
 
