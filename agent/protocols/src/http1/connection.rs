@@ -32,12 +32,21 @@ pub struct Connection {
     sending: Option<u64>,
     /// The response on its way is a 1xx.
     interim: bool,
-    /// Requests may have been missed since pairing was last sure.
-    missed: bool,
+    missed: Missed,
     /// More were outstanding than are followed: nothing is followed until all known are answered.
     saturated: bool,
     /// When a response without a request last passed.
     orphan: Option<Stamp>,
+}
+
+/// Whether requests may have been missed since pairing was last sure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missed {
+    Nothing,
+    /// And nothing was seen that could be their answer.
+    Waiting,
+    /// And the server has sent something since.
+    Answered,
 }
 
 impl Connection {
@@ -66,7 +75,7 @@ impl Connection {
             counters: Counters::default(),
             sending: None,
             interim: false,
-            missed: false,
+            missed: Missed::Nothing,
             saturated: false,
             orphan: None,
         }
@@ -221,6 +230,9 @@ impl Connection {
                     let body = request_body(&request, declared, whole);
                     self.request_began(request, expects);
                     self.client.begin_body(body);
+                    if self.client.end_is_unknown() {
+                        self.missed = Missed::Waiting;
+                    }
                 }
                 Step::Head(Head { start: Start::Response(response), declared, whole, .. }) => {
                     self.response_began(response, declared, whole);
@@ -252,13 +264,15 @@ impl Connection {
             return;
         }
         let mut extent = self.client.message;
-        let doubt = if self.missed {
+        let doubt = if self.missed != Missed::Nothing {
             Doubt::Missed
         } else if self.orphan.is_some_and(|orphan| raced(orphan.time, extent.first.time)) {
             Doubt::Raced
         } else {
             Doubt::None
         };
+        // A client that waits for answers would not have asked before the missed request's came.
+        let behind = self.missed == Missed::Waiting;
         self.orphan = None;
         if self.exchanges.is_empty() && !self.parked.is_empty() {
             if self.parked.may_answer(extent.first.time) {
@@ -270,6 +284,9 @@ impl Connection {
             }
         }
         self.sending = Some(self.exchanges.open(request, extent, expects, doubt, &self.limits));
+        if let (true, Some(opened)) = (behind, self.sending.and_then(|id| self.exchanges.find(id))) {
+            opened.pipelined = true;
+        }
     }
 
     /// Whether the client goes on to another request while the end of the last one was lost. Its
@@ -303,14 +320,12 @@ impl Connection {
     fn request_fault(&mut self, fault: Fault) {
         match fault {
             Fault::Unseen => {
-                self.missed = true;
                 self.drop_parked();
-                self.client.unlock();
+                self.miss_request();
             }
             Fault::NoMessage => {
                 if self.client.is_locked() {
-                    self.missed = true;
-                    self.client.unlock();
+                    self.miss_request();
                     self.fail();
                 }
             }
@@ -318,11 +333,17 @@ impl Connection {
                 if let Some(request) = self.sending.and_then(|id| self.exchanges.find(id)) {
                     request.damaged = true;
                 }
+                self.missed = Missed::Waiting;
                 if fault == Fault::FramingBroken {
                     self.fail();
                 }
             }
         }
+    }
+
+    fn miss_request(&mut self) {
+        self.missed = if self.orphan.is_some() { Missed::Answered } else { Missed::Waiting };
+        self.client.unlock();
     }
 
     /// Takes the input of a server that answers nothing that was seen.
@@ -335,7 +356,7 @@ impl Connection {
         }
         let response = input.gap == 0 && frame::plausible(Party::Server, input.bytes);
         // It can only be ahead of its request if no other request was missed.
-        let ahead = self.server.is_locked() && self.client.is_locked() && !self.missed;
+        let ahead = self.server.is_locked() && self.client.is_locked() && self.missed == Missed::Nothing;
         if ahead && (response || !self.parked.is_empty()) && self.park(input) {
             return true;
         }
@@ -347,6 +368,9 @@ impl Connection {
         }
         self.orphan = Some(input.at);
         self.server.unlock();
+        if self.missed == Missed::Waiting {
+            self.missed = Missed::Answered;
+        }
         true
     }
 
@@ -394,16 +418,22 @@ impl Connection {
                 front.expects = false;
             }
             self.server.begin_body(Body::EMPTY);
+            if self.server.end_is_unknown() {
+                // The final response may begin in the same unseen bytes.
+                self.server.begin_unknown();
+                self.response_lost();
+            }
             return;
         }
         let Some(front) = self.exchanges.front() else { return self.server.reset() };
         if front.doubt == Doubt::Missed && front.pipelined {
             // Which of the requests this answers cannot be told.
             self.exchanges.finish_all(Outcome::Lost, &self.limits);
+            self.missed = Missed::Answered;
             return self.server.reset();
         }
         if front.doubt == Doubt::Missed {
-            self.missed = false;
+            self.missed = Missed::Nothing;
         }
         let method = &*front.head.method;
         let upgraded = response.status == 101 || method == "CONNECT" && response.status < 300;
@@ -448,7 +478,9 @@ impl Connection {
         if let Some(front) = self.exchanges.front() {
             front.damaged = true;
         }
-        self.missed |= self.exchanges.lose_behind_front(&self.limits);
+        if self.exchanges.lose_behind_front(&self.limits) {
+            self.missed = Missed::Waiting;
+        }
     }
 
     /// Ends the exchange whose response is on its way.
@@ -473,9 +505,12 @@ impl Connection {
                 if locked { self.client.skip_body() } else { self.client.reset() }
             }
         }
+        if self.missed == Missed::Waiting && self.exchanges.is_empty() {
+            self.missed = Missed::Answered;
+        }
         if self.saturated && self.exchanges.is_empty() {
             self.saturated = false;
-            self.missed = true;
+            self.missed = Missed::Waiting;
             self.server.unlock();
         }
     }

@@ -188,7 +188,6 @@ impl Parser {
         self.window = 0;
         self.framed = match body {
             Body::Lost { .. } | Body::Tunnel => false,
-            Body::EMPTY => true,
             Body::Length(_) | Body::Chunked(_) | Body::UntilClose => rest != Rest::Unseen,
         };
         self.phase = match (rest, body) {
@@ -381,8 +380,8 @@ impl Parser {
         self.pass(input, used);
         if found {
             self.phase = Phase::Body(then);
-            // An empty line behind unseen bytes may be another message's.
-            if !exact && !input.bytes.is_empty() {
+            // An empty line behind unseen bytes may be another message's, or a body's.
+            if !exact {
                 self.unlock();
             }
             return self.step_body(input, then);

@@ -1,7 +1,7 @@
 mod cases;
 mod corpus;
 
-use super::{Connection, HttpEvent, Limits};
+use super::{Connection, HttpEvent};
 use crate::exchange::{CloseReason, Event, Party, Stamp};
 
 /// A connection under test: it keeps the offsets, and one operation is one nanosecond.

@@ -164,6 +164,11 @@ fn every_gap() {
             for start in 0..bytes.len() {
                 for end in start + 1..=bytes.len() {
                     for hole in [Hole::Tail, Hole::Counted, Hole::Lost] {
+                        // Nothing follows that could tell that the last bytes before a close are missing.
+                        let silent = case.name == "until close" && end == bytes.len();
+                        if silent && matches!(hole, Hole::Lost) {
+                            continue;
+                        }
                         let wire = run_with_hole(case.script, target, start, end, hole);
                         let what = format!("message {target}, {start}..{end} {hole:?}");
                         check_credible(case, &wire.exchanges, &what);
