@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Counters, HttpEvent, Limits, State,
     chunked::Chunked,
-    exchange::{Answer, Doubt, Exchanges},
+    exchange::{Answer, Asked, Doubt, Exchanges},
     frame::{self, Coding, Declared, Head, Length, Start},
     parked::{Item, Parked, raced},
     parser::{Body, Fault, Input, Parser, Step},
@@ -226,9 +226,9 @@ impl Connection {
                     Party::Client => self.request_ended(),
                     Party::Server => self.response_ended(),
                 },
-                Step::Head(Head { start: Start::Request(request), declared, expects, whole }) => {
+                Step::Head(Head { start: Start::Request(request), declared, expects, upgrades, whole }) => {
                     let body = request_body(&request, declared, whole);
-                    self.request_began(request, expects);
+                    self.request_began(request, expects, upgrades);
                     self.client.begin_body(body);
                     if self.client.end_is_unknown() {
                         self.missed = Missed::Waiting;
@@ -245,14 +245,17 @@ impl Connection {
         }
     }
 
-    fn request_began(&mut self, request: Arc<RequestHead>, expects: bool) {
+    fn request_began(&mut self, request: Arc<RequestHead>, expects: bool, upgrades: bool) {
         // A client that asks again has the whole of the answer it was waiting for.
         if self.server.end_is_unknown() {
             self.interim = false;
             self.finish_front(Outcome::Lost);
             self.server.reset();
         }
-        if self.exchanges.front().is_some_and(|front| front.doubt == Doubt::Raced && front.response.is_none())
+        if self
+            .exchanges
+            .front()
+            .is_some_and(|front| front.asked.doubt == Doubt::Raced && front.response.is_none())
         {
             self.exchanges.finish(Outcome::Lost, Answer::default(), &self.limits);
         }
@@ -283,10 +286,8 @@ impl Connection {
                 self.drop_parked();
             }
         }
-        self.sending = Some(self.exchanges.open(request, extent, expects, doubt, &self.limits));
-        if let (true, Some(opened)) = (behind, self.sending.and_then(|id| self.exchanges.find(id))) {
-            opened.pipelined = true;
-        }
+        let asked = Asked { expects, upgrades, doubt, pipelined: behind };
+        self.sending = Some(self.exchanges.open(request, extent, asked, &self.limits));
     }
 
     /// Whether the client goes on to another request while the end of the last one was lost. Its
@@ -366,6 +367,10 @@ impl Connection {
         if response && input.starts {
             self.counters.orphan_responses += 1;
         }
+        if input.gap == 0 && frame::switches_protocols(input.bytes) {
+            self.stop(State::Upgraded);
+            return true;
+        }
         self.orphan = Some(input.at);
         self.server.unlock();
         if self.missed == Missed::Waiting {
@@ -401,6 +406,9 @@ impl Connection {
     fn drop_parked(&mut self) {
         if let Some(since) = self.parked.since() {
             self.counters.orphan_responses += 1;
+            if self.parked.switches_protocols() {
+                return self.stop(State::Upgraded);
+            }
             self.orphan = Some(since);
             self.server.unlock();
             let shut = self.parked.take().iter().any(|item| matches!(item, Item::Shutdown(_)));
@@ -415,7 +423,7 @@ impl Connection {
             self.interim = true;
             self.server.lock();
             if let Some(front) = self.exchanges.front() {
-                front.expects = false;
+                front.asked.expects = false;
             }
             self.server.begin_body(Body::EMPTY);
             if self.server.end_is_unknown() {
@@ -426,13 +434,13 @@ impl Connection {
             return;
         }
         let Some(front) = self.exchanges.front() else { return self.server.reset() };
-        if front.doubt == Doubt::Missed && front.pipelined {
+        if front.asked.doubt == Doubt::Missed && front.asked.pipelined {
             // Which of the requests this answers cannot be told.
             self.exchanges.finish_all(Outcome::Lost, &self.limits);
             self.missed = Missed::Answered;
             return self.server.reset();
         }
-        if front.doubt == Doubt::Missed {
+        if front.asked.doubt == Doubt::Missed {
             self.missed = Missed::Nothing;
         }
         let method = &*front.head.method;
@@ -475,8 +483,12 @@ impl Connection {
     /// The end of the response on its way cannot be computed, nor what comes behind it.
     fn response_lost(&mut self) {
         self.interim = false;
-        if let Some(front) = self.exchanges.front() {
-            front.damaged = true;
+        let Some(front) = self.exchanges.front() else { return };
+        front.damaged = true;
+        if front.asked.upgrades && front.response.is_none() {
+            // It may have been the last of HTTP here, and nothing that follows could be believed.
+            self.finish_front(Outcome::Lost);
+            return self.stop(State::Upgraded);
         }
         if self.exchanges.lose_behind_front(&self.limits) {
             self.missed = Missed::Waiting;
@@ -496,7 +508,7 @@ impl Connection {
             let resumes = match self.client.body() {
                 _ if self.client.end_is_unknown() => true,
                 Some(Body::Tunnel) => true,
-                Some(_) => front.expects && self.client.payload == 0,
+                Some(_) => front.asked.expects && self.client.payload == 0,
                 None => false,
             };
             if resumes {
@@ -517,11 +529,11 @@ impl Connection {
 
     /// An unfinished request head counts as a request when the other side answers or the end comes.
     fn surrender_request(&mut self) {
-        if let Some(Head { start: Start::Request(request), declared, expects, whole }) =
+        if let Some(Head { start: Start::Request(request), declared, expects, upgrades, whole }) =
             self.client.surrender_head(&self.limits)
         {
             let body = request_body(&request, declared, whole);
-            self.request_began(request, expects);
+            self.request_began(request, expects, upgrades);
             self.client.begin_body(body);
             self.replay();
         }

@@ -42,13 +42,13 @@ fn an_exchange_ends_with_its_last_byte_and_carries_its_times() {
     assert_eq!(connection.poll_event(), None);
     connection.handle_bytes(Server, at(5), 17, b"Content-Length: 100000\r\n\r\nabc");
     assert_eq!(connection.poll_event(), Some(Event::Response { id: 0, first: at(4) }));
-    connection.handle_gap(Server, at(5), 44, 99_996, b"");
+    connection.handle_gap(Server, at(5), 46, 99_996, b"");
     assert_eq!(connection.poll_event(), None);
-    connection.handle_gap(Server, at(6), 100_040, 1, b"z");
+    connection.handle_gap(Server, at(6), 100_042, 1, b"z");
     let Some(Event::Exchange(exchange)) = connection.poll_event() else { panic!() };
     assert_eq!((exchange.request.first, exchange.request.last), (at(1), at(3)));
     let response = exchange.response.unwrap();
-    assert_eq!((response.first, response.last, response.wire_bytes), (at(4), at(6), 100_041));
+    assert_eq!((response.first, response.last, response.wire_bytes), (at(4), at(6), 100_043));
     assert_eq!((exchange.outcome, exchange.damaged), (Outcome::Complete, false));
     assert_eq!((exchange.detail.request_body, exchange.detail.response_body), (Some(10), Some(100_000)));
 }
@@ -215,7 +215,7 @@ fn a_head_longer_than_what_was_captured() {
     // The body begins somewhere in what was not seen.
     wire.send_cut(Client, b"POST /cut HTTP/1.1\r\nContent-Length: 9\r\nCookie: aaaa", 9000, b"123456789");
     wire.send(Server, OK);
-    wire.expect(&["POST /cut ? -> 200 0 Complete 9061/38 damaged"]);
+    wire.expect(&["POST /cut ? -> 200 0 Complete 9060/38 damaged"]);
     check_recovered(&mut wire);
 }
 
@@ -225,7 +225,7 @@ fn contradicting_lengths_leave_the_end_to_the_other_side() {
     wire.send(Client, b"POST /s HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 40\r\n\r\nhelloGET /smuggled HTTP/1.1\r\n\r\n");
     wire.send(Client, b"GET /smuggled HTTP/1.1\r\n\r\n");
     wire.send(Server, b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n");
-    wire.expect(&["POST /s ? -> 400 0 Complete 113/38"]);
+    wire.expect(&["POST /s ? -> 400 0 Complete 116/38"]);
     check_recovered(&mut wire);
 }
 
@@ -238,7 +238,7 @@ fn transfer_encoding_overrides_content_length() {
     );
     wire.send(Server, OK);
     wire.send(Server, OK);
-    wire.expect(&["POST /s 0 -> 200 0 Complete 74/38", GET_OK]);
+    wire.expect(&["POST /s 0 -> 200 0 Complete 72/38", GET_OK]);
 }
 
 #[test]
@@ -247,7 +247,10 @@ fn garbage_is_counted_skipped_and_in_the_end_too_much() {
     for count in 1..8 {
         wire.send(Client, b"\x00\x01\x02 garbage");
         assert_eq!(wire.connection.counters().failures, count);
-        wire.send(Server, b"\x15\x03");
+        // The garbage may have held a request, whose answer this would then be.
+        wire.send(Client, GET);
+        wire.send(Server, OK);
+        wire.expect(&["GET /n 0 -> - ? Lost 19/0"]);
         check_recovered(&mut wire);
     }
     assert!(!wire.connection.failed());

@@ -85,7 +85,9 @@ fn check_credible(case: &Case, exchanges: &[String], what: &str) {
     for line in exchanges {
         let words: Vec<_> = line.split(' ').collect();
         let asked = |expect: &&str| expect.split(' ').take(2).eq(words[..2].iter().copied());
-        assert!(case.expect.iter().any(asked), "{}: {what}: {line}", case.name);
+        // Where the head or the switch was not seen, what follows may look like a request.
+        let decoy = ["/not", "/x"].contains(&words[1]) && line.contains(" Lost ");
+        assert!(case.expect.iter().any(asked) || decoy, "{}: {what}: {line}", case.name);
     }
 }
 
