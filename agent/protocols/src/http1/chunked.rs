@@ -135,8 +135,8 @@ mod tests {
 
     #[track_caller]
     fn check(bytes: &[u8], expect: (usize, Progress), data: u64) {
-        let mut payload = 0;
-        assert_eq!(Chunked::START.advance(bytes, &mut payload), expect);
+        let (mut state, mut payload) = (Chunked::START, 0);
+        assert_eq!(state.advance(bytes, &mut payload), expect);
         assert_eq!(payload, data);
         // Byte by byte comes to the same.
         let (mut state, mut payload, mut used) = (Chunked::START, 0, 0);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Counters, HttpEvent, Limits, State,
     chunked::Chunked,
-    exchange::{Answer, Doubt, Exchanges},
+    exchange::{Answer, Asked, Doubt, Exchanges},
     frame::{self, Coding, Declared, Head, Length, Start},
     parked::{Item, Parked, raced},
     parser::{Body, Fault, Input, Parser, Step},
@@ -32,12 +32,21 @@ pub struct Connection {
     sending: Option<u64>,
     /// The response on its way is a 1xx.
     interim: bool,
-    /// Requests may have been missed since pairing was last sure.
-    missed: bool,
+    missed: Missed,
     /// More were outstanding than are followed: nothing is followed until all known are answered.
     saturated: bool,
     /// When a response without a request last passed.
     orphan: Option<Stamp>,
+}
+
+/// Whether requests may have been missed since pairing was last sure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missed {
+    Nothing,
+    /// And nothing was seen that could be their answer.
+    Waiting,
+    /// And the server has sent something since.
+    Answered,
 }
 
 impl Connection {
@@ -48,7 +57,7 @@ impl Connection {
         Self::with_boundaries(limits, false)
     }
 
-    /// A connection that is seen from its first byte. Only then can a first response that was
+    /// A connection that is seen from its first byte, which has offset 0. Only then can a first response that was
     /// recorded before its request be told from the answer to an unseen one.
     #[must_use]
     pub fn opened(limits: Limits) -> Self {
@@ -66,7 +75,7 @@ impl Connection {
             counters: Counters::default(),
             sending: None,
             interim: false,
-            missed: false,
+            missed: Missed::Nothing,
             saturated: false,
             orphan: None,
         }
@@ -209,7 +218,7 @@ impl Connection {
             if party == Party::Client && self.asks_again(&input) {
                 self.request_grew();
                 self.sending = None;
-                self.client.reset(false);
+                self.client.reset();
             }
             match self.parser(party).step(&mut input, &limits) {
                 Step::More => return,
@@ -217,10 +226,13 @@ impl Connection {
                     Party::Client => self.request_ended(),
                     Party::Server => self.response_ended(),
                 },
-                Step::Head(Head { start: Start::Request(request), declared, expects, whole }) => {
+                Step::Head(Head { start: Start::Request(request), declared, expects, upgrades, whole }) => {
                     let body = request_body(&request, declared, whole);
-                    self.request_began(request, expects);
+                    self.request_began(request, expects, upgrades);
                     self.client.begin_body(body);
+                    if self.client.end_is_unknown() {
+                        self.missed = Missed::Waiting;
+                    }
                 }
                 Step::Head(Head { start: Start::Response(response), declared, whole, .. }) => {
                     self.response_began(response, declared, whole);
@@ -233,17 +245,21 @@ impl Connection {
         }
     }
 
-    fn request_began(&mut self, request: Arc<RequestHead>, expects: bool) {
+    fn request_began(&mut self, request: Arc<RequestHead>, expects: bool, upgrades: bool) {
         // A client that asks again has the whole of the answer it was waiting for.
-        if matches!(self.server.body(), Some(Body::Lost { .. })) {
+        if self.server.end_is_unknown() {
+            self.interim = false;
             self.finish_front(Outcome::Lost);
-            self.server.reset(false);
+            self.server.reset();
         }
-        if self.exchanges.front().is_some_and(|front| front.doubt == Doubt::Raced && front.response.is_none())
+        if self
+            .exchanges
+            .front()
+            .is_some_and(|front| front.asked.doubt == Doubt::Raced && front.response.is_none())
         {
             self.exchanges.finish(Outcome::Lost, Answer::default(), &self.limits);
         }
-        self.client.locked = true;
+        self.client.lock();
         self.saturated |= self.exchanges.len() >= self.limits.outstanding;
         if self.saturated {
             self.counters.dropped_requests += 1;
@@ -251,13 +267,15 @@ impl Connection {
             return;
         }
         let mut extent = self.client.message;
-        let doubt = if self.missed {
+        let doubt = if self.missed != Missed::Nothing {
             Doubt::Missed
         } else if self.orphan.is_some_and(|orphan| raced(orphan.time, extent.first.time)) {
             Doubt::Raced
         } else {
             Doubt::None
         };
+        // A client that waits for answers would not have asked before the missed request's came.
+        let behind = self.missed == Missed::Waiting;
         self.orphan = None;
         if self.exchanges.is_empty() && !self.parked.is_empty() {
             if self.parked.may_answer(extent.first.time) {
@@ -268,13 +286,14 @@ impl Connection {
                 self.drop_parked();
             }
         }
-        self.sending = Some(self.exchanges.open(request, extent, expects, doubt, &self.limits));
+        let asked = Asked { expects, upgrades, doubt, pipelined: behind };
+        self.sending = Some(self.exchanges.open(request, extent, asked, &self.limits));
     }
 
     /// Whether the client goes on to another request while the end of the last one was lost. Its
     /// answer must have begun: until then a body may hold anything, requests too.
     fn asks_again(&self, input: &Input<'_>) -> bool {
-        matches!(self.client.body(), Some(Body::Lost { .. }))
+        self.client.end_is_unknown()
             && self.server.body().is_some()
             && input.starts
             && input.gap == 0
@@ -302,14 +321,12 @@ impl Connection {
     fn request_fault(&mut self, fault: Fault) {
         match fault {
             Fault::Unseen => {
-                self.missed = true;
                 self.drop_parked();
-                self.client.locked = false;
+                self.miss_request();
             }
             Fault::NoMessage => {
-                if self.client.locked {
-                    self.missed = true;
-                    self.client.locked = false;
+                if self.client.is_locked() {
+                    self.miss_request();
                     self.fail();
                 }
             }
@@ -317,11 +334,17 @@ impl Connection {
                 if let Some(request) = self.sending.and_then(|id| self.exchanges.find(id)) {
                     request.damaged = true;
                 }
+                self.missed = Missed::Waiting;
                 if fault == Fault::FramingBroken {
                     self.fail();
                 }
             }
         }
+    }
+
+    fn miss_request(&mut self) {
+        self.missed = if self.orphan.is_some() { Missed::Answered } else { Missed::Waiting };
+        self.client.unlock();
     }
 
     /// Takes the input of a server that answers nothing that was seen.
@@ -333,17 +356,26 @@ impl Connection {
             return true;
         }
         let response = input.gap == 0 && frame::plausible(Party::Server, input.bytes);
-        if self.server.locked && (response || !self.parked.is_empty()) && self.park(input) {
+        // It can only be ahead of its request if no other request was missed.
+        let ahead = self.server.is_locked() && self.client.is_locked() && self.missed == Missed::Nothing;
+        if ahead && (response || !self.parked.is_empty()) && self.park(input) {
             return true;
         }
-        if self.server.locked && !response && input.gap == 0 {
+        if self.server.is_locked() && !response && input.gap == 0 {
             self.fail();
         }
         if response && input.starts {
             self.counters.orphan_responses += 1;
         }
+        if input.gap == 0 && frame::switches_protocols(input.bytes) {
+            self.stop(State::Upgraded);
+            return true;
+        }
         self.orphan = Some(input.at);
-        self.server.locked = false;
+        self.server.unlock();
+        if self.missed == Missed::Waiting {
+            self.missed = Missed::Answered;
+        }
         true
     }
 
@@ -374,8 +406,11 @@ impl Connection {
     fn drop_parked(&mut self) {
         if let Some(since) = self.parked.since() {
             self.counters.orphan_responses += 1;
+            if self.parked.switches_protocols() {
+                return self.stop(State::Upgraded);
+            }
             self.orphan = Some(since);
-            self.server.locked = false;
+            self.server.unlock();
             let shut = self.parked.take().iter().any(|item| matches!(item, Item::Shutdown(_)));
             if shut {
                 self.server.close();
@@ -386,26 +421,32 @@ impl Connection {
     fn response_began(&mut self, response: ResponseHead, declared: Declared, whole: bool) {
         if response.status < 200 && response.status != 101 {
             self.interim = true;
-            self.server.locked = true;
+            self.server.lock();
             if let Some(front) = self.exchanges.front() {
-                front.expects = false;
+                front.asked.expects = false;
             }
             self.server.begin_body(Body::EMPTY);
+            if self.server.end_is_unknown() {
+                // The final response may begin in the same unseen bytes.
+                self.server.begin_unknown();
+                self.response_lost();
+            }
             return;
         }
-        let Some(front) = self.exchanges.front() else { return self.server.reset(false) };
-        if front.doubt == Doubt::Missed && front.pipelined {
+        let Some(front) = self.exchanges.front() else { return self.server.reset() };
+        if front.asked.doubt == Doubt::Missed && front.asked.pipelined {
             // Which of the requests this answers cannot be told.
             self.exchanges.finish_all(Outcome::Lost, &self.limits);
-            return self.server.reset(false);
+            self.missed = Missed::Answered;
+            return self.server.reset();
         }
-        if front.doubt == Doubt::Missed {
-            self.missed = false;
+        if front.asked.doubt == Doubt::Missed {
+            self.missed = Missed::Nothing;
         }
         let method = &*front.head.method;
         let upgraded = response.status == 101 || method == "CONNECT" && response.status < 300;
         let body = response_body(method == "HEAD", response, declared, whole);
-        self.server.locked = true;
+        self.server.lock();
         self.exchanges.answer(response, self.server.message.first, whole, &self.limits);
         if upgraded {
             self.finish_front(Outcome::Upgraded);
@@ -413,7 +454,7 @@ impl Connection {
             return;
         }
         self.server.begin_body(body);
-        if [Some(body), self.server.body()].iter().any(|body| matches!(body, Some(Body::Lost { .. }))) {
+        if self.server.end_is_unknown() || matches!(body, Body::Lost { .. }) {
             self.response_lost();
         }
     }
@@ -426,7 +467,7 @@ impl Connection {
     }
 
     fn response_fault(&mut self, fault: Fault) {
-        if matches!(fault, Fault::FramingBroken) || fault == Fault::NoMessage && self.server.locked {
+        if matches!(fault, Fault::FramingBroken) || fault == Fault::NoMessage && self.server.is_locked() {
             self.fail();
         }
         if self.state != State::Open {
@@ -442,10 +483,16 @@ impl Connection {
     /// The end of the response on its way cannot be computed, nor what comes behind it.
     fn response_lost(&mut self) {
         self.interim = false;
-        if let Some(front) = self.exchanges.front() {
-            front.damaged = true;
+        let Some(front) = self.exchanges.front() else { return };
+        front.damaged = true;
+        if front.asked.upgrades && front.response.is_none() {
+            // It may have been the last of HTTP here, and nothing that follows could be believed.
+            self.finish_front(Outcome::Lost);
+            return self.stop(State::Upgraded);
         }
-        self.missed |= self.exchanges.lose_behind_front(&self.limits);
+        if self.exchanges.lose_behind_front(&self.limits) {
+            self.missed = Missed::Waiting;
+        }
     }
 
     /// Ends the exchange whose response is on its way.
@@ -459,30 +506,34 @@ impl Connection {
             // The answer came before the request's end. What the client sends next may be the rest,
             // or, where the body's end is not known or it was never asked for, the next request.
             let resumes = match self.client.body() {
-                Some(Body::Lost { .. } | Body::Tunnel) => true,
-                Some(_) => front.expects && self.client.payload == 0,
+                _ if self.client.end_is_unknown() => true,
+                Some(Body::Tunnel) => true,
+                Some(_) => front.asked.expects && self.client.payload == 0,
                 None => false,
             };
             if resumes {
                 let locked = self.client.body() == Some(Body::Tunnel) && self.client.payload == 0;
                 self.sending = None;
-                self.client.reset(locked);
+                if locked { self.client.skip_body() } else { self.client.reset() }
             }
+        }
+        if self.missed == Missed::Waiting && self.exchanges.is_empty() {
+            self.missed = Missed::Answered;
         }
         if self.saturated && self.exchanges.is_empty() {
             self.saturated = false;
-            self.missed = true;
-            self.server.locked = false;
+            self.missed = Missed::Waiting;
+            self.server.unlock();
         }
     }
 
     /// An unfinished request head counts as a request when the other side answers or the end comes.
     fn surrender_request(&mut self) {
-        if let Some(Head { start: Start::Request(request), declared, expects, whole }) =
+        if let Some(Head { start: Start::Request(request), declared, expects, upgrades, whole }) =
             self.client.surrender_head(&self.limits)
         {
             let body = request_body(&request, declared, whole);
-            self.request_began(request, expects);
+            self.request_began(request, expects, upgrades);
             self.client.begin_body(body);
             self.replay();
         }

@@ -16,12 +16,20 @@ pub(super) struct Pending {
     pub(super) request: Extent,
     pub(super) request_body: Option<u64>,
     pub(super) response: Option<ResponseHead>,
+    pub(super) asked: Asked,
+    pub(super) damaged: bool,
+}
+
+/// What bears on a request's answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
     /// `Expect: 100-continue` was asked and not yet answered.
     pub(super) expects: bool,
+    /// The answer may end HTTP on this connection.
+    pub(super) upgrades: bool,
     pub(super) doubt: Doubt,
     /// Another request was outstanding at the same time.
     pub(super) pipelined: bool,
-    pub(super) damaged: bool,
 }
 
 /// Whether the next response is surely this request's.
@@ -77,15 +85,14 @@ impl Exchanges {
         &mut self,
         head: Arc<RequestHead>,
         request: Extent,
-        expects: bool,
-        doubt: Doubt,
+        mut asked: Asked,
         limits: &Limits,
     ) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        let pipelined = !self.pending.is_empty();
-        for waiting in &mut self.pending {
-            waiting.pipelined = true;
+        asked.pipelined |= !self.pending.is_empty();
+        if let Some(last) = self.pending.back_mut() {
+            last.asked.pipelined = true;
         }
         let damaged = head.truncated;
         self.emit(Event::Request { id, extent: request, head: Arc::clone(&head) }, limits);
@@ -95,9 +102,7 @@ impl Exchanges {
             request,
             request_body: None,
             response: None,
-            expects,
-            doubt,
-            pipelined,
+            asked,
             damaged,
         });
         id

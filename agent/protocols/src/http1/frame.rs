@@ -26,6 +26,8 @@ pub(super) struct Head {
     pub(super) declared: Declared,
     /// `Expect: 100-continue`: the body may never be sent.
     pub(super) expects: bool,
+    /// `Upgrade` or CONNECT: what follows the answer may be another protocol.
+    pub(super) upgrades: bool,
     /// The head was seen up to its end.
     pub(super) whole: bool,
 }
@@ -121,6 +123,12 @@ pub(crate) fn looks_like_response(bytes: &[u8]) -> Option<bool> {
     }
     let line = bytes.get(..STATUS_LINE.len() + 5)?;
     Some(StartLine::parse(Party::Server, line).is_some())
+}
+
+/// The start of a response that ends HTTP on its connection.
+pub(super) fn switches_protocols(bytes: &[u8]) -> bool {
+    let status = bytes.get(STATUS_LINE.len() + 1..STATUS_LINE.len() + 5);
+    plausible(Party::Server, bytes) && status == Some(b" 101")
 }
 
 /// A method of the IANA registry and the space after it.
@@ -234,7 +242,8 @@ impl<'a> StartLine<'a> {
                 }))
             }
         };
-        Head { start, declared: fields.declared, expects: fields.expects, whole: known.whole }
+        let upgrades = fields.upgrades || matches!(self, Self::Request { method: b"CONNECT", .. });
+        Head { start, declared: fields.declared, expects: fields.expects, upgrades, whole: known.whole }
     }
 }
 
@@ -264,6 +273,7 @@ fn absolute_form(target: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
 struct Fields<'a> {
     declared: Declared,
     expects: bool,
+    upgrades: bool,
     host: Option<&'a [u8]>,
     user_agent: Option<&'a [u8]>,
     forwarded: Option<&'a [u8]>,
@@ -282,6 +292,7 @@ enum Name {
     ContentLength,
     TransferEncoding,
     Expect,
+    Upgrade,
     Host,
     UserAgent,
     Forwarded,
@@ -348,6 +359,7 @@ impl<'a> Fields<'a> {
             Name::ContentLength => self.declared.length = self.declared.length.and(content_length(value)),
             Name::TransferEncoding => self.declared.coding = transfer_coding(value),
             Name::Expect => self.expects |= value.eq_ignore_ascii_case(b"100-continue"),
+            Name::Upgrade => self.upgrades = true,
             Name::Host => first(&mut self.host),
             Name::UserAgent => first(&mut self.user_agent),
             Name::Forwarded => first(&mut self.forwarded),
@@ -369,6 +381,7 @@ impl Name {
             4 if is(b"host") => Some(Self::Host),
             6 if is(b"expect") => Some(Self::Expect),
             7 if is(b"baggage") => Some(Self::Baggage),
+            7 if is(b"upgrade") => Some(Self::Upgrade),
             9 if is(b"forwarded") => Some(Self::Forwarded),
             10 if is(b"user-agent") => Some(Self::UserAgent),
             10 if is(b"tracestate") => Some(Self::Tracestate),

@@ -3,7 +3,7 @@
 //! The hooks of a send and of a receive run on two CPUs: the answer's record may be a few
 //! microseconds ahead of the question's. What the server sent then waits here.
 
-use super::parser::Input;
+use super::{frame, parser::Input};
 use crate::exchange::Stamp;
 
 #[derive(Debug, Default)]
@@ -62,6 +62,11 @@ impl Parked {
         if self.items.len() <= ITEM_MAX {
             self.items.push(Item::Shutdown(at));
         }
+    }
+
+    /// Whether HTTP ends with what is parked.
+    pub(super) fn switches_protocols(&self) -> bool {
+        matches!(self.items.first(), Some(Item::Data { bytes, .. }) if frame::switches_protocols(bytes))
     }
 
     pub(super) fn take(&mut self) -> Vec<Item> {

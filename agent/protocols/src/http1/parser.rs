@@ -97,7 +97,9 @@ pub(super) struct Parser {
     party: Party,
     phase: Phase,
     /// Message boundaries are known; if not, only the start of a socket operation may begin one.
-    pub(super) locked: bool,
+    locked: bool,
+    /// Boundaries were known or assumed once, and were lost.
+    lost: bool,
     /// Stream offset of the next byte.
     pub(super) expected: Option<u64>,
     pub(super) message: Extent,
@@ -124,7 +126,8 @@ impl Parser {
             party,
             phase: Phase::Idle,
             locked,
-            expected: None,
+            lost: false,
+            expected: locked.then_some(0),
             message: Extent::default(),
             payload: 0,
             framed: true,
@@ -132,6 +135,22 @@ impl Parser {
             line_in_one: true,
             window: 0,
         }
+    }
+
+    pub(super) fn is_locked(&self) -> bool {
+        self.locked
+    }
+
+    /// Message boundaries are known from here on.
+    pub(super) fn lock(&mut self) {
+        self.locked = true;
+        self.lost = false;
+    }
+
+    /// The next message has to be looked for.
+    pub(super) fn unlock(&mut self) {
+        self.locked = false;
+        self.lost = true;
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -150,6 +169,11 @@ impl Parser {
         }
     }
 
+    /// The end of the current message cannot be computed.
+    pub(super) fn end_is_unknown(&self) -> bool {
+        matches!(self.phase, Phase::Body(Body::Lost { .. }) | Phase::HeadRest { exact: false, .. })
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
     }
@@ -164,7 +188,6 @@ impl Parser {
         self.window = 0;
         self.framed = match body {
             Body::Lost { .. } | Body::Tunnel => false,
-            Body::EMPTY => true,
             Body::Length(_) | Body::Chunked(_) | Body::UntilClose => rest != Rest::Unseen,
         };
         self.phase = match (rest, body) {
@@ -187,7 +210,7 @@ impl Parser {
     /// A message that began at `at` and of which nothing is known; it ends when someone says so.
     pub(super) fn begin_unknown(&mut self) {
         self.release();
-        self.locked = false;
+        self.unlock();
         self.lose_framing(false);
     }
 
@@ -198,10 +221,15 @@ impl Parser {
         self.phase = Phase::Body(Body::Lost { chunked });
     }
 
-    /// Forgets the current message and waits for the next.
-    pub(super) fn reset(&mut self, locked: bool) {
+    /// Forgets the current message and looks for the next.
+    pub(super) fn reset(&mut self) {
         self.release();
-        self.locked = locked;
+        self.unlock();
+        self.phase = Phase::Idle;
+    }
+
+    /// Ends the current message here; the next follows.
+    pub(super) fn skip_body(&mut self) {
         self.phase = Phase::Idle;
     }
 
@@ -248,7 +276,8 @@ impl Parser {
             self.pass_gap(input, input.gap);
             return Step::Fault(Fault::Unseen);
         }
-        if !self.locked && !input.starts {
+        if !self.locked && !input.starts && !input.bytes.is_empty() {
+            self.lost = true;
             self.discard(input);
         }
         // RFC 9112 section 2.2: empty lines before a message are ignored.
@@ -260,12 +289,12 @@ impl Parser {
         }
         self.begin_message(input);
         match frame::scan(self.party, input.bytes, limits) {
-            Scan::Complete { head, length } => {
+            Scan::Complete { head, length } if self.credible(input.bytes) => {
                 self.pass(input, length);
                 self.phase = Phase::Framing(Rest::None);
                 Step::Head(head)
             }
-            Scan::Malformed => self.no_message(input),
+            Scan::Complete { .. } | Scan::Malformed => self.no_message(input),
             Scan::Partial => {
                 self.line_in_one = memchr::memchr(b'\n', input.bytes).is_some();
                 self.step_head(input, 0, limits)
@@ -275,9 +304,10 @@ impl Parser {
 
     fn step_head(&mut self, input: &mut Input<'_>, scanned: usize, limits: &Limits) -> Step {
         if input.gap > 0 {
-            let Some(head) = frame::scan_known(self.party, &self.buffer, limits) else {
+            let known = frame::scan_known(self.party, &self.buffer, limits);
+            let Some(head) = known.filter(|_| self.credible(&self.buffer)) else {
                 self.pass_gap(input, input.gap);
-                self.reset(false);
+                self.reset();
                 return Step::Fault(Fault::Unseen);
             };
             self.release();
@@ -285,7 +315,7 @@ impl Parser {
             return Step::Head(head);
         }
         if !self.locked && !self.line_in_one && input.starts && !self.continues(input.bytes) {
-            self.reset(false);
+            self.reset();
             return self.step_idle(input, limits);
         }
         let room = limits.head.saturating_sub(self.buffer.len());
@@ -297,7 +327,7 @@ impl Parser {
                 self.buffer.truncate(end);
                 self.pass(input, end - before);
                 match frame::scan(self.party, &self.buffer, limits) {
-                    Scan::Complete { head, .. } if self.credible() => {
+                    Scan::Complete { head, .. } if self.credible(&self.buffer) => {
                         self.release();
                         self.phase = Phase::Framing(Rest::None);
                         Step::Head(head)
@@ -318,7 +348,9 @@ impl Parser {
             None => {
                 self.pass(input, self.buffer.len() - before);
                 let known = frame::scan_known(self.party, &self.buffer, limits);
-                let Some(head) = known.filter(|_| self.credible()) else { return self.no_message(input) };
+                let Some(head) = known.filter(|_| self.credible(&self.buffer)) else {
+                    return self.no_message(input);
+                };
                 let mut line = BlankLine::Fresh;
                 line.find(&self.buffer);
                 self.release();
@@ -348,8 +380,10 @@ impl Parser {
         self.pass(input, used);
         if found {
             self.phase = Phase::Body(then);
-            // An empty line behind unseen bytes may be another message's.
-            self.locked &= exact || input.bytes.is_empty();
+            // An empty line behind unseen bytes may be another message's, or a body's.
+            if !exact {
+                self.unlock();
+            }
             return self.step_body(input, then);
         }
         self.phase = Phase::HeadRest { line, exact, then };
@@ -432,6 +466,7 @@ impl Parser {
         self.discard(input);
         self.release();
         self.phase = Phase::Idle;
+        self.lost = true;
         Step::Fault(Fault::NoMessage)
     }
 
@@ -480,12 +515,13 @@ impl Parser {
         frame::starts_with_known_method(&joined[..length]) || !frame::starts_with_known_method(bytes)
     }
 
-    /// A request line pieced together where boundaries are not known needs a registered method.
-    fn credible(&self) -> bool {
+    /// Whether a start line may be believed. Where boundaries were lost, a request needs a registered
+    /// method, or the tail of anything would become one; so does one that is pieced together.
+    fn credible(&self, head: &[u8]) -> bool {
         self.locked
-            || self.line_in_one
             || self.party == Party::Server
-            || frame::starts_with_known_method(&self.buffer)
+            || self.line_in_one && !self.lost
+            || frame::starts_with_known_method(head)
     }
 
     fn release(&mut self) {
