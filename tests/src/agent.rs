@@ -1,8 +1,8 @@
 //! The agent under test.
 
-use std::{ffi::OsStr, fs, path::Path, process::Command, time::Duration};
+use std::{ffi::OsStr, path::Path, process::Command, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::{capture::Capture, guard::Guard, paths, scratch::Scratch};
 
@@ -82,33 +82,31 @@ impl Agent {
         self.finish()
     }
 
+    /// Ends the agent by SIGTERM and hands what it said to `read`, while its output directory is still there. For
+    /// output that is too large to be read into memory as a whole.
+    ///
+    /// # Errors
+    /// When it does not end with status 0, or `read` fails.
+    pub fn stop_with<T>(mut self, read: impl FnOnce(String) -> Result<T>) -> Result<T> {
+        self.guard.signal(libc::SIGTERM);
+        self.ended_well()?;
+        read(self.said())
+    }
+
     /// Waits for an agent that ends by itself (`--duration`) and reads what it has written.
     ///
     /// # Errors
     /// As for [`Agent::stop`].
     pub fn finish(&mut self) -> Result<Capture> {
+        self.ended_well()?;
+        Capture::read(self.out(), self.said())
+    }
+
+    fn ended_well(&mut self) -> Result<()> {
         let status = self.guard.wait(STOP)?;
         if !status.success() {
             bail!("honeyguide ended with {status}\n{}", self.said());
         }
-        Capture::read(self.out(), self.said())
-    }
-
-    /// Waits until the file exporter has written at least `count` spans, then stops the agent. Use it where the
-    /// end of the traffic is not the end of the capture, such as a reader that lags.
-    ///
-    /// # Errors
-    /// As for [`Agent::stop`], and when the output cannot be read.
-    pub fn stop_after(self, count: usize, patience: Duration) -> Result<Capture> {
-        let deadline = std::time::Instant::now() + patience;
-        let traces = self.out().join("traces.jsonl");
-        while std::time::Instant::now() < deadline {
-            let text = fs::read_to_string(&traces).unwrap_or_default();
-            if text.matches("\"spanId\"").count() >= count {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        self.stop().context("stopping the agent")
+        Ok(())
     }
 }

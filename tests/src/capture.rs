@@ -48,7 +48,7 @@ impl Capture {
     /// # Errors
     /// When a line is not what OTLP/JSON allows.
     pub fn read(directory: &Path, said: String) -> Result<Self> {
-        let mut capture = Self { said, ..Self::default() };
+        let mut capture = Self::read_accounting(directory, said)?;
         for line in lines(&directory.join("traces.jsonl"))? {
             for group in array(&line, "resourceSpans") {
                 let resource = attributes(group.get("resource").unwrap_or(&Value::Null));
@@ -57,6 +57,15 @@ impl Capture {
                 }
             }
         }
+        Ok(capture)
+    }
+
+    /// The same without the spans.
+    ///
+    /// # Errors
+    /// As for [`Capture::read`].
+    pub fn read_accounting(directory: &Path, said: String) -> Result<Self> {
+        let mut capture = Self { said, ..Self::default() };
         for line in lines(&directory.join("metrics.jsonl"))? {
             let groups = array(&line, "resourceMetrics").iter();
             let scopes = groups.flat_map(|group| array(group, "scopeMetrics"));

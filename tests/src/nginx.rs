@@ -25,6 +25,19 @@ impl Nginx {
     /// # Errors
     /// When nginx is not there, refuses its configuration or does not listen.
     pub fn start(workers: u32, server: &str, files: &[(&str, &[u8])]) -> Result<Self> {
+        Self::with_upstreams(workers, "", server, files)
+    }
+
+    /// The same with `upstreams` before the `server` block.
+    ///
+    /// # Errors
+    /// As for [`Nginx::start`].
+    pub fn with_upstreams(
+        workers: u32,
+        upstreams: &str,
+        server: &str,
+        files: &[(&str, &[u8])],
+    ) -> Result<Self> {
         let prefix = Scratch::new("nginx")?;
         let port = port::free()?;
         for directory in ["html", "tmp"] {
@@ -43,6 +56,7 @@ impl Nginx {
                access_log off; keepalive_requests 10000000; sendfile on; default_type text/plain;\n\
                client_body_temp_path {root}/tmp/body; proxy_temp_path {root}/tmp/proxy;\n\
                fastcgi_temp_path {root}/tmp/f; uwsgi_temp_path {root}/tmp/u; scgi_temp_path {root}/tmp/s;\n\
+               {upstreams}\n\
                server {{ listen 127.0.0.1:{port} backlog=1024; root {root}/html;\n{server}\n}}\n\
              }}\n"
         );

@@ -4,19 +4,21 @@ use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
 
-/// User and system time of a process so far. The kernel counts it in hundredths of a second.
-///
-/// # Errors
-/// When the process is gone.
-pub fn cpu_time(pid: u32) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in parentheses may hold anything, so fields count from the last one.
-    let (_, fields) = stat.rsplit_once(')').context("unexpected /proc/PID/stat")?;
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
-    // proc_pid_stat(5): utime is field 14, stime field 15; the state after the name is field 3.
-    let (user, system) = (ticks(11).context("no utime")?, ticks(12).context("no stime")?);
-    Ok(Duration::from_millis((user + system) * 10))
+/// User and system time of every child that this process has waited for so far.
+#[must_use]
+#[allow(unsafe_code)] // There is no safe form of it in std.
+pub fn children_cpu_time() -> Duration {
+    // SAFETY: an all-zero rusage is valid, and getrusage only writes into it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &mut usage);
+        usage
+    };
+    let time = |time: libc::timeval| {
+        let (seconds, micros) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_usec));
+        Duration::from_secs(seconds.unwrap_or(0)) + Duration::from_micros(micros.unwrap_or(0))
+    };
+    time(usage.ru_utime) + time(usage.ru_stime)
 }
 
 /// CPU time from the scheduler's own nanosecond clock, all threads that are alive.

@@ -86,6 +86,7 @@ fn every_request_is_a_span(address: &Address, port: u16) -> Result<()> {
         ensure!(said == sent, "request {number}: the span says {said:?}, the client {sent:?}");
         ensure!(span.error == (exchange.status >= 500), "request {number}: error status of {span:?}");
     }
+    ensure!(!capture.accounting.is_empty(), "the agent has written no account of itself");
     let (dropped, counters) = capture.dropped();
     ensure!(dropped == 0, "the agent dropped something: {counters:?}\n{}", capture.said);
     durations_agree(&sequential, &spans)

@@ -58,6 +58,7 @@ fn every_way_to_receive_with_every_way_to_send() -> Result<()> {
     let missing: Vec<_> = wanted.iter().filter(differ).map(|(key, _)| (&key.0, seen.get(key))).collect();
     ensure!(missing.is_empty(), "not {REQUESTS} spans each: {missing:?}\n{}", capture.said);
     ensure!(seen.len() == wanted.len(), "spans of other requests: {seen:?}");
+    ensure!(!capture.accounting.is_empty(), "the agent has written no account of itself");
     let (dropped, counters) = capture.dropped();
     ensure!(dropped == 0, "the agent dropped something: {counters:?}");
     Ok(())

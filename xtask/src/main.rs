@@ -1,8 +1,10 @@
 //! The project's own commands. `cargo xtask` without one lists them.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // These commands speak to the person who typed them.
 
+mod bench;
 mod bpf;
 mod build;
+mod demo;
 mod lint;
 mod paths;
 mod process;
@@ -19,6 +21,8 @@ cargo xtask <command>
 
   demo                 build, trace a small real application, print its spans     (start here)
   test [FILTER]        set up, build, run every test, the kernel's and the VM's included
+  bench http [--seconds N] [--rounds N] [--connections N] [--rate N]
+                       what tracing costs nginx, and what the agent needs
   setup                find or install what building the BPF programs needs
   build-ebpf           the BPF object alone: target/bpf/honeyguide.bpf.o
   lint                 format, clippy, the house rules, the dependencies
@@ -46,6 +50,8 @@ fn run(arguments: &[String]) -> Result<()> {
         "setup" => takes_nothing(rest).and_then(|()| setup::run()),
         "build-ebpf" => takes_nothing(rest).and_then(|()| bpf::run()),
         "build" => takes_nothing(rest).and_then(|()| build::run()),
+        "demo" => takes_nothing(rest).and_then(|()| demo::run()),
+        "bench" => bench::run(rest),
         "test" => test::run(rest),
         "lint" => takes_nothing(rest).and_then(|()| lint::run()),
         "tidy" => takes_nothing(rest).and_then(|()| tidy::run()),
