@@ -1,6 +1,7 @@
 //! honeyguide's agent: kernel events in, OpenTelemetry signals out. `pipeline` shows every stage.
 
 pub mod attribute;
+pub mod config;
 pub mod decode;
 pub mod discover;
 pub mod export;
