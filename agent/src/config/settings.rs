@@ -1,0 +1,102 @@
+//! Everything the pipeline needs to know, parsed and within bounds.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{OtlpSettings, Print};
+use crate::{discover::Selection, load::HookChoice, metrics::model::Temporality, resource::ResourceOptions};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub select: Selection,
+    /// Where the host's `/proc` is.
+    pub proc: PathBuf,
+    pub capture: Capture,
+    pub http: Http,
+    pub context: Context,
+    pub sampling: Sampling,
+    pub metrics: Metrics,
+    /// Empty when nothing is sent anywhere.
+    pub otlp: Vec<OtlpSettings>,
+    /// Directory of the OTLP files.
+    pub out: Option<PathBuf>,
+    pub print: Print,
+    pub limits: Limits,
+    pub resource: ResourceSettings,
+    /// Ends by itself after this long.
+    pub duration: Option<Duration>,
+    pub log: log::LevelFilter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capture {
+    pub hook: HookChoice,
+    /// Captured of the start of a message; 64 to 16,384.
+    pub bytes_per_message: u32,
+    /// A power of two, a page or more.
+    pub ring_bytes: u32,
+    /// How often the ring is drained when it does not fill up.
+    pub poll_interval: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Patterns for `http.route`, tried in order.
+    pub routes: Vec<String>,
+    /// Make a low-cardinality template of a path that no pattern matches.
+    pub route_template: bool,
+    /// Query parameters whose values are redacted, besides those that always are.
+    pub redact_query: Vec<String>,
+    /// Believe `Forwarded` and `X-Forwarded-For`, which any client can forge.
+    pub forwarded: bool,
+    /// The whole list of methods that are not reported as `_OTHER`; `None` is the conventions' list.
+    pub known_methods: Option<Vec<String>>,
+}
+
+/// What of an incoming request's context is honoured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// `traceparent` and `tracestate`.
+    pub tracecontext: bool,
+    /// Keys of `baggage` that become span attributes; empty when the propagator is off.
+    pub baggage: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// A span with a parent is sampled as its parent is.
+    pub parent_based: bool,
+    pub rule: SamplingRule,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SamplingRule {
+    AlwaysOn,
+    AlwaysOff,
+    /// From 0 to 1.
+    TraceIdRatio(f64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    pub interval: Duration,
+    pub temporality: Temporality,
+    /// Attribute sets of one metric of one service; beyond it, the overflow set.
+    pub cardinality_limit: usize,
+}
+
+/// What the agent holds at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub connections: usize,
+    /// Finished exchanges that wait for what may still belong to them.
+    pub held_exchanges: usize,
+    pub processes: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceSettings {
+    /// What traced processes are called and marked with.
+    pub traced: ResourceOptions,
+    /// `service.name` of the agent's own telemetry.
+    pub agent_service_name: String,
+}

@@ -1,0 +1,350 @@
+use std::{path::PathBuf, time::Duration};
+
+use super::*;
+use crate::{
+    discover::Selection,
+    load::{Hook, HookChoice},
+    metrics::model::Temporality,
+};
+
+fn settings(yaml: &str) -> Settings {
+    with_env(yaml, &[]).settings
+}
+
+fn with_env(yaml: &str, env: &[(&str, &str)]) -> Loaded {
+    let variable =
+        |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    let env = env::read(&variable);
+    let layer = env.layer.over(read_text(yaml).unwrap());
+    Loaded { settings: layer.into_settings(env.service_name), notes: env.notes, disabled: env.disabled }
+}
+
+#[track_caller]
+fn check_problems(yaml: &str, expect: &[&str]) {
+    let problems = read_text(yaml).unwrap_err();
+    assert_eq!(ConfigError::new("f", problems).to_string(), expect.join("\n"));
+}
+
+const EVERYTHING: &str = r#"
+select: { pids: [12, 34], ports: [8080, 3000-3999], exe: [nginx, /opt/**/bin/*], all: false }
+capture: { hook: fexit, bytes_per_message: 4KiB, ring_bytes: 16MiB, poll_interval: 2ms }
+http:
+  routes: ["/users/{id}", /static/*]
+  route_template: false
+  redact_query: [ssn]
+  forwarded: true
+  known_methods: [GET, PURGE]
+context: { propagators: [tracecontext, baggage], baggage: [tenant] }
+sampling: { sampler: parentbased_traceidratio, arg: 0.25 }
+metrics: { interval: 10s, temporality: delta, cardinality_limit: 500 }
+otlp:
+  - name: gateway
+    endpoint: https://gateway:4317
+    protocol: grpc
+    headers: { authorization: "Bearer x" }
+    compression: zstd
+    timeout: 3s
+    tls: { ca: /ca.pem, cert: /c.pem, key: /k.pem, insecure: false }
+    metrics: { endpoint: "http://metrics:4318/v1/metrics", protocol: http/protobuf }
+    queue: { size: 1000, batch: 100, delay: 0s, in_flight: 2 }
+    retry: { initial: 100ms, max: 1s, max_elapsed: 10s }
+  - endpoint: http://other:4318
+    traces: false
+out: /var/lib/honeyguide
+print: json
+duration: 10m
+limits: { connections: 1_000, held_exchanges: 10, processes: 5 }
+resource: { service_name: shop, attributes: { deployment.environment.name: production } }
+proc: /host/proc
+log: debug
+"#;
+
+#[test]
+fn every_key() {
+    let settings = settings(EVERYTHING);
+    let gateway = |endpoint: &str, protocol| SignalSettings {
+        endpoint: endpoint.into(),
+        protocol,
+        headers: vec![("authorization".into(), "Bearer x".into())],
+        compression: Compression::Zstd,
+        timeout: Duration::from_secs(3),
+        tls: TlsSettings {
+            ca: Some("/ca.pem".into()),
+            certificate: Some("/c.pem".into()),
+            key: Some("/k.pem".into()),
+            insecure: false,
+        },
+    };
+    let other = SignalSettings {
+        endpoint: "http://other:4318/v1/metrics".into(),
+        protocol: Protocol::HttpProtobuf,
+        headers: Vec::new(),
+        compression: Compression::None,
+        timeout: Duration::from_secs(10),
+        tls: TlsSettings::default(),
+    };
+    let expect = Settings {
+        select: Selection {
+            pids: [12, 34].into(),
+            ports: vec!["8080".parse().unwrap(), "3000-3999".parse().unwrap()],
+            exe: vec!["nginx".parse().unwrap(), "/opt/**/bin/*".parse().unwrap()],
+            all: false,
+        },
+        proc: "/host/proc".into(),
+        capture: Capture {
+            hook: HookChoice::Only(Hook::FunctionExit),
+            bytes_per_message: 4096,
+            ring_bytes: 16 << 20,
+            poll_interval: Duration::from_millis(2),
+        },
+        http: Http {
+            routes: vec!["/users/{id}".into(), "/static/*".into()],
+            route_template: false,
+            redact_query: vec!["ssn".into()],
+            forwarded: true,
+            known_methods: Some(vec!["GET".into(), "PURGE".into()]),
+        },
+        context: Context { tracecontext: true, baggage: vec!["tenant".into()] },
+        sampling: Sampling { parent_based: true, rule: SamplingRule::TraceIdRatio(0.25) },
+        metrics: Metrics {
+            interval: Duration::from_secs(10),
+            temporality: Temporality::Delta,
+            cardinality_limit: 500,
+        },
+        otlp: vec![
+            OtlpSettings {
+                name: "gateway".into(),
+                traces: Some(gateway("https://gateway:4317", Protocol::Grpc)),
+                metrics: Some(gateway("http://metrics:4318/v1/metrics", Protocol::HttpProtobuf)),
+                queue: QueueSettings { max_queue: 1000, max_batch: 100, delay: Duration::ZERO, in_flight: 2 },
+                retry: RetrySettings {
+                    initial: Duration::from_millis(100),
+                    max: Duration::from_secs(1),
+                    max_elapsed: Duration::from_secs(10),
+                },
+            },
+            OtlpSettings {
+                name: "otlp-2".into(),
+                traces: None,
+                metrics: Some(other),
+                queue: QueueSettings::default(),
+                retry: RetrySettings::default(),
+            },
+        ],
+        out: Some("/var/lib/honeyguide".into()),
+        print: Print::Json,
+        limits: Limits { connections: 1000, held_exchanges: 10, processes: 5 },
+        resource: ResourceSettings {
+            traced: crate::resource::ResourceOptions {
+                service_name: Some("shop".into()),
+                attributes: vec![("deployment.environment.name".into(), "production".into())],
+            },
+            agent_service_name: "honeyguide".into(),
+        },
+        duration: Some(Duration::from_secs(600)),
+        log: log::LevelFilter::Debug,
+    };
+    assert_eq!(settings, expect);
+}
+
+#[test]
+fn nothing_said_prints_the_spans_of_everything() {
+    let settings = settings("");
+    assert!(settings.select.is_everything());
+    assert_eq!((settings.print, settings.otlp.len(), &settings.out), (Print::Spans, 0, &None));
+    assert_eq!(settings.capture.bytes_per_message, 8192);
+    assert_eq!(settings.capture.ring_bytes, 8 << 20);
+    assert_eq!(settings.sampling, Sampling { parent_based: true, rule: SamplingRule::AlwaysOn });
+    assert_eq!(settings.limits, Limits { connections: 100_000, held_exchanges: 65_536, processes: 32_768 });
+    assert_eq!(settings.proc, PathBuf::from("/proc"));
+}
+
+#[test]
+fn somewhere_to_go_is_enough_and_the_terminal_stays_quiet() {
+    assert_eq!(settings("out: x").print, Print::None);
+    assert_eq!(settings("otlp: { endpoint: http://c:4318 }").print, Print::None);
+    assert_eq!(settings("out: x\nprint: spans").print, Print::Spans);
+}
+
+#[test]
+fn unknown_keys_name_the_line_and_the_nearest_known_key() {
+    check_problems(
+        "capture:\n  ring_byte: 8MiB\nslect: {}\nfoo: 1\notlp: { endpoint: http://c, tls: { certificate: x } }\n",
+        &[
+            "f:2: unknown key `capture.ring_byte`; did you mean `ring_bytes`?",
+            "f:3: unknown key `slect`; did you mean `select`?",
+            "f:4: unknown key `foo`; known here are select, capture, http, context, sampling, metrics, otlp, out, print, duration, limits, resource, proc, log",
+            "f:5: unknown key `otlp.tls.certificate`; known here are ca, cert, key, insecure",
+        ],
+    );
+}
+
+#[test]
+fn wrong_values_name_the_key_the_line_and_what_is_allowed() {
+    check_problems(
+        "capture:\n  hook: kprobe\n  bytes_per_message: 32\n  ring_bytes: 3MiB\n  poll_interval: fast\n",
+        &[
+            "f:2: `capture.hook` is `kprobe`: auto, tp_btf, fexit is allowed",
+            "f:3: `capture.bytes_per_message` is `32`: a size from 64 to 16384 bytes is allowed",
+            "f:4: `capture.ring_bytes` is `3MiB`: a power of two from 4KiB to 1GiB is allowed",
+            "f:5: `capture.poll_interval` is `fast`: a duration such as 5ms, 10s or 1m is allowed",
+        ],
+    );
+    check_problems(
+        "select:\n  pids: [1, x]\n  ports: [80, 0]\n  exe: ['a[']\n  all: yes\n",
+        &[
+            "f:2: `select.pids` is `x`: a whole number from 1 to 4294967295 is allowed",
+            "f:3: `select.ports` is `0`: a port from 1 to 65535 or a range such as 3000-3999 is allowed",
+            "f:4: `select.exe` is `a[`: a glob such as nginx or /opt/**/bin/* is allowed",
+            "f:5: `select.all` is `yes`: true or false is allowed",
+        ],
+    );
+    check_problems(
+        "print: span",
+        &["f:1: `print` is `span`: spans, json, none is allowed; did you mean `spans`?"],
+    );
+    check_problems(
+        "limits: 5",
+        &["f:1: `limits` is `5`: a mapping with the keys connections, held_exchanges, processes is allowed"],
+    );
+    check_problems("out:\n  - x", &["f:2: `out` is a list: a single value is allowed"]);
+    check_problems("duration:", &["f:1: `duration` is empty: leave the key out or give it a value"]);
+    check_problems(
+        "- a",
+        &[
+            "f:1: `the file` is a list: a mapping with the keys select, capture, http, context, sampling, metrics, otlp, out, print, duration, limits, resource, proc, log is allowed",
+        ],
+    );
+}
+
+#[test]
+fn values_that_do_not_go_together() {
+    check_problems(
+        "sampling: { sampler: always_on, arg: 0.5 }",
+        &["f:1: `sampling.arg` is only for the samplers traceidratio and parentbased_traceidratio"],
+    );
+    check_problems(
+        "otlp:\n  - endpoint: http://c\n    tls: { cert: x }\n  - timeout: 3s\n",
+        &[
+            "f:3: `otlp[0].tls` needs both cert and key, or neither",
+            "f:4: `otlp[1]` has no endpoint: give one to it, or to its traces or metrics",
+        ],
+    );
+    check_problems(
+        "resource: { attributes: { service.name: x } }",
+        &["f:1: a process is named by resource.service_name; this mapping cannot hold service.name"],
+    );
+    check_problems(
+        "otlp: { endpoint: collector }",
+        &[
+            "f:1: `otlp.endpoint` is `collector`: a URL such as http://collector:4318 or, for grpc, collector:4317 is allowed",
+        ],
+    );
+}
+
+#[test]
+fn the_environment_goes_before_the_file() {
+    let file = "otlp: { endpoint: http://file:4318, compression: gzip }\nmetrics: { interval: 5s }\nsampling: { sampler: always_off }";
+    let loaded = with_env(
+        file,
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://env:4318"),
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "500"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a=b%20c"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "1000"),
+            ("OTEL_TRACES_SAMPLER", "traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),
+            ("OTEL_PROPAGATORS", "baggage"),
+        ],
+    );
+    assert_eq!(loaded.notes, [""; 0]);
+    let settings = loaded.settings;
+    let [destination] = settings.otlp.as_slice() else { panic!("one destination") };
+    let traces = destination.traces.as_ref().unwrap();
+    assert_eq!(traces.endpoint, "http://env:4318/v1/traces");
+    assert_eq!((traces.compression, traces.timeout), (Compression::Gzip, Duration::from_millis(500)));
+    assert_eq!(traces.headers, [("a".to_owned(), "b c".to_owned())]);
+    assert_eq!(destination.metrics.as_ref().unwrap().timeout, Duration::from_secs(10));
+    assert_eq!((destination.queue.max_queue, destination.queue.max_batch), (10, 10));
+    assert_eq!(settings.metrics.interval, Duration::from_secs(1));
+    assert_eq!(settings.sampling, Sampling { parent_based: false, rule: SamplingRule::TraceIdRatio(0.5) });
+    assert!(!settings.context.tracecontext);
+}
+
+#[test]
+fn flags_go_before_the_environment() {
+    let general = SignalLayer { endpoint: Some("http://flag:4318".into()), ..SignalLayer::default() };
+    let flags = Layer {
+        otlp: vec![DestinationLayer { general, ..DestinationLayer::default() }],
+        print: Some(Print::Json),
+        ..Layer::default()
+    };
+    let variable =
+        |name: &str| (name == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").then(|| "http://env/x".to_owned());
+    let settings = load(None, variable, flags).unwrap().settings;
+    assert_eq!(settings.otlp[0].traces.as_ref().unwrap().endpoint, "http://flag:4318/v1/traces");
+    assert_eq!(settings.print, Print::Json);
+}
+
+#[test]
+fn variables_that_cannot_be_understood_are_ignored_and_told_without_their_values() {
+    let loaded = with_env(
+        "",
+        &[
+            ("OTEL_EXPORTER_OTLP_HEADERS", "secret"),
+            ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
+            ("OTEL_PROPAGATORS", "tracecontext,b3"),
+            ("OTEL_TRACES_EXPORTER", "zipkin"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", ""),
+        ],
+    );
+    assert_eq!(
+        loaded.notes,
+        [
+            "OTEL_TRACES_SAMPLER is ignored: parentbased_always_on, parentbased_always_off, parentbased_traceidratio, always_on, always_off, traceidratio is allowed",
+            "OTEL_PROPAGATORS is ignored: `b3` is not supported; tracecontext and baggage are",
+            "OTEL_EXPORTER_OTLP_HEADERS is ignored: key=value pairs in percent-encoding, separated by commas, are allowed",
+            "OTEL_TRACES_EXPORTER is ignored: `zipkin` is not supported; otlp, console and none are",
+        ]
+    );
+    assert!(loaded.settings.otlp.is_empty());
+}
+
+#[test]
+fn exporters_by_name() {
+    let loaded = with_env("", &[("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_METRICS_EXPORTER", "none")]);
+    let [destination] = loaded.settings.otlp.as_slice() else { panic!("one destination") };
+    assert_eq!(destination.traces.as_ref().unwrap().endpoint, "http://localhost:4318/v1/traces");
+    assert_eq!(destination.metrics, None);
+    let loaded = with_env("", &[("OTEL_TRACES_EXPORTER", "otlp")]);
+    assert_eq!(loaded.settings.otlp.len(), 1);
+    assert!(with_env("", &[("OTEL_EXPORTER_OTLP_TIMEOUT", "5")]).settings.otlp.is_empty());
+}
+
+#[test]
+fn the_agents_service_name_is_for_a_single_thing_and_else_for_itself() {
+    let env = [("OTEL_SERVICE_NAME", "shop")];
+    let one = with_env("select: { pids: [7] }", &env).settings.resource;
+    assert_eq!(one.traced.service_name.as_deref(), Some("shop"));
+    let all = with_env("", &env).settings.resource;
+    assert_eq!((all.traced.service_name, all.agent_service_name.as_str()), (None, "shop"));
+    let file = with_env("select: { pids: [7] }\nresource: { service_name: till }", &env).settings.resource;
+    assert_eq!(file.traced.service_name.as_deref(), Some("till"));
+    let attributes = [("OTEL_RESOURCE_ATTRIBUTES", "service.name=x,a=env")];
+    let merged = with_env("resource: { attributes: { a: file, b: file } }", &attributes).settings.resource;
+    let expect = [("b", "file"), ("a", "env")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    assert_eq!((merged.traced.attributes.as_slice(), merged.agent_service_name.as_str()), (&expect[..], "x"));
+}
+
+#[test]
+fn the_sdk_can_be_disabled() {
+    assert!(with_env("", &[("OTEL_SDK_DISABLED", "TRUE")]).disabled);
+    assert!(!with_env("", &[("OTEL_SDK_DISABLED", "1")]).disabled);
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let error = read_file(Path::new("/nowhere/x.yaml")).unwrap_err().to_string();
+    assert_eq!(error, "/nowhere/x.yaml: cannot be read: No such file or directory (os error 2)");
+}
