@@ -170,8 +170,7 @@ fn connection(bytes: &[u8]) -> Result<ConnectionRecord, Malformed> {
         endpoints,
         netns: raw.netns,
         from_start: flags & record::FLAG_FROM_START != 0,
-        sequences: (flags & record::FLAG_SEQUENCES != 0)
-            .then_some((raw.send_sequence, raw.receive_sequence)),
+        sequences: (flags & record::FLAG_SEQUENCES != 0).then_some((raw.send_sequence, raw.receive_sequence)),
         unix: (raw.unix_self != 0 && raw.unix_peer != 0).then_some((raw.unix_self, raw.unix_peer)),
     })
 }

@@ -81,8 +81,9 @@ impl Btf {
         let mut id = self.find_struct(structure).with_context(|| format!("no struct {structure}"))?;
         let mut bits = 0;
         for name in path.split('.') {
-            let (at, inner) =
-                self.member(id, name, 0).with_context(|| format!("struct {structure} has no member {path}"))?;
+            let (at, inner) = self
+                .member(id, name, 0)
+                .with_context(|| format!("struct {structure} has no member {path}"))?;
             bits += at;
             id = self.resolve(inner);
         }
@@ -134,7 +135,8 @@ impl Btf {
     /// Follows typedefs and qualifiers.
     fn resolve(&self, mut id: usize) -> usize {
         for _ in 0..16 {
-            if id >= self.types.len() || !matches!(self.kind(id), TYPEDEF | VOLATILE | CONST | 11 | TYPE_TAG) {
+            if id >= self.types.len() || !matches!(self.kind(id), TYPEDEF | VOLATILE | CONST | 11 | TYPE_TAG)
+            {
                 break;
             }
             id = word(&self.bytes, self.types[id] as usize + 8).map_or(0, |next| next as usize);

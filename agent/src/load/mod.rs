@@ -150,7 +150,9 @@ impl Control {
     /// # Errors
     /// Where the table is full (`verdict::MAX_SELECTED`).
     pub fn select(&mut self, pid: u32) -> Result<()> {
-        self.selected.insert(pid, verdict::SELECTED, 0).with_context(|| format!("cannot select process {pid}"))
+        self.selected
+            .insert(pid, verdict::SELECTED, 0)
+            .with_context(|| format!("cannot select process {pid}"))
     }
 
     /// A process that was not selected is no error.
@@ -174,8 +176,7 @@ impl Control {
     /// The failure counters since start, summed over the CPUs, in the order of [`Failure::ALL`].
     #[must_use]
     pub fn failures(&self) -> [u64; Failure::ALL.len()] {
-        Failure::ALL.map(|failure| {
-            self.failures.get(&(failure as u32), 0).map_or(0, |values| values.iter().sum())
-        })
+        Failure::ALL
+            .map(|failure| self.failures.get(&(failure as u32), 0).map_or(0, |values| values.iter().sum()))
     }
 }
