@@ -46,12 +46,7 @@ pub(super) struct Piece {
 
 impl Detection {
     pub(super) fn new(from_start: bool) -> Self {
-        Self {
-            from_start,
-            attempts: 0,
-            prefixes: [Vec::new(), Vec::new()],
-            pending: Vec::new(),
-        }
+        Self { from_start, attempts: 0, prefixes: [Vec::new(), Vec::new()], pending: Vec::new() }
     }
 
     /// Looks at one more record. On [`Found::Http1`] the record itself is not pending.

@@ -8,6 +8,8 @@ mod key;
 
 use std::{collections::HashMap, sync::Arc};
 
+use foldhash::fast::RandomState;
+
 use self::key::{Key, KeyRef};
 use super::{
     histogram::Histogram,
@@ -94,7 +96,7 @@ pub struct HttpMetricCounters {
 pub struct HttpMetrics {
     settings: HttpMetricSettings,
     /// By the resource's address; the entry keeps it alive.
-    index: HashMap<usize, usize>,
+    index: HashMap<usize, usize, RandomState>,
     resources: Vec<Option<PerResource>>,
     free: Vec<usize>,
     /// Of all resources.
@@ -133,7 +135,7 @@ impl HttpMetrics {
     pub fn new(settings: HttpMetricSettings, start: u64) -> Self {
         Self {
             settings,
-            index: HashMap::new(),
+            index: HashMap::default(),
             resources: Vec::new(),
             free: Vec::new(),
             series: 0,

@@ -1,7 +1,8 @@
 //! Series by attribute set, bounded: the aggregation state of one instrument group of one resource.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 /// A key as it is recorded, without owning its strings.
@@ -45,7 +46,7 @@ pub struct Moment {
 
 impl<K, V> Default for SeriesTable<K, V> {
     fn default() -> Self {
-        Self { index: HashTable::new(), series: vec![None], free: Vec::new(), hasher: RandomState::new() }
+        Self { index: HashTable::new(), series: vec![None], free: Vec::new(), hasher: RandomState::default() }
     }
 }
 

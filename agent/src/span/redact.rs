@@ -7,6 +7,8 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
+use foldhash::fast::RandomState;
+
 pub const REDACTED: &str = "REDACTED";
 
 /// The conventions' own list, as of version 1.44.
@@ -66,7 +68,7 @@ pub const COMMON_NAMES: [&str; 38] = [
 #[derive(Clone, Debug)]
 pub struct Redaction {
     /// Normalised: lower case, without `-` and `_`.
-    names: HashSet<Box<[u8]>>,
+    names: HashSet<Box<[u8]>, RandomState>,
     /// One bit for each length (up to 63) a name has: most names are refused without hashing.
     lengths: u64,
 }
@@ -80,7 +82,7 @@ impl Default for Redaction {
 impl Redaction {
     /// Names longer than 63 bytes are never matched.
     pub fn new(names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
-        let mut redaction = Self { names: HashSet::new(), lengths: 0 };
+        let mut redaction = Self { names: HashSet::default(), lengths: 0 };
         for name in names {
             let mut buffer = [0; MAX_NAME];
             if let Some(name) = normalise(name.as_ref().as_bytes(), &mut buffer) {

@@ -12,6 +12,8 @@ mod table;
 
 use std::{collections::HashMap, sync::Arc};
 
+use foldhash::fast::RandomState;
+
 pub use self::pattern::PatternError;
 use self::{pattern::Patterns, table::Table};
 
@@ -58,7 +60,7 @@ pub struct RouteCounters {
 pub struct Routes {
     patterns: Patterns,
     settings: RouteSettings,
-    services: HashMap<Box<str>, Table>,
+    services: HashMap<Box<str>, Table, RandomState>,
     shared: Table,
     counters: RouteCounters,
 }
@@ -67,7 +69,7 @@ impl Routes {
     pub fn new(settings: RouteSettings) -> Result<Self, PatternError> {
         let patterns = Patterns::new(&settings.patterns)?;
         let counters = RouteCounters::default();
-        Ok(Self { patterns, settings, services: HashMap::new(), shared: Table::default(), counters })
+        Ok(Self { patterns, settings, services: HashMap::default(), shared: Table::default(), counters })
     }
 
     /// `service` is whose paths these are: a server's own name, a client's upstream. `path` as sent,

@@ -20,11 +20,19 @@ const MAX_LOOKED_AT: usize = 256;
 pub(super) fn classify(segment: &str) -> Segment<'_> {
     // Matrix parameters (`;jsessionid=…`) are no part of a route.
     let segment = segment.split(';').next().unwrap_or_default();
-    if segment.is_empty() || segment.bytes().all(|b| b.is_ascii_lowercase()) && segment.len() <= MAX_WORD {
+    if segment.bytes().all(|b| b.is_ascii_alphabetic()) && segment.len() <= MAX_WORD {
         return Segment::Word(segment);
     }
     if segment.len() > MAX_LOOKED_AT {
         return value("{token}");
+    }
+    if segment.bytes().all(|b| b.is_ascii_digit()) {
+        return value("{id}");
+    }
+    if segment.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        // Nothing can stand around a value, and nothing is encoded.
+        let other = if segment.len() > MAX_WORD { value("{token}") } else { Segment::Word(segment) };
+        return kind(segment).map_or(other, value);
     }
     let decoded = percent_decode(segment);
     if let Some(whole) = compound(&decoded) {

@@ -6,6 +6,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use foldhash::fast::RandomState;
+
 use super::{
     MAX_SEGMENTS, RouteCounters, RouteSettings,
     segment::{Segment, classify},
@@ -21,7 +23,7 @@ pub(super) struct Table {
 struct Place {
     /// The path from the root to here; empty for the root.
     template: Arc<str>,
-    children: HashMap<Box<str>, Child>,
+    children: HashMap<Box<str>, Child, RandomState>,
     /// How many of the children are words, which are counted, and no placeholders, which are few.
     words: usize,
     collapsed: bool,
@@ -130,7 +132,7 @@ impl Table {
 
 impl Place {
     fn new(template: Arc<str>) -> Self {
-        Self { template, children: HashMap::new(), words: 0, collapsed: false }
+        Self { template, children: HashMap::default(), words: 0, collapsed: false }
     }
 }
 
