@@ -1,0 +1,9 @@
+//! The exporters against collectors of every temper, all in this process.
+
+mod file;
+mod grpc;
+mod http;
+mod limits;
+mod peer;
+mod sample;
+mod tls;
