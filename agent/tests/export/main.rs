@@ -5,5 +5,6 @@ mod grpc;
 mod http;
 mod limits;
 mod peer;
+mod receivers;
 mod sample;
 mod tls;

@@ -3,14 +3,17 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use honeyguide::{
+    attribute::Attributes,
     export::{
         ExportSummary, Exporters,
         counters::{ExportCounters, SignalSnapshot},
         settings::{ExportSettings, OtlpSettings, Protocol, QueueSettings, RetrySettings, SignalSettings},
     },
-    metrics::model::{Metric, MetricData, NumberPoint, ResourceMetrics},
+    metrics::model::{
+        Exemplar, HistogramPoint, Metric, MetricData, NumberPoint, ResourceMetrics, Temporality,
+    },
     resource::Resource,
-    span::{Span, SpanId, SpanKind, Status, TraceId},
+    span::{Span, SpanId, SpanKind, SpanLink, Status, TraceId},
 };
 
 pub(crate) fn resource(service: &'static str) -> Arc<Resource> {
@@ -39,6 +42,19 @@ pub(crate) fn spans(count: u64) -> Vec<Span> {
             resource: Arc::clone(&resource),
         };
         span.attributes.set("http.response.status_code", 200_u16);
+        if index % 3 == 1 {
+            span.parent = Some(SpanId(index.to_be_bytes()));
+            span.parent_is_remote = true;
+            span.trace_state = Some("vendor=1".into());
+            span.kind = SpanKind::Client;
+            span.status = Status::Error("\u{1b}gone \"away\"".into());
+            span.attributes.set("error.type", "connection_reset");
+            span.attributes.set("ratio", 0.1);
+            span.attributes.set("retry", true);
+            span.attributes.set("http.request.header.accept", vec!["a".to_owned(), "ü".to_owned()]);
+            let (trace_id, span_id) = (TraceId([7; 16]), SpanId([8; 8]));
+            span.links.push(SpanLink { trace_id, span_id, attributes: span.attributes.clone() });
+        }
         span
     };
     (0..count).map(span).collect()
@@ -50,6 +66,34 @@ pub(crate) fn metrics(count: i64) -> Vec<ResourceMetrics> {
     let data = MetricData::Gauge { points: (0..count).map(point).collect() };
     let metric = Metric { name: "queue.depth", unit: "{item}", description: "How many wait.", data };
     vec![ResourceMetrics { resource: resource("shop"), metrics: vec![metric] }]
+}
+
+/// One resource with a histogram of two points, one of them with an exemplar.
+pub(crate) fn histogram() -> Vec<ResourceMetrics> {
+    let mut point = HistogramPoint {
+        attributes: Attributes::default(),
+        start: 1_700_000_000_000_000_000,
+        time: 1_700_000_060_000_000_000,
+        count: 6,
+        sum: 0.75,
+        min: Some(0.001),
+        max: Some(0.5),
+        bounds: &[0.005, 0.1, 1.0],
+        buckets: vec![1, 2, 3, 0],
+        exemplars: vec![Exemplar {
+            time: 1_700_000_000_000_000_001,
+            value: 0.25,
+            trace_id: TraceId([9; 16]),
+            span_id: SpanId([1; 8]),
+        }],
+    };
+    point.attributes.set("http.request.method", "GET");
+    point.attributes.set("http.response.status_code", 200_u16);
+    let bare = HistogramPoint { exemplars: Vec::new(), min: None, max: None, ..point.clone() };
+    let data = MetricData::Histogram { temporality: Temporality::Delta, points: vec![point, bare] };
+    let (name, description) = ("http.server.request.duration", "Duration of HTTP server requests.");
+    let metric = Metric { name, unit: "s", description, data };
+    vec![ResourceMetrics { resource: resource("cart"), metrics: vec![metric] }]
 }
 
 /// Both signals to `endpoint`, with delays of milliseconds.
