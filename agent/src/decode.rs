@@ -83,6 +83,8 @@ pub enum ProcessEvent {
     Fork { parent: u32 },
     Exec,
     Exit,
+    /// A socket of its began to listen.
+    Listen { port: u16 },
 }
 
 /// The record is not what the contract says.
@@ -99,7 +101,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         record::KIND_DATA => Record::Data(data(bytes)?),
         record::KIND_CONNECTION => Record::Connection(connection(bytes)?),
         record::KIND_STATE => Record::State(state(bytes)?),
-        record::KIND_FORK | record::KIND_EXEC | record::KIND_EXIT => {
+        record::KIND_FORK | record::KIND_EXEC | record::KIND_EXIT | record::KIND_LISTEN => {
             Record::Process(process(bytes, header.kind)?)
         }
         _ => return Err(Malformed),
@@ -216,8 +218,9 @@ fn state(bytes: &[u8]) -> Result<StateRecord, Malformed> {
 fn process(bytes: &[u8], kind: u16) -> Result<ProcessRecord, Malformed> {
     let (raw, _) = Process::read_from_prefix(bytes).map_err(|_| Malformed)?;
     let event = match kind {
-        record::KIND_FORK => ProcessEvent::Fork { parent: raw.parent },
+        record::KIND_FORK => ProcessEvent::Fork { parent: raw.argument },
         record::KIND_EXEC => ProcessEvent::Exec,
+        record::KIND_LISTEN => ProcessEvent::Listen { port: u16::try_from(raw.argument).map_err(|_| Malformed)? },
         _ => ProcessEvent::Exit,
     };
     Ok(ProcessRecord { time: raw.header.time, pid: raw.pid, event })

@@ -129,6 +129,12 @@ impl Engine {
         std::mem::take(&mut self.spans)
     }
 
+    /// How many spans are finished and not taken.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.spans.len()
+    }
+
     /// The metrics of traced processes; `now` in nanoseconds since the Unix epoch.
     pub fn collect(&mut self, now: u64) -> Vec<ResourceMetrics> {
         self.metrics.collect(now)

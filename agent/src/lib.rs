@@ -11,6 +11,7 @@ pub mod flow;
 pub mod link;
 pub mod load;
 pub mod metrics;
+pub mod pipeline;
 pub mod recording;
 pub mod resource;
 pub mod ring;

@@ -58,13 +58,24 @@ pub fn data(piece: &Piece) -> u32 {
 /// Emits a record of fixed layout; false if the ring is full.
 #[inline(always)]
 pub fn fixed<T: Copy>(record: &T, failure: Failure) -> bool {
+    place_fixed(record, failure, false)
+}
+
+/// The same, and wakes the reader: for what is rare and should be looked at while it lasts.
+#[inline(always)]
+pub fn urgent<T: Copy>(record: &T, failure: Failure) -> bool {
+    place_fixed(record, failure, true)
+}
+
+#[inline(always)]
+fn place_fixed<T: Copy>(record: &T, failure: Failure, wake: bool) -> bool {
     let Some(slot) = reserve(size_of::<T>()) else {
         error::count(failure);
         return false;
     };
     // SAFETY: the slot has room for a `T`, and the ring aligns to 8.
     unsafe { ptr::write(slot.cast::<T>(), *record) };
-    submit(slot);
+    submit(slot, wake);
     true
 }
 
@@ -126,7 +137,7 @@ fn place<const N: usize>(piece: &Piece) {
             }
         }
     }
-    submit(slot);
+    submit(slot, false);
 }
 
 #[inline(always)]
@@ -137,11 +148,12 @@ fn reserve(size: usize) -> Option<*mut u8> {
 }
 
 #[inline(always)]
-fn submit(slot: *mut u8) {
+fn submit(slot: *mut u8, wake: bool) {
     // SAFETY: the slot was reserved by `reserve`, and is given back once.
     unsafe {
-        let behind = bpf_ringbuf_query(ring(), u64::from(BPF_RB_AVAIL_DATA)) >= settings::WAKEUP_BYTES.load();
-        let flags = if behind { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+        let wake =
+            wake || bpf_ringbuf_query(ring(), u64::from(BPF_RB_AVAIL_DATA)) >= settings::WAKEUP_BYTES.load();
+        let flags = if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
         bpf_ringbuf_submit(slot.cast(), u64::from(flags));
     }
 }

@@ -3,7 +3,6 @@
 
 mod env;
 mod error;
-mod export;
 mod file;
 mod layer;
 mod nearest;
@@ -16,7 +15,7 @@ mod yaml;
 use std::{fs, path::Path};
 
 pub use error::{ConfigError, Problem};
-pub use export::{
+pub use crate::export::settings::{
     Compression, OtlpSettings, Print, Protocol, QueueSettings, RetrySettings, SignalSettings, TlsSettings,
 };
 pub use layer::Layer;

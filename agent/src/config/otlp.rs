@@ -4,8 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     Compression, OtlpSettings, Protocol, QueueSettings, RetrySettings, SignalSettings, TlsSettings,
-    export::signal_endpoint,
 };
+use crate::export::settings::signal_endpoint;
 
 /// What one layer says of a destination.
 #[derive(Clone, Debug, Default, PartialEq)]

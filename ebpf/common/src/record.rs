@@ -11,6 +11,7 @@ pub const KIND_STATE: u16 = 3;
 pub const KIND_FORK: u16 = 4;
 pub const KIND_EXEC: u16 = 5;
 pub const KIND_EXIT: u16 = 6;
+pub const KIND_LISTEN: u16 = 7;
 
 /// `Data::direction`, as the traced process sees it.
 pub const DIRECTION_SEND: u8 = 0;
@@ -138,14 +139,15 @@ pub struct State {
     pub error: i32,
 }
 
-/// A process was forked, replaced its image, or ended.
+/// A process was forked, replaced its image, ended, or began to listen.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct Process {
     pub header: Header,
     pub pid: u32,
-    pub parent: u32,
+    /// Of a fork the parent's process id, of a listening socket its port, else 0.
+    pub argument: u32,
     pub comm: [u8; COMM],
 }
 
@@ -154,6 +156,7 @@ pub const TCP_FIN_WAIT1: u8 = 4;
 pub const TCP_CLOSE: u8 = 7;
 pub const TCP_CLOSE_WAIT: u8 = 8;
 pub const TCP_LAST_ACK: u8 = 9;
+pub const TCP_LISTEN: u8 = 10;
 
 const _: () = {
     use core::mem::{align_of, offset_of, size_of};

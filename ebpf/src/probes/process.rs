@@ -46,9 +46,14 @@ pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn emit_process(kind: u16, pid: u32, parent: u32, task: *const u8) -> i32 {
+fn emit_process(kind: u16, pid: u32, argument: u32, task: *const u8) -> i32 {
     let comm = memory::field::<[u8; COMM]>(task, &offsets::OFF_TASK_COMM).unwrap_or([0; COMM]);
-    let record = Process { header: emit::header(kind, 0), pid, parent, comm };
-    emit::fixed(&record, Failure::RingFullProcess);
+    let record = Process { header: emit::header(kind, 0), pid, argument, comm };
+    // A program may last only milliseconds, and its name and its file are read from /proc.
+    if kind == KIND_EXEC {
+        emit::urgent(&record, Failure::RingFullProcess);
+    } else {
+        emit::fixed(&record, Failure::RingFullProcess);
+    }
     0
 }

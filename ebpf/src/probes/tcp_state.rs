@@ -1,9 +1,12 @@
-//! The end of a TCP connection, or of one direction of it.
+//! The end of a TCP connection, or of one direction of it; and the start of listening.
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
 use honeyguide_common::{
     Failure,
-    record::{KIND_STATE, State, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_FIN_WAIT1, TCP_LAST_ACK},
+    record::{
+        COMM, KIND_LISTEN, KIND_STATE, Process, State, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_FIN_WAIT1, TCP_LAST_ACK,
+        TCP_LISTEN,
+    },
     verdict,
 };
 
@@ -15,8 +18,20 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     let to = ctx.arg::<i32>(2) as u8;
     if to == TCP_FIN_WAIT1 || to == TCP_CLOSE_WAIT || to == TCP_LAST_ACK || to == TCP_CLOSE {
         changed(ctx.arg(0), ctx.arg::<i32>(1) as u8, to);
+    } else if to == TCP_LISTEN {
+        listening(ctx.arg(0));
     }
     0
+}
+
+/// Runs in listen(2), so the current process is the one that will accept, or the parent of those.
+#[inline(always)]
+fn listening(sk: *const u8) {
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let port = memory::field::<u16>(sk, &offsets::OFF_LOCAL_PORT).unwrap_or(0);
+    let record =
+        Process { header: emit::header(KIND_LISTEN, 0), pid, argument: u32::from(port), comm: [0; COMM] };
+    emit::urgent(&record, Failure::RingFullProcess);
 }
 
 /// Only sockets whose data was recorded are known; the others are nobody's concern.

@@ -1,0 +1,57 @@
+//! Every stage and every channel, on one page.
+//!
+//! ```text
+//!  kernel programs ──ring──▶ engine thread ──────────────────────────────▶ exporters, a thread each
+//!                            decode → flow → protocol → link → span/metric    OTLP · files · terminal
+//!       ▲                              │
+//!       └── selection, verdicts ───────┘
+//! ```
+//!
+//! The engine thread never waits for an exporter: each destination has a bounded queue and counts what
+//! it has no room for. The kernel never waits for the engine: the ring is bounded and counts likewise.
+
+mod live;
+mod offline;
+mod tracer;
+mod who;
+mod wiring;
+
+use std::{
+    fmt,
+    io::{self, Write as _},
+    path::Path,
+};
+
+use anyhow::Result;
+
+use crate::config::Settings;
+
+/// Captures and exports until the duration is over or a signal comes: `run` and `attach`.
+///
+/// # Errors
+/// Where the kernel or the privileges do not allow it (`load::Unsupported`), or a destination cannot be used.
+pub fn run(settings: &Settings) -> Result<()> {
+    live::run(settings)
+}
+
+/// Captures into a file; nothing is exported. `mask`: hide the values of headers that hold secrets.
+///
+/// # Errors
+/// As [`run`], and where the file cannot be written.
+pub fn record(settings: &Settings, path: &Path, mask: bool) -> Result<()> {
+    live::record(settings, path, mask)
+}
+
+/// Runs a recording through the same stages, without privileges and with the same result every time.
+///
+/// # Errors
+/// Where the file cannot be read or is no recording, or a destination cannot be used.
+pub fn replay(settings: &Settings, path: &Path) -> Result<()> {
+    offline::replay(settings, path)
+}
+
+/// One line to the person who started the agent; standard output belongs to the data.
+fn status(line: fmt::Arguments<'_>) {
+    // Nobody may be listening any more, and that is no reason to fail.
+    let _ = writeln!(io::stderr(), "honeyguide: {line}");
+}

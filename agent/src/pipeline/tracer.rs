@@ -1,0 +1,121 @@
+//! The kernel side: loaded, steered and drained, whatever becomes of the records.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use log::warn;
+
+use super::{status, who::Who, wiring};
+use crate::{
+    clock::{self, Clock},
+    config::Settings,
+    load::{Control, Kernel},
+    ring::Ring,
+};
+
+/// Records taken from the ring before anything else has its turn.
+const ROUND: usize = 262_144;
+/// An idle ring is looked at less and less often, down to once in this many poll intervals.
+const IDLE: u32 = 10;
+/// How often processes are scanned for what no event told, dead connections swept, the clocks compared.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+/// What becomes of the records.
+pub(super) trait Sink {
+    /// One record, as it came from the ring.
+    fn record(&mut self, bytes: &[u8], steering: &mut Steering) -> Result<()>;
+
+    /// A round is over: every record made before `now` was handed over. `ring`: its high water and size.
+    fn round(&mut self, now: u64, ring: (u64, u64), steering: &mut Steering) -> Result<()>;
+}
+
+pub(super) struct Tracer {
+    kernel: Kernel,
+    ring: Ring,
+    pub(super) steering: Steering,
+    started: Instant,
+    stop: Arc<AtomicBool>,
+}
+
+/// The agent's hand on the kernel, and what it knows of processes and of the time.
+pub(super) struct Steering {
+    pub(super) control: Control,
+    pub(super) who: Who,
+    pub(super) clock: Clock,
+    /// Housekeeping is due in this round.
+    pub(super) housekeeping: bool,
+}
+
+impl Tracer {
+    pub(super) fn start(settings: &Settings) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+            // A second signal ends the process at once; the kernel then takes the probes off.
+            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+            signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        }
+        let mut who = Who::new(settings);
+        let mut kernel = Kernel::load(&wiring::load(settings))?;
+        for missing in &kernel.missing {
+            warn!("without {missing}");
+        }
+        let (ring, mut control) = (kernel.take_ring()?, kernel.take_control()?);
+        who.select(settings, &mut control)?;
+        let steering = Steering { control, who, clock: Clock::measure(), housekeeping: false };
+        // Tests and scripts wait for this line.
+        status(format_args!("ready, capturing through {}", kernel.hook));
+        Ok(Self { kernel, ring, steering, started: Instant::now(), stop })
+    }
+
+    /// Hands every record over until a signal comes or the duration is over, and then what is left.
+    pub(super) fn drain(&mut self, settings: &Settings, sink: &mut impl Sink) -> Result<()> {
+        let interval = settings.capture.poll_interval;
+        let (mut wait, mut kept) = (interval, Instant::now());
+        let mut log = (settings.log >= log::LevelFilter::Debug).then(|| self.kernel.logger()).flatten();
+        loop {
+            let over = settings.duration.is_some_and(|duration| self.started.elapsed() >= duration);
+            let stopping = self.stop.load(Relaxed) || over || self.steering.who.is_everyone_gone(settings);
+            self.steering.housekeeping = kept.elapsed() >= HOUSEKEEPING;
+            if self.steering.housekeeping {
+                kept = Instant::now();
+                self.steering.clock = Clock::measure();
+                self.steering.who.scan(&mut self.steering.control);
+            }
+            let now = clock::monotonic();
+            let mut result = Ok(());
+            let records = self.ring.drain(ROUND, |bytes| {
+                if result.is_ok() {
+                    result = sink.record(bytes, &mut self.steering);
+                }
+            });
+            result?;
+            // Behind: what is still in the ring may be older than this.
+            let now = if records < ROUND { now } else { 0 };
+            sink.round(now, self.ring.high_water(), &mut self.steering)?;
+            if let Some(log) = &mut log {
+                log.flush();
+            }
+            if stopping && records < ROUND {
+                return Ok(());
+            }
+            wait = if records > 0 { interval } else { (wait * 2).min(interval * IDLE) };
+            if !stopping {
+                self.ring.wait(wait);
+            }
+        }
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(super) fn ring(&self) -> (u64, u64) {
+        self.ring.high_water()
+    }
+}

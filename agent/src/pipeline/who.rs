@@ -1,0 +1,122 @@
+//! Which processes are traced, and who they are.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Result, bail};
+use log::{debug, info, warn};
+
+use super::status;
+use crate::{
+    config::Settings,
+    decode::{ProcessEvent, ProcessRecord},
+    discover::{Discovery, ProcRoot, SelectionChange},
+    engine::Processes,
+    load::Control,
+    resource::{Host, Resource, Resources},
+};
+
+pub(super) struct Who {
+    pub(super) proc: ProcRoot,
+    pub(super) resources: Resources,
+    discovery: Discovery,
+}
+
+impl Who {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let proc = ProcRoot::new(&settings.proc);
+        let host = Host::read(&proc, Path::new("/"));
+        let limit = settings.limits.processes;
+        let own = std::process::id();
+        Self {
+            resources: Resources::new(proc.clone(), host, settings.resource.traced.clone(), limit),
+            discovery: Discovery::new(proc.clone(), settings.select.clone(), own, limit),
+            proc,
+        }
+    }
+
+    /// Selects what is there; says what was asked for and is not.
+    ///
+    /// # Errors
+    /// Where every process that was named is gone, and nothing else was asked for.
+    pub(super) fn select(&mut self, settings: &Settings, control: &mut Control) -> Result<()> {
+        for port in settings.select.ports.iter().flat_map(|range| range.iter()) {
+            control.select_port(port)?;
+        }
+        let changes = self.discovery.scan()?;
+        self.apply(changes, control);
+        let missing = self.discovery.missing_pids();
+        let only_pids = settings.select.ports.is_empty() && settings.select.exe.is_empty();
+        if only_pids && !missing.is_empty() && missing.len() == settings.select.pids.len() {
+            let names: Vec<String> = missing.iter().map(u32::to_string).collect();
+            bail!("there is no process {}", names.join(", "));
+        }
+        for pid in missing {
+            warn!("there is no process {pid}");
+        }
+        for range in self.discovery.silent_ports() {
+            status(format_args!("nobody listens on port {range} yet; waiting for it"));
+        }
+        Ok(())
+    }
+
+    /// Finds what no event told.
+    pub(super) fn scan(&mut self, control: &mut Control) {
+        match self.discovery.scan() {
+            Ok(changes) => self.apply(changes, control),
+            Err(error) => warn!("processes cannot be scanned: {error}"),
+        }
+    }
+
+    pub(super) fn handle_process(&mut self, record: &ProcessRecord, control: &mut Control) {
+        let pid = record.pid;
+        let changes = match record.event {
+            ProcessEvent::Fork { parent } => self.discovery.on_fork(parent, pid).into_iter().collect(),
+            ProcessEvent::Exec => {
+                self.resources.prime(pid);
+                self.discovery.on_exec(pid).into_iter().collect()
+            }
+            ProcessEvent::Exit => {
+                self.resources.forget(pid);
+                self.discovery.on_exit(pid).into_iter().collect()
+            }
+            ProcessEvent::Listen { port } => self.discovery.on_listen(pid, port),
+        };
+        self.apply(changes, control);
+    }
+
+    /// The processes that are selected by name and have all ended: nothing more can come.
+    pub(super) fn is_everyone_gone(&self, settings: &Settings) -> bool {
+        let select = &settings.select;
+        let only_pids = select.ports.is_empty() && select.exe.is_empty() && !select.is_everything();
+        only_pids && self.discovery.selected().is_empty()
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.discovery.dropped() + self.resources.dropped()
+    }
+
+    fn apply(&mut self, changes: Vec<SelectionChange>, control: &mut Control) {
+        for change in changes {
+            match change {
+                SelectionChange::Select(pid) => {
+                    // While it is surely alive: its name is wanted when it has gone.
+                    self.resources.prime(pid);
+                    match control.select(pid) {
+                        Ok(()) => info!("tracing process {pid} ({})", self.resources.of(pid).service()),
+                        Err(error) => warn!("{error:#}"),
+                    }
+                }
+                SelectionChange::Deselect(pid) => {
+                    control.deselect(pid);
+                    debug!("process {pid} is no longer traced");
+                }
+            }
+        }
+    }
+}
+
+impl Processes for Who {
+    fn resource(&mut self, pid: u32) -> Arc<Resource> {
+        self.resources.of(pid)
+    }
+}

@@ -1,0 +1,87 @@
+//! From the user's settings to those of each stage.
+
+use std::{borrow::Cow, time::Duration};
+
+use honeyguide_common::record::MAX_CAPTURE;
+
+use crate::{
+    config::{SamplingRule, Settings},
+    engine::EngineSettings,
+    export::settings::{ExportSettings, FileSettings, TerminalSettings},
+    link::LinkSettings,
+    load::LoadSettings,
+    metrics::http::HttpMetricSettings,
+    span::{
+        http::HttpSettings,
+        redact::Redaction,
+        route::RouteSettings,
+        sampler::{Rule, Sampler, Threshold},
+    },
+};
+
+/// Records of two CPUs, and of the two ends of a connection, are this far apart at most.
+const LINGER: Duration = Duration::from_millis(100);
+
+pub(super) fn load(settings: &Settings) -> LoadSettings {
+    LoadSettings {
+        hook: settings.capture.hook,
+        select_all: settings.select.is_everything(),
+        select_ports: !settings.select.ports.is_empty(),
+        capture_bytes: settings.capture.bytes_per_message.min(u32::try_from(MAX_CAPTURE).unwrap_or(u32::MAX)),
+        ring_bytes: settings.capture.ring_bytes,
+        kernel_log: settings.log,
+    }
+}
+
+pub(super) fn engine(settings: &Settings) -> EngineSettings {
+    EngineSettings {
+        connections: settings.limits.connections,
+        link: LinkSettings {
+            linger: u64::try_from(LINGER.as_nanos()).unwrap_or(0),
+            limit: settings.limits.held_exchanges,
+            sampler: Sampler {
+                parent_based: settings.sampling.parent_based,
+                rule: match settings.sampling.rule {
+                    SamplingRule::AlwaysOn => Rule::AlwaysOn,
+                    SamplingRule::AlwaysOff => Rule::AlwaysOff,
+                    SamplingRule::TraceIdRatio(ratio) => {
+                        Threshold::of_ratio(ratio).map_or(Rule::AlwaysOff, Rule::Ratio)
+                    }
+                },
+            },
+            trace_context: settings.context.tracecontext,
+        },
+        http: http(settings),
+        routes: RouteSettings {
+            patterns: settings.http.routes.clone(),
+            automatic: settings.http.route_template,
+            ..RouteSettings::default()
+        },
+        metrics: HttpMetricSettings {
+            temporality: settings.metrics.temporality,
+            cardinality_limit: settings.metrics.cardinality_limit,
+            ..HttpMetricSettings::default()
+        },
+    }
+}
+
+pub(super) fn export(settings: &Settings) -> ExportSettings {
+    ExportSettings {
+        otlp: settings.otlp.clone(),
+        file: settings.out.as_ref().map(FileSettings::to_directory),
+        terminal: TerminalSettings { print: settings.print, ..TerminalSettings::default() },
+    }
+}
+
+fn http(settings: &Settings) -> HttpSettings {
+    let defaults = HttpSettings::default();
+    HttpSettings {
+        known_methods: settings.http.known_methods.as_ref().map_or(defaults.known_methods, |methods| {
+            methods.iter().map(|method| Cow::Owned(method.clone())).collect()
+        }),
+        redaction: Redaction::new(&settings.http.redact_query),
+        trust_forwarded: settings.http.forwarded,
+        baggage: settings.context.baggage.iter().map(|key| key.as_str().into()).collect(),
+        ..defaults
+    }
+}
