@@ -20,7 +20,7 @@ pub enum Verdict {
 }
 
 /// As many bytes of a direction as can matter; more need not be kept.
-pub const LONGEST_PREFIX: usize = 4096 + 64;
+pub const LONGEST_PREFIX: usize = http1::LONG_LINE + 64;
 
 /// Judges what is known of the two directions, each from the first byte of a socket operation on.
 ///
@@ -70,7 +70,8 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn first(bytes: &[u8]) -> First {
     let bytes = &bytes[..bytes.len().min(LONGEST_PREFIX)];
-    let bytes = bytes.trim_ascii_start();
+    let blank = bytes.iter().take_while(|&&byte| matches!(byte, b'\r' | b'\n')).count();
+    let bytes = &bytes[blank..];
     if bytes.is_empty() {
         return First::Open;
     }
@@ -84,7 +85,7 @@ fn first(bytes: &[u8]) -> First {
         (Some(true), _) => First::Http1Request,
         (_, Some(true)) => First::Http1Response,
         (Some(false), Some(false)) => First::Other,
-        _ if bytes.len() >= LONGEST_PREFIX => First::Other,
+        _ if bytes.len() >= http1::LONG_LINE => First::Other,
         _ => First::Open,
     }
 }
@@ -136,10 +137,10 @@ mod tests {
 
     #[test]
     fn a_known_method_with_a_very_long_target_is_http() {
-        let mut line = b"GET /".to_vec();
+        let mut line = b"\r\nGET /".to_vec();
         line.resize(LONGEST_PREFIX, b'a');
         check(&line, b"", SENT);
-        line[..5].copy_from_slice(b"GOT /");
+        line[2..7].copy_from_slice(b"GOT /");
         check(&line, b"\0", Verdict::Unknown);
     }
 
@@ -150,6 +151,7 @@ mod tests {
         check(b"OPTIONS rtsp://a RTSP/1.0\r\n", b"RTSP/1.0 200 OK\r\n", Verdict::Unknown);
         check(b"HTTP/2.0 200\r\n", b"GET / HTTP/3.1\r\n", Verdict::Unknown);
         check(b"GET /\r\n", b"<html>", Verdict::Unknown);
+        check(b" GET / HTTP/1.1\r\n", b"<html>", Verdict::Unknown);
         check(b"\x00\x01", b"", Verdict::NeedMore);
         check(b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n", Verdict::Unknown);
     }

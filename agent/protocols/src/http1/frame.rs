@@ -112,8 +112,7 @@ pub(crate) fn looks_like_request(bytes: &[u8]) -> Option<bool> {
     if !plausible(Party::Client, bytes) {
         return Some(false);
     }
-    let long = bytes.len() >= crate::detect::LONGEST_PREFIX;
-    (long && starts_with_known_method(bytes)).then_some(true)
+    (bytes.len() >= LONG_LINE && starts_with_known_method(bytes)).then_some(true)
 }
 
 /// `HTTP/1.x SP 3DIGIT`; `None` while incomplete.
@@ -141,6 +140,8 @@ pub(super) fn is_known_method(method: &[u8]) -> bool {
     KNOWN_METHODS.contains(&method)
 }
 
+/// A request line that goes on beyond this is judged by what there is of it.
+pub(crate) const LONG_LINE: usize = 4096;
 /// Longest method taken for one.
 pub(super) const METHOD_MAX: usize = 32;
 const STATUS_LINE: &[u8] = b"HTTP/1.";
@@ -176,6 +177,7 @@ enum StartLine<'a> {
 }
 
 /// The captured part of a head.
+#[derive(Clone, Copy)]
 struct Known<'a> {
     start: &'a [u8],
     whole: bool,
@@ -333,6 +335,11 @@ impl<'a> Fields<'a> {
 
     /// The field a line begins, if it is one to keep, and where its colon is.
     fn name(&mut self, party: Party, line: &[u8]) -> Option<(Name, usize)> {
+        // Most fields are none of these; their first letter tells.
+        match (line.first()? | 0x20, party) {
+            (b'c' | b't', _) | (b'b' | b'e' | b'f' | b'h' | b'u' | b'x', Party::Client) => {}
+            _ => return None,
+        }
         let colon = line.iter().take(NAME_MAX).position(|&byte| byte == b':')?;
         let raw = &line[..colon];
         let known = Name::of(raw.trim_ascii_end())?;
@@ -453,8 +460,9 @@ fn transfer_coding(value: &[u8]) -> Coding {
 /// At most `max` bytes as text; control characters (a folded line's end) become spaces.
 fn text(raw: &[u8], max: usize) -> Box<str> {
     let raw = &raw[..raw.len().min(max)];
+    let control = raw.iter().fold(false, |found, byte| found | byte.is_ascii_control());
     match std::str::from_utf8(raw) {
-        Ok(text) if !raw.iter().any(u8::is_ascii_control) => text.into(),
+        Ok(text) if !control => text.into(),
         _ => String::from_utf8_lossy(raw).replace(|c: char| c.is_ascii_control(), " ").into(),
     }
 }

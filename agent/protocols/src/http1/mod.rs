@@ -21,7 +21,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use connection::Connection;
-pub(crate) use frame::{looks_like_request, looks_like_response};
+pub(crate) use frame::{LONG_LINE, looks_like_request, looks_like_response};
 
 use crate::{
     exchange::Event,

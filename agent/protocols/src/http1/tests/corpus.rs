@@ -146,7 +146,7 @@ fn run_with_hole(script: &Script, target: usize, start: usize, end: usize, hole:
         let missing = &bytes[start..end];
         match hole {
             Hole::Tail => {
-                wire.skip(*from, missing.len() as u64, &missing[missing.len().saturating_sub(16)..])
+                wire.skip(*from, missing.len() as u64, &missing[missing.len().saturating_sub(16)..]);
             }
             Hole::Counted => wire.skip(*from, missing.len() as u64, b""),
             Hole::Lost => wire.lose(*from, missing.len() as u64),
