@@ -31,8 +31,11 @@ pub(super) fn classify(segment: &str) -> Segment<'_> {
     }
     if segment.bytes().all(|b| b.is_ascii_alphanumeric()) {
         // Nothing can stand around a value, and nothing is encoded.
-        let other = if segment.len() > MAX_WORD { value("{token}") } else { Segment::Word(segment) };
-        return kind(segment).map_or(other, value);
+        return match kind(segment) {
+            Some(kind) => value(kind),
+            None if segment.len() > MAX_WORD => value("{token}"),
+            None => Segment::Word(segment),
+        };
     }
     let decoded = percent_decode(segment);
     if let Some(whole) = compound(&decoded) {
