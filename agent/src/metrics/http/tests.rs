@@ -10,7 +10,7 @@ use crate::{attribute::Value, flow::Endpoints, span::http::HttpSettings};
 const SECOND: u64 = 1_000_000_000;
 
 fn exchange(method: &str, status: Option<u16>) -> Exchange<HttpDetail> {
-    let request = RequestHead {
+    let request = Arc::new(RequestHead {
         method: method.into(),
         target: "/users/42".into(),
         version: Version::Http11,
@@ -23,7 +23,7 @@ fn exchange(method: &str, status: Option<u16>) -> Exchange<HttpDetail> {
         baggage: None,
         fingerprint: 0,
         truncated: false,
-    };
+    });
     Exchange {
         id: 1,
         request: Extent::default(),

@@ -16,7 +16,7 @@ fn exchange(method: &str, target: &str, status: Option<u16>) -> Exchange<HttpDet
         outcome: Outcome::Complete,
         damaged: false,
         detail: HttpDetail {
-            request: RequestHead {
+            request: Arc::new(RequestHead {
                 method: method.into(),
                 target: target.into(),
                 version: Version::Http11,
@@ -29,12 +29,16 @@ fn exchange(method: &str, target: &str, status: Option<u16>) -> Exchange<HttpDet
                 baggage: None,
                 fingerprint: 0,
                 truncated: false,
-            },
+            }),
             response: status.map(|status| ResponseHead { status, version: Version::Http11 }),
             request_body: Some(0),
             response_body: Some(12),
         },
     }
+}
+
+fn head(exchange: &mut Exchange<HttpDetail>) -> &mut RequestHead {
+    Arc::make_mut(&mut exchange.detail.request)
 }
 
 fn tcp() -> Endpoints {
@@ -193,7 +197,7 @@ fn full_urls_and_servers() {
     let check =
         |method: &str, target: &str, host: Option<&str>, url: &str, server: &str, port: Option<i64>| {
             let mut exchange = exchange(method, target, Some(200));
-            exchange.detail.request.authority = host.map(Into::into);
+            head(&mut exchange).authority = host.map(Into::into);
             let span = span(&exchange, Role::Client);
             let found = (span.attributes.text("url.full"), span.attributes.text("server.address"));
             assert_eq!(found, (Some(url), Some(server)), "{target}");
@@ -222,8 +226,8 @@ fn unix_sockets() {
     let endpoints = Endpoints::Unix { path: Some("/run/app.sock".into()) };
     let settings = HttpSettings { body_sizes: false, ..HttpSettings::default() };
     let mut exchange = exchange("GET", "/a", Some(200));
-    exchange.detail.request.authority = None;
-    exchange.detail.request.user_agent = None;
+    head(&mut exchange).authority = None;
+    head(&mut exchange).user_agent = None;
     let server = span_with(&exchange, Role::Server, &endpoints, None, &settings);
     assert_eq!(
         lines(&server),
@@ -242,7 +246,7 @@ fn unix_sockets() {
 fn the_original_request_behind_a_proxy() {
     let mut exchange = exchange("GET", "/a", Some(200));
     let header = "for=203.0.113.7;host=www.example;proto=https";
-    exchange.detail.request.forwarded = Some(Forwarded::Forwarded(header.into()));
+    head(&mut exchange).forwarded = Some(Forwarded::Forwarded(header.into()));
     let seen = |trust_forwarded, role| {
         let settings = HttpSettings { trust_forwarded, ..HttpSettings::default() };
         let span = span_with(&exchange, role, &tcp(), None, &settings);
@@ -258,7 +262,8 @@ fn the_original_request_behind_a_proxy() {
 #[test]
 fn damage_is_marked() {
     let mut exchange = exchange("GET", "/a?tok", None);
-    (exchange.damaged, exchange.outcome, exchange.detail.request.truncated) = (true, Outcome::Lost, true);
+    (exchange.damaged, exchange.outcome) = (true, Outcome::Lost);
+    head(&mut exchange).truncated = true;
     let span = span(&exchange, Role::Server);
     let own: Vec<_> = span.attributes.iter().filter(|(k, _)| k.starts_with("honeyguide.")).collect();
     let expect = [
@@ -272,7 +277,7 @@ fn damage_is_marked() {
 #[test]
 fn allowed_baggage_becomes_attributes() {
     let mut exchange = exchange("GET", "/", Some(200));
-    exchange.detail.request.baggage = Some("tenant=a%20b;ttl=1, secret=x".into());
+    head(&mut exchange).baggage = Some("tenant=a%20b;ttl=1, secret=x".into());
     let settings = HttpSettings { baggage: vec!["tenant".into()], ..HttpSettings::default() };
     let span = span_with(&exchange, Role::Server, &tcp(), None, &settings);
     assert_eq!((span.attributes.text("tenant"), span.attributes.text("secret")), (Some("a b"), None));

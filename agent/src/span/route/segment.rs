@@ -31,10 +31,10 @@ pub(super) fn classify(segment: &str) -> Segment<'_> {
     }
     if segment.bytes().all(|b| b.is_ascii_alphanumeric()) {
         // Nothing can stand around a value, and nothing is encoded.
-        let other = if segment.len() > MAX_WORD { value("{token}") } else { Segment::Word(segment) };
         return match kind(segment) {
             Some(kind) => value(kind),
-            None => other,
+            None if segment.len() > MAX_WORD => value("{token}"),
+            None => Segment::Word(segment),
         };
     }
     let decoded = percent_decode(segment);
