@@ -9,6 +9,7 @@ pub mod capture;
 pub mod client;
 pub mod guard;
 pub mod nginx;
+pub mod otlp;
 pub mod paths;
 pub mod port;
 pub mod privilege;
