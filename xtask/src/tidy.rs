@@ -34,7 +34,7 @@ const CONFINED: [Confined; 3] = [
     Confined {
         names: &["opentelemetry_proto"],
         within: "agent/",
-        except: &["agent/src/export/", "agent/tests/"],
+        except: &["agent/src/export/"],
         why: "only `export` names OTLP types",
     },
     Confined {
@@ -95,7 +95,9 @@ fn check(path: &str, text: &str) -> Vec<String> {
             complain(number, "a note to oneself: do it, or open an issue");
         }
     }
-    for rule in &CONFINED {
+    // Tests may decode what `export` encodes and print how long a parser takes.
+    let is_test = path.contains("/tests/");
+    for rule in CONFINED.iter().filter(|_| !is_test) {
         if !path.starts_with(rule.within) || rule.except.iter().any(|directory| path.starts_with(directory)) {
             continue;
         }
@@ -199,6 +201,7 @@ mod tests {
             &["agent/src/span/a.rs:1: `opentelemetry_proto`: only `export` names OTLP types"],
         );
         expect("agent/src/export/a.rs", text, &[]);
+        expect("agent/tests/export/a.rs", text, &[]);
         expect("agent/src/span/a.rs", "// opentelemetry_proto has it too", &[]);
     }
 
