@@ -17,5 +17,6 @@ pub mod proc;
 pub mod python;
 pub mod scratch;
 pub mod script;
+pub mod shop;
 pub mod vm;
 pub mod wrk;
