@@ -31,7 +31,7 @@ pub fn app(name: &str) -> PathBuf {
 /// # Errors
 /// When there is none of them.
 pub fn agent() -> Result<PathBuf> {
-    if let Some(binary) = std::env::var_os("HONEYGUIDE_BINARY") {
+    if let Some(binary) = std::env::var_os("HONEYGUIDE_BINARY").filter(|binary| !binary.is_empty()) {
         return Ok(binary.into());
     }
     let built = ["release/honeyguide", "debug/honeyguide"].map(|path| target().join(path));

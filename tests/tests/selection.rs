@@ -45,7 +45,7 @@ fn by_executable() -> Result<()> {
     let directory = Scratch::new("exe")?;
     let chosen = Peer::start("serve", Some(&directory.join("chosen-peer")))?;
     let other = Peer::start("serve", Some(&directory.join("other-peer")))?;
-    let agent = Agent::run(["--exe", "*/chosen-*"])?;
+    let agent = Agent::run(["--exe", "chosen-*"])?;
     chosen.get("/chosen")?;
     other.get("/other")?;
     only(&agent.stop()?, &["/chosen"])
@@ -57,7 +57,7 @@ fn a_process_that_starts_later_and_matches() -> Result<()> {
         return Ok(());
     };
     let directory = Scratch::new("later")?;
-    let agent = Agent::run(["--exe", "*/later-peer"])?;
+    let agent = Agent::run(["--exe", "later-peer"])?;
     let later = Peer::start("serve", Some(&directory.join("later-peer")))?;
     let other = Peer::start("serve", None)?;
     later.get("/later")?;

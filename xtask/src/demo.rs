@@ -14,12 +14,10 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use honeyguide_tests::{
     agent::Agent,
-    apps::App,
     capture::{Capture, Kind, Span},
     client::{Body, Client, Request},
-    nginx::Nginx,
     privilege,
-    python::{Python, Workers},
+    shop::Shop,
 };
 
 use crate::{bpf::Outcome, build, paths, setup};
@@ -67,7 +65,7 @@ pub(crate) fn run() -> Result<()> {
     headline("3", "Tracing it from outside");
     println!("    $ target/release/honeyguide run {pids} --print spans --out out/\n");
     let agent = Live::start(&pids, &out)?;
-    let sent = shop.traffic()?;
+    let sent = send_traffic(&shop)?;
     // So that the last spans are printed as they come and not by the end.
     thread::sleep(Duration::from_secs(1));
     let said = agent.stop()?;
@@ -77,57 +75,31 @@ pub(crate) fn run() -> Result<()> {
     explain(&Capture::read(&out, said)?, sent)
 }
 
-/// nginx in front of node and python; node asks python.
-struct Shop {
-    nginx: Nginx,
-    catalog: App,
-    orders: Python,
-}
-
-impl Shop {
-    fn start() -> Result<Self> {
-        let orders = Python::gunicorn("demo.orders", Workers::Threads(4), &[])?;
-        let prices = format!("http://127.0.0.1:{}", orders.port());
-        let catalog = App::node_script("demo/catalog.js", &[("PRICES", &prices)])?;
-        let proxy = |prefix: &str, name: &str| {
-            format!(
-                "location /api/{prefix}/ {{ proxy_pass http://{name}/; proxy_http_version 1.1; proxy_set_header Connection ''; }}\n"
-            )
-        };
-        let upstream =
-            |name: &str, port: u16| format!("upstream {name} {{ server 127.0.0.1:{port}; keepalive 8; }}\n");
-        let upstreams = upstream("orders", orders.port()) + &upstream("catalog", catalog.port());
-        let server = proxy("py", "orders") + &proxy("node", "catalog");
-        let nginx = Nginx::with_upstreams(1, &upstreams, &server, &[("index.html", b"<h1>honey</h1>\n")])?;
-        Ok(Self { nginx, catalog, orders })
+/// Sends a few requests of each kind; returns how many.
+fn send_traffic(shop: &Shop) -> Result<usize> {
+    let mut client = Client::new(shop.nginx.address());
+    let order = Request {
+        method: "POST",
+        target: "/api/py/orders".to_owned(),
+        body: Body::Sized(120),
+        headers: String::new(),
+    };
+    let mut requests = Vec::new();
+    for round in 1..=3 {
+        requests.push(Request::get("/"));
+        requests.push(Request::get(format!("/api/py/orders/{}", 40 + round)));
+        requests.push(Request::get(format!("/api/node/items/{round}")));
+        requests.push(Request::get(format!("/api/node/quote/{}", 70 + round)));
     }
-
-    /// Sends a few requests of each kind; returns how many.
-    fn traffic(&self) -> Result<usize> {
-        let mut client = Client::new(self.nginx.address());
-        let order = Request {
-            method: "POST",
-            target: "/api/py/orders".to_owned(),
-            body: Body::Sized(120),
-            headers: String::new(),
-        };
-        let mut requests = Vec::new();
-        for round in 1..=3 {
-            requests.push(Request::get("/"));
-            requests.push(Request::get(format!("/api/py/orders/{}", 40 + round)));
-            requests.push(Request::get(format!("/api/node/items/{round}")));
-            requests.push(Request::get(format!("/api/node/quote/{}", 70 + round)));
-        }
-        requests.push(order);
-        requests.push(Request::get("/api/py/broken?token=a-secret"));
-        requests.push(Request::get("/api/node/nothing"));
-        for request in &requests {
-            client.send(request)?;
-            // A person reads along.
-            thread::sleep(Duration::from_millis(150));
-        }
-        Ok(requests.len())
+    requests.push(order);
+    requests.push(Request::get("/api/py/broken?token=a-secret"));
+    requests.push(Request::get("/api/node/nothing"));
+    for request in &requests {
+        client.send(request)?;
+        // A person reads along.
+        thread::sleep(Duration::from_millis(150));
     }
+    Ok(requests.len())
 }
 
 /// The agent with its spans on this terminal. Killed on drop.

@@ -23,6 +23,8 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
     let _ = fs::remove_file(&skipped);
     let mut cargo = build::cargo();
     cargo.args(["test", "--workspace", "--no-fail-fast"]).env("HONEYGUIDE_SKIPPED", &skipped);
+    // The tests name what went wrong; a backtrace of every error would bury it.
+    cargo.env("RUST_LIB_BACKTRACE", "0");
     if !filters.is_empty() {
         cargo.arg("--").args(filters);
     }
