@@ -38,7 +38,6 @@ pub(super) struct Style {
 const SERVICE: usize = 16;
 /// Of the tree's branches, the arrow and the name together.
 const NAME: usize = 44;
-/// Names are cut here when they stand alone; deep in a tree, earlier.
 const ERROR: usize = 60;
 
 const DIM: &str = "2";
@@ -47,8 +46,9 @@ const GREEN: &str = "32";
 const YELLOW: &str = "33";
 const CYAN: &str = "36";
 const BOLD: &str = "1";
-/// Told apart from each other and from the colours that mean something.
-const SERVICES: [&str; 6] = ["34", "35", "36", "94", "95", "96"];
+/// Of the 256 colours, some that differ from each other and from those that mean something.
+const SERVICES: [&str; 8] =
+    ["38;5;39", "38;5;141", "38;5;43", "38;5;215", "38;5;175", "38;5;109", "38;5;149", "38;5;180"];
 
 impl From<&Span> for Row {
     fn from(span: &Span) -> Self {
@@ -150,4 +150,83 @@ fn status_colour(row: &Row) -> &'static str {
 fn service_colour(service: &str) -> &'static str {
     let hash = service.bytes().fold(5_381_usize, |hash, byte| hash.wrapping_mul(33) ^ usize::from(byte));
     SERVICES[hash % SERVICES.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{attribute::Attributes, resource::Resource};
+
+    fn span(name: &'static str, kind: SpanKind) -> Span {
+        let mut resource = Resource::default();
+        resource.attributes.set("service.name", "shop\u{1b}[2J");
+        Span {
+            trace_id: TraceId([0xa1; 16]),
+            span_id: SpanId([1; 8]),
+            parent: None,
+            parent_is_remote: false,
+            trace_flags: 1,
+            trace_state: None,
+            kind,
+            name: name.into(),
+            start: 1_700_000_000_042_999_999,
+            end: 1_700_000_000_055_399_999,
+            attributes: Attributes::default(),
+            links: Vec::new(),
+            status: Status::Unset,
+            resource: Arc::new(resource),
+        }
+    }
+
+    /// The line without the hours and minutes, which depend on the machine's time zone.
+    fn line(span: &Span, branches: &[bool], coloured: bool) -> String {
+        let (row, branches) = (Row::from(span), branches.to_vec());
+        let mut out = String::new();
+        write(&mut out, &Line { row: &row, branches }, Style { coloured });
+        let (_, rest) = out.split_once(':').unwrap();
+        rest.split_once(':').unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn columns_stand_at_the_same_place_at_every_depth() {
+        let mut ok = span("GET /orders/{id}", SpanKind::Server);
+        ok.attributes.set("http.response.status_code", 200_u16);
+        let mut failed = span("GET /a/very/long/route/that/goes/on/and/on/{id}", SpanKind::Client);
+        failed.attributes.set("error.type", "timeout\u{7}");
+        failed.status = Status::Error("".into());
+        let mut server = span("render", SpanKind::Internal);
+        server.attributes.set("http.response.status_code", 503_u16);
+        server.attributes.set("error.type", "503");
+        for (span, branches, name, status, error) in [
+            (&ok, &[][..], "← GET /orders/{id}", "200", ""),
+            (&failed, &[true], "├ → GET /a/very/long/route/that/goes/on/and…", "  -", "  timeout�"),
+            (&server, &[true, false], "│ └ · render", "503", ""),
+        ] {
+            let expect =
+                format!("20.042  shop�[2J          {name:<44}  {status}   12.4 ms  a1a1a1a1{error}\n");
+            assert_eq!(line(span, branches, false), expect);
+        }
+    }
+
+    #[test]
+    fn colours_come_and_go_with_the_style() {
+        let mut failed = span("GET", SpanKind::Client);
+        failed.attributes.set("http.response.status_code", 404_u16);
+        let coloured = line(&failed, &[], true);
+        assert!(coloured.contains("\u{1b}[33m404\u{1b}[0m"), "{coloured:?}");
+        // Six painted columns, the first cut off by `line`; the service's own escape sequence is none.
+        assert_eq!(coloured.matches('\u{1b}').count(), 11, "{coloured:?}");
+        assert_eq!(line(&failed, &[], false).matches('\u{1b}').count(), 0);
+    }
+
+    #[test]
+    fn a_status_without_a_code_says_what_went_wrong() {
+        let mut failed = span("work", SpanKind::Internal);
+        failed.status = Status::Error("out of\nmemory".into());
+        assert!(line(&failed, &[], false).ends_with("    -   12.4 ms  a1a1a1a1  out of�memory\n"));
+        failed.status = Status::Error("".into());
+        assert!(line(&failed, &[], false).ends_with("    -   12.4 ms  a1a1a1a1  error\n"));
+    }
 }
