@@ -93,9 +93,9 @@ impl Command {
 }
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let code = if error.chain().any(|cause| cause.is::<Unsupported>()) {
+    let code = if error.chain().any(<dyn std::error::Error>::is::<Unsupported>) {
         UNSUPPORTED
-    } else if error.chain().any(|cause| cause.is::<ConfigError>()) {
+    } else if error.chain().any(<dyn std::error::Error>::is::<ConfigError>) {
         WRONG_USAGE
     } else {
         FAILED
