@@ -1,6 +1,10 @@
-//! Finds the kernel programs' object, so that the binary carries it.
+//! Finds the kernel programs' object, so that the binary carries it, and the revision it is built from.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 fn main() {
     println!("cargo:rerun-if-env-changed=HONEYGUIDE_BPF_OBJECT");
@@ -15,4 +19,32 @@ fn main() {
         fs::write(&out, bytes).expect("OUT_DIR is writable");
     }
     println!("cargo:rustc-env=HONEYGUIDE_BPF={}", out.display());
+    let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
+    match revision(&manifest.join("..")) {
+        Some(revision) => println!("cargo:rustc-env=HONEYGUIDE_VERSION={version} ({revision})"),
+        None => println!("cargo:rustc-env=HONEYGUIDE_VERSION={version}"),
+    }
+}
+
+/// The commit that is checked out at `root`. Absent without git, and in a copy of the source that only lies inside
+/// another repository. Only what moves with HEAD is watched: a second build has nothing to do.
+fn revision(root: &Path) -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let top = git(&["rev-parse", "--show-toplevel"])?;
+    if fs::canonicalize(top).ok()? != fs::canonicalize(root).ok()? {
+        return None;
+    }
+    let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
+    for file in ["HEAD", "logs/HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {
+        let path = git(&["rev-parse", "--path-format=absolute", "--git-path", file])?;
+        // A watched file that does not exist would rebuild every time.
+        if Path::new(&path).exists() {
+            println!("cargo:rerun-if-changed={path}");
+        }
+    }
+    git(&["rev-parse", "--short=12", "HEAD"])
 }

@@ -80,11 +80,15 @@ pub struct ProcessRecord {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessEvent {
-    Fork { parent: u32 },
+    Fork {
+        parent: u32,
+    },
     Exec,
     Exit,
     /// A socket of its began to listen.
-    Listen { port: u16 },
+    Listen {
+        port: u16,
+    },
 }
 
 /// The record is not what the contract says.
@@ -220,7 +224,9 @@ fn process(bytes: &[u8], kind: u16) -> Result<ProcessRecord, Malformed> {
     let event = match kind {
         record::KIND_FORK => ProcessEvent::Fork { parent: raw.argument },
         record::KIND_EXEC => ProcessEvent::Exec,
-        record::KIND_LISTEN => ProcessEvent::Listen { port: u16::try_from(raw.argument).map_err(|_| Malformed)? },
+        record::KIND_LISTEN => {
+            ProcessEvent::Listen { port: u16::try_from(raw.argument).map_err(|_| Malformed)? }
+        }
         _ => ProcessEvent::Exit,
     };
     Ok(ProcessRecord { time: raw.header.time, pid: raw.pid, event })

@@ -1,10 +1,12 @@
 //! honeyguide's agent: kernel events in, OpenTelemetry signals out. `pipeline` shows every stage.
 
 pub mod attribute;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod decode;
 pub mod discover;
+pub mod doctor;
 pub mod engine;
 pub mod export;
 pub mod flow;

@@ -4,12 +4,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    DestinationLayer, Layer, Print, SignalLayer,
+    DestinationLayer, Layer, SignalLayer,
     file::{COMPRESSIONS, LOG_LEVELS, PROTOCOLS, ratio, sampler},
     otlp::endpoint,
     reader::one_of,
 };
-use crate::{metrics::model::Temporality, resource::parse_attributes};
+use crate::{export::settings::Print, metrics::model::Temporality, resource::parse_attributes};
 
 #[derive(Debug, Default)]
 pub(super) struct Environment {
@@ -34,7 +34,7 @@ pub(super) fn read(variable: &dyn Fn(&str) -> Option<String>) -> Environment {
     let service_name = v.text("OTEL_SERVICE_NAME").or(in_attributes);
 
     let arg = v.read("OTEL_TRACES_SAMPLER_ARG", ratio);
-    layer.sampling = v.read("OTEL_TRACES_SAMPLER", |name| sampler(name, arg));
+    layer.sampler = v.read("OTEL_TRACES_SAMPLER", |name| sampler(name, arg));
     if let Some(propagators) = v.text("OTEL_PROPAGATORS") {
         let known: Vec<&str> = propagators.split(',').map(str::trim).collect();
         layer.tracecontext = Some(known.contains(&"tracecontext"));

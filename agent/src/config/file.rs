@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    Compression, DestinationLayer, Layer, Print, Problem, Protocol, Sampling, SamplingRule, SignalLayer,
+    DestinationLayer, Layer, Problem, SignalLayer,
     otlp::endpoint,
     reader::{Problems, Section, one_of},
     units::{duration, positive_duration, ring_size, size, within},
@@ -11,8 +11,10 @@ use super::{
 };
 use crate::{
     discover::Selection,
+    export::settings::{Compression, Print, Protocol},
     load::{Hook, HookChoice},
     metrics::model::Temporality,
+    span::sampler::{Rule, Sampler, Threshold},
 };
 
 const ROOT: [&str; 14] = [
@@ -85,7 +87,7 @@ pub(super) fn read(root: Option<&Node>) -> Result<Layer, Vec<Problem>> {
     }
     layer.baggage = context.list("baggage", p, word);
 
-    layer.sampling = sampling(&root, p);
+    layer.sampler = sampling(&root, p);
     let metrics = root.section("metrics", &["interval", "temporality", "cardinality_limit"], p);
     layer.metric_interval = metrics.read("interval", p, positive_duration);
     layer.temporality = metrics.read("temporality", p, |text| one_of(&TEMPORALITIES, text));
@@ -136,11 +138,12 @@ fn selection(root: &Section<'_>, p: &mut Problems) -> Option<Selection> {
 
 const PORT: &str = "a port from 1 to 65535 or a range such as 3000-3999 is allowed";
 
-fn sampling(root: &Section<'_>, p: &mut Problems) -> Option<Sampling> {
+fn sampling(root: &Section<'_>, p: &mut Problems) -> Option<Sampler> {
     let section = root.section("sampling", &["sampler", "arg"], p);
     let arg = section.read("arg", p, ratio);
-    let sampling = section.read("sampler", p, |name| sampler(name, arg))?;
-    if let (Some(node), false) = (section.node("arg"), matches!(sampling.rule, SamplingRule::TraceIdRatio(_)))
+    let sampler = section.read("sampler", p, |name| sampler(name, arg))?;
+    if let (Some(node), false) =
+        (section.node("arg"), section.read("sampler", &mut Problems::default(), is_ratio) == Some(true))
     {
         p.add(
             node.line,
@@ -150,27 +153,32 @@ fn sampling(root: &Section<'_>, p: &mut Problems) -> Option<Sampling> {
             ),
         );
     }
-    Some(sampling)
+    Some(sampler)
+}
+
+fn is_ratio(sampler: &str) -> Result<bool, String> {
+    Ok(sampler.to_ascii_lowercase().ends_with("traceidratio"))
 }
 
 /// The names of `OTEL_TRACES_SAMPLER`. Without an argument a ratio is 1 (SDK specification).
-pub(super) fn sampler(name: &str, arg: Option<f64>) -> Result<Sampling, String> {
-    let ratio = SamplingRule::TraceIdRatio(arg.unwrap_or(1.0));
+pub(super) fn sampler(name: &str, arg: Option<Rule>) -> Result<Sampler, String> {
+    let ratio = arg.unwrap_or(Rule::AlwaysOn);
     let rules = [
-        ("parentbased_always_on", true, SamplingRule::AlwaysOn),
-        ("parentbased_always_off", true, SamplingRule::AlwaysOff),
+        ("parentbased_always_on", true, Rule::AlwaysOn),
+        ("parentbased_always_off", true, Rule::AlwaysOff),
         ("parentbased_traceidratio", true, ratio),
-        ("always_on", false, SamplingRule::AlwaysOn),
-        ("always_off", false, SamplingRule::AlwaysOff),
+        ("always_on", false, Rule::AlwaysOn),
+        ("always_off", false, Rule::AlwaysOff),
         ("traceidratio", false, ratio),
     ];
-    let words = rules.map(|(name, parent_based, rule)| (name, Sampling { parent_based, rule }));
+    let words = rules.map(|(name, parent_based, rule)| (name, Sampler { rule, parent_based }));
     one_of(&words, name)
 }
 
-pub(super) fn ratio(text: &str) -> Result<f64, String> {
+pub(super) fn ratio(text: &str) -> Result<Rule, String> {
     let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
-    ratio.ok_or_else(|| "a number from 0 to 1 is allowed".to_owned())
+    let threshold = ratio.and_then(Threshold::of_ratio);
+    threshold.map(Rule::Ratio).ok_or_else(|| "a number from 0 to 1 is allowed".to_owned())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

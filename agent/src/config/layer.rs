@@ -2,11 +2,15 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{
-    Capture, Context, DestinationLayer, Http, Limits, Metrics, Print, ResourceSettings, Sampling,
-    SamplingRule, Settings,
+use super::{Capture, Context, DestinationLayer, Http, Limits, Metrics, ResourceSettings, Settings};
+use crate::{
+    discover::Selection,
+    export::settings::{ExportSettings, FileSettings, OtlpSettings, Print, TerminalSettings},
+    load::HookChoice,
+    metrics::model::Temporality,
+    resource::ResourceOptions,
+    span::sampler::Sampler,
 };
-use crate::{discover::Selection, load::HookChoice, metrics::model::Temporality, resource::ResourceOptions};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layer {
@@ -25,7 +29,7 @@ pub struct Layer {
     pub tracecontext: Option<bool>,
     pub baggage_propagator: Option<bool>,
     pub baggage: Option<Vec<String>>,
-    pub sampling: Option<Sampling>,
+    pub sampler: Option<Sampler>,
     pub metric_interval: Option<Duration>,
     pub temporality: Option<Temporality>,
     pub cardinality_limit: Option<usize>,
@@ -64,7 +68,7 @@ impl Layer {
             tracecontext: self.tracecontext.or(lower.tracecontext),
             baggage_propagator: self.baggage_propagator.or(lower.baggage_propagator),
             baggage: self.baggage.or(lower.baggage),
-            sampling: self.sampling.or(lower.sampling),
+            sampler: self.sampler.or(lower.sampler),
             metric_interval: self.metric_interval.or(lower.metric_interval),
             temporality: self.temporality.or(lower.temporality),
             cardinality_limit: self.cardinality_limit.or(lower.cardinality_limit),
@@ -88,7 +92,7 @@ impl Layer {
         let select = self.select.unwrap_or_default();
         let named = agent_name.clone().filter(|_| select.is_single());
         let asked_for = |destination: &DestinationLayer| destination.has_endpoint() || self.otlp_by_name;
-        let otlp: Vec<_> = self
+        let otlp: Vec<OtlpSettings> = self
             .otlp
             .into_iter()
             .filter(asked_for)
@@ -99,7 +103,6 @@ impl Layer {
         let unseen = otlp.is_empty() && self.out.is_none();
         let baggage = self.baggage.unwrap_or_default();
         Settings {
-            print: self.print.unwrap_or(if unseen { Print::Spans } else { Print::None }),
             select,
             proc: self.proc.unwrap_or_else(|| "/proc".into()),
             capture: Capture {
@@ -119,14 +122,20 @@ impl Layer {
                 tracecontext: self.tracecontext.unwrap_or(true),
                 baggage: if self.baggage_propagator.unwrap_or(true) { baggage } else { Vec::new() },
             },
-            sampling: self.sampling.unwrap_or(Sampling { parent_based: true, rule: SamplingRule::AlwaysOn }),
+            sampler: self.sampler.unwrap_or_default(),
             metrics: Metrics {
                 interval: self.metric_interval.unwrap_or(Duration::from_secs(60)),
                 temporality: self.temporality.unwrap_or_default(),
                 cardinality_limit: self.cardinality_limit.unwrap_or(2000),
             },
-            otlp,
-            out: self.out,
+            export: ExportSettings {
+                otlp,
+                file: self.out.map(FileSettings::to_directory),
+                terminal: TerminalSettings {
+                    print: self.print.unwrap_or(if unseen { Print::Spans } else { Print::None }),
+                    ..TerminalSettings::default()
+                },
+            },
             limits: Limits {
                 connections: self.connections.unwrap_or(100_000),
                 held_exchanges: self.held_exchanges.unwrap_or(65_536),

@@ -15,14 +15,9 @@ mod yaml;
 use std::{fs, path::Path};
 
 pub use error::{ConfigError, Problem};
-pub use crate::export::settings::{
-    Compression, OtlpSettings, Print, Protocol, QueueSettings, RetrySettings, SignalSettings, TlsSettings,
-};
 pub use layer::Layer;
-pub use otlp::{DestinationLayer, SignalLayer};
-pub use settings::{
-    Capture, Context, Http, Limits, Metrics, ResourceSettings, Sampling, SamplingRule, Settings,
-};
+pub use otlp::{DestinationLayer, SignalLayer, endpoint};
+pub use settings::{Capture, Context, Http, Limits, Metrics, ResourceSettings, Settings};
 
 /// Settings and what the user should be told about them.
 #[derive(Clone, Debug)]

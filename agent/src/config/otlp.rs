@@ -2,10 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{
+use crate::export::settings::{
     Compression, OtlpSettings, Protocol, QueueSettings, RetrySettings, SignalSettings, TlsSettings,
+    signal_endpoint,
 };
-use crate::export::settings::signal_endpoint;
 
 /// What one layer says of a destination.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,8 +37,6 @@ pub struct SignalLayer {
     pub key: Option<PathBuf>,
     pub insecure: Option<bool>,
 }
-
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl DestinationLayer {
     /// This layer before `lower`. What this one says of both signals also goes before what the lower one says of either.
@@ -137,7 +135,7 @@ impl SignalLayer {
             protocol,
             headers: self.headers.or_else(|| general.headers.clone()).unwrap_or_default(),
             compression: self.compression.or(general.compression).unwrap_or_default(),
-            timeout: self.timeout.or(general.timeout).unwrap_or(TIMEOUT),
+            timeout: self.timeout.or(general.timeout).unwrap_or(SignalSettings::default().timeout),
             tls: TlsSettings {
                 ca: self.ca.or_else(|| general.ca.clone()),
                 certificate: self.certificate.or_else(|| general.certificate.clone()),
@@ -149,7 +147,10 @@ impl SignalLayer {
 }
 
 /// `http://host:port`, `https://…`, and `host:port` for gRPC.
-pub(super) fn endpoint(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// What is allowed.
+pub fn endpoint(text: &str) -> Result<String, String> {
     let wrong = || "a URL such as http://collector:4318 or, for grpc, collector:4317 is allowed".to_owned();
     let rest = match text.split_once("://") {
         Some(("http" | "https", rest)) => rest,

@@ -80,10 +80,6 @@ impl<'a> Section<'a> {
         item(self.node(key)?, &self.path(key), problems, parse)
     }
 
-    pub(super) fn text(&self, key: &str, problems: &mut Problems) -> Option<String> {
-        self.read(key, problems, |text| Ok(text.to_owned()))
-    }
-
     pub(super) fn flag(&self, key: &str, problems: &mut Problems) -> Option<bool> {
         self.read(key, problems, boolean)
     }

@@ -2,8 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{OtlpSettings, Print};
-use crate::{discover::Selection, load::HookChoice, metrics::model::Temporality, resource::ResourceOptions};
+use crate::{
+    discover::Selection, export::settings::ExportSettings, load::HookChoice, metrics::model::Temporality,
+    resource::ResourceOptions, span::sampler::Sampler,
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -13,13 +15,9 @@ pub struct Settings {
     pub capture: Capture,
     pub http: Http,
     pub context: Context,
-    pub sampling: Sampling,
+    pub sampler: Sampler,
     pub metrics: Metrics,
-    /// Empty when nothing is sent anywhere.
-    pub otlp: Vec<OtlpSettings>,
-    /// Directory of the OTLP files.
-    pub out: Option<PathBuf>,
-    pub print: Print,
+    pub export: ExportSettings,
     pub limits: Limits,
     pub resource: ResourceSettings,
     /// Ends by itself after this long.
@@ -59,21 +57,6 @@ pub struct Context {
     pub tracecontext: bool,
     /// Keys of `baggage` that become span attributes; empty when the propagator is off.
     pub baggage: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sampling {
-    /// A span with a parent is sampled as its parent is.
-    pub parent_based: bool,
-    pub rule: SamplingRule,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum SamplingRule {
-    AlwaysOn,
-    AlwaysOff,
-    /// From 0 to 1.
-    TraceIdRatio(f64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,18 @@ use std::{path::PathBuf, time::Duration};
 use super::*;
 use crate::{
     discover::Selection,
+    export::settings::{
+        Compression, ExportSettings, FileSettings, OtlpSettings, Print, Protocol, QueueSettings,
+        RetrySettings, SignalSettings, TerminalSettings, TlsSettings,
+    },
     load::{Hook, HookChoice},
     metrics::model::Temporality,
+    span::sampler::{Rule, Sampler, Threshold},
 };
+
+fn ratio(parent_based: bool, ratio: f64) -> Sampler {
+    Sampler { parent_based, rule: Rule::Ratio(Threshold::of_ratio(ratio).unwrap()) }
+}
 
 fn settings(yaml: &str) -> Settings {
     with_env(yaml, &[]).settings
@@ -105,34 +114,41 @@ fn every_key() {
             known_methods: Some(vec!["GET".into(), "PURGE".into()]),
         },
         context: Context { tracecontext: true, baggage: vec!["tenant".into()] },
-        sampling: Sampling { parent_based: true, rule: SamplingRule::TraceIdRatio(0.25) },
+        sampler: ratio(true, 0.25),
         metrics: Metrics {
             interval: Duration::from_secs(10),
             temporality: Temporality::Delta,
             cardinality_limit: 500,
         },
-        otlp: vec![
-            OtlpSettings {
-                name: "gateway".into(),
-                traces: Some(gateway("https://gateway:4317", Protocol::Grpc)),
-                metrics: Some(gateway("http://metrics:4318/v1/metrics", Protocol::HttpProtobuf)),
-                queue: QueueSettings { max_queue: 1000, max_batch: 100, delay: Duration::ZERO, in_flight: 2 },
-                retry: RetrySettings {
-                    initial: Duration::from_millis(100),
-                    max: Duration::from_secs(1),
-                    max_elapsed: Duration::from_secs(10),
+        export: ExportSettings {
+            otlp: vec![
+                OtlpSettings {
+                    name: "gateway".into(),
+                    traces: Some(gateway("https://gateway:4317", Protocol::Grpc)),
+                    metrics: Some(gateway("http://metrics:4318/v1/metrics", Protocol::HttpProtobuf)),
+                    queue: QueueSettings {
+                        max_queue: 1000,
+                        max_batch: 100,
+                        delay: Duration::ZERO,
+                        in_flight: 2,
+                    },
+                    retry: RetrySettings {
+                        initial: Duration::from_millis(100),
+                        max: Duration::from_secs(1),
+                        max_elapsed: Duration::from_secs(10),
+                    },
                 },
-            },
-            OtlpSettings {
-                name: "otlp-2".into(),
-                traces: None,
-                metrics: Some(other),
-                queue: QueueSettings::default(),
-                retry: RetrySettings::default(),
-            },
-        ],
-        out: Some("/var/lib/honeyguide".into()),
-        print: Print::Json,
+                OtlpSettings {
+                    name: "otlp-2".into(),
+                    traces: None,
+                    metrics: Some(other),
+                    queue: QueueSettings::default(),
+                    retry: RetrySettings::default(),
+                },
+            ],
+            file: Some(FileSettings::to_directory("/var/lib/honeyguide")),
+            terminal: TerminalSettings { print: Print::Json, ..TerminalSettings::default() },
+        },
         limits: Limits { connections: 1000, held_exchanges: 10, processes: 5 },
         resource: ResourceSettings {
             traced: crate::resource::ResourceOptions {
@@ -151,19 +167,22 @@ fn every_key() {
 fn nothing_said_prints_the_spans_of_everything() {
     let settings = settings("");
     assert!(settings.select.is_everything());
-    assert_eq!((settings.print, settings.otlp.len(), &settings.out), (Print::Spans, 0, &None));
+    assert_eq!(
+        (settings.export.terminal.print, settings.export.otlp.len(), &settings.export.file),
+        (Print::Spans, 0, &None)
+    );
     assert_eq!(settings.capture.bytes_per_message, 8192);
     assert_eq!(settings.capture.ring_bytes, 8 << 20);
-    assert_eq!(settings.sampling, Sampling { parent_based: true, rule: SamplingRule::AlwaysOn });
+    assert_eq!(settings.sampler, Sampler { parent_based: true, rule: Rule::AlwaysOn });
     assert_eq!(settings.limits, Limits { connections: 100_000, held_exchanges: 65_536, processes: 32_768 });
     assert_eq!(settings.proc, PathBuf::from("/proc"));
 }
 
 #[test]
 fn somewhere_to_go_is_enough_and_the_terminal_stays_quiet() {
-    assert_eq!(settings("out: x").print, Print::None);
-    assert_eq!(settings("otlp: { endpoint: http://c:4318 }").print, Print::None);
-    assert_eq!(settings("out: x\nprint: spans").print, Print::Spans);
+    assert_eq!(settings("out: x").export.terminal.print, Print::None);
+    assert_eq!(settings("otlp: { endpoint: http://c:4318 }").export.terminal.print, Print::None);
+    assert_eq!(settings("out: x\nprint: spans").export.terminal.print, Print::Spans);
 }
 
 #[test]
@@ -260,7 +279,7 @@ fn the_environment_goes_before_the_file() {
     );
     assert_eq!(loaded.notes, [""; 0]);
     let settings = loaded.settings;
-    let [destination] = settings.otlp.as_slice() else { panic!("one destination") };
+    let [destination] = settings.export.otlp.as_slice() else { panic!("one destination") };
     let traces = destination.traces.as_ref().unwrap();
     assert_eq!(traces.endpoint, "http://env:4318/v1/traces");
     assert_eq!((traces.compression, traces.timeout), (Compression::Gzip, Duration::from_millis(500)));
@@ -268,7 +287,7 @@ fn the_environment_goes_before_the_file() {
     assert_eq!(destination.metrics.as_ref().unwrap().timeout, Duration::from_secs(10));
     assert_eq!((destination.queue.max_queue, destination.queue.max_batch), (10, 10));
     assert_eq!(settings.metrics.interval, Duration::from_secs(1));
-    assert_eq!(settings.sampling, Sampling { parent_based: false, rule: SamplingRule::TraceIdRatio(0.5) });
+    assert_eq!(settings.sampler, ratio(false, 0.5));
     assert!(!settings.context.tracecontext);
 }
 
@@ -283,8 +302,8 @@ fn flags_go_before_the_environment() {
     let variable =
         |name: &str| (name == "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").then(|| "http://env/x".to_owned());
     let settings = load(None, variable, flags).unwrap().settings;
-    assert_eq!(settings.otlp[0].traces.as_ref().unwrap().endpoint, "http://flag:4318/v1/traces");
-    assert_eq!(settings.print, Print::Json);
+    assert_eq!(settings.export.otlp[0].traces.as_ref().unwrap().endpoint, "http://flag:4318/v1/traces");
+    assert_eq!(settings.export.terminal.print, Print::Json);
 }
 
 #[test]
@@ -308,18 +327,18 @@ fn variables_that_cannot_be_understood_are_ignored_and_told_without_their_values
             "OTEL_TRACES_EXPORTER is ignored: `zipkin` is not supported; otlp, console and none are",
         ]
     );
-    assert!(loaded.settings.otlp.is_empty());
+    assert!(loaded.settings.export.otlp.is_empty());
 }
 
 #[test]
 fn exporters_by_name() {
     let loaded = with_env("", &[("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_METRICS_EXPORTER", "none")]);
-    let [destination] = loaded.settings.otlp.as_slice() else { panic!("one destination") };
+    let [destination] = loaded.settings.export.otlp.as_slice() else { panic!("one destination") };
     assert_eq!(destination.traces.as_ref().unwrap().endpoint, "http://localhost:4318/v1/traces");
     assert_eq!(destination.metrics, None);
     let loaded = with_env("", &[("OTEL_TRACES_EXPORTER", "otlp")]);
-    assert_eq!(loaded.settings.otlp.len(), 1);
-    assert!(with_env("", &[("OTEL_EXPORTER_OTLP_TIMEOUT", "5")]).settings.otlp.is_empty());
+    assert_eq!(loaded.settings.export.otlp.len(), 1);
+    assert!(with_env("", &[("OTEL_EXPORTER_OTLP_TIMEOUT", "5")]).settings.export.otlp.is_empty());
 }
 
 #[test]

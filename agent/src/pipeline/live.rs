@@ -26,7 +26,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 
 pub(super) fn run(settings: &Settings) -> Result<()> {
     let counters = ExportCounters::default();
-    let exporters = Exporters::start(wiring::export(settings), &counters)?;
+    let exporters = Exporters::start(settings.export.clone(), &counters)?;
     let mut tracer = Tracer::start(settings)?;
     let steering = &tracer.steering;
     let start = steering.clock.unix(clock::monotonic());
@@ -148,9 +148,7 @@ impl Sink for FileSink<'_> {
         if let Ok(Record::Process(process)) = decode(bytes) {
             steering.who.handle_process(&process, &mut steering.control);
         }
-        self.writer
-            .record(bytes, |pid| steering.who.resource(pid))
-            .with_context(|| cannot_write(self.path))
+        self.writer.record(bytes, |pid| steering.who.resource(pid)).with_context(|| cannot_write(self.path))
     }
 
     fn round(&mut self, _now: u64, _ring: (u64, u64), _steering: &mut Steering) -> Result<()> {

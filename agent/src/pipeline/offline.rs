@@ -29,11 +29,10 @@ const QUEUED: u64 = 8_192;
 pub(super) fn replay(settings: &Settings, path: &Path) -> Result<()> {
     let mut reader = Reader::open(path)?;
     let counters = ExportCounters::default();
-    let exporters = Exporters::start(wiring::export(settings), &counters)?;
+    let exporters = Exporters::start(settings.export.clone(), &counters)?;
     let clock = reader.clock;
     let start = clock.unix(reader.start);
-    let mut engine =
-        Engine::new(wiring::engine(settings), IdGenerator::seeded(SEED), clock, start)?;
+    let mut engine = Engine::new(wiring::engine(settings), IdGenerator::seeded(SEED), clock, start)?;
     let mut processes = Recorded::default();
     let mut account = Account::default();
     let mut now = reader.start;

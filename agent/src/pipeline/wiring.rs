@@ -5,18 +5,12 @@ use std::{borrow::Cow, time::Duration};
 use honeyguide_common::record::MAX_CAPTURE;
 
 use crate::{
-    config::{SamplingRule, Settings},
+    config::Settings,
     engine::EngineSettings,
-    export::settings::{ExportSettings, FileSettings, TerminalSettings},
     link::LinkSettings,
     load::LoadSettings,
     metrics::http::HttpMetricSettings,
-    span::{
-        http::HttpSettings,
-        redact::Redaction,
-        route::RouteSettings,
-        sampler::{Rule, Sampler, Threshold},
-    },
+    span::{http::HttpSettings, redact::Redaction, route::RouteSettings},
 };
 
 /// Records of two CPUs, and of the two ends of a connection, are this far apart at most.
@@ -39,16 +33,7 @@ pub(super) fn engine(settings: &Settings) -> EngineSettings {
         link: LinkSettings {
             linger: u64::try_from(LINGER.as_nanos()).unwrap_or(0),
             limit: settings.limits.held_exchanges,
-            sampler: Sampler {
-                parent_based: settings.sampling.parent_based,
-                rule: match settings.sampling.rule {
-                    SamplingRule::AlwaysOn => Rule::AlwaysOn,
-                    SamplingRule::AlwaysOff => Rule::AlwaysOff,
-                    SamplingRule::TraceIdRatio(ratio) => {
-                        Threshold::of_ratio(ratio).map_or(Rule::AlwaysOff, Rule::Ratio)
-                    }
-                },
-            },
+            sampler: settings.sampler,
             trace_context: settings.context.tracecontext,
         },
         http: http(settings),
@@ -62,14 +47,6 @@ pub(super) fn engine(settings: &Settings) -> EngineSettings {
             cardinality_limit: settings.metrics.cardinality_limit,
             ..HttpMetricSettings::default()
         },
-    }
-}
-
-pub(super) fn export(settings: &Settings) -> ExportSettings {
-    ExportSettings {
-        otlp: settings.otlp.clone(),
-        file: settings.out.as_ref().map(FileSettings::to_directory),
-        terminal: TerminalSettings { print: settings.print, ..TerminalSettings::default() },
     }
 }
 

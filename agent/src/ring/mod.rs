@@ -4,9 +4,7 @@ use std::{os::fd::AsFd as _, time::Duration};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, RingBuf};
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Records in the order the kernel made them.
 pub struct Ring {

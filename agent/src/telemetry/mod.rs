@@ -1,5 +1,7 @@
 //! The agent's account of itself: what it saw, what it lost, what it made. One struct, read two ways.
 
+pub mod logger;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use honeyguide_common::Failure;

@@ -1,0 +1,34 @@
+//! `honeyguide run`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+
+use super::flags::{DurationFlag, ExportFlags, SelectionFlags};
+use crate::{config::Layer, pipeline};
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// A YAML configuration file; flags and OTEL_* variables go before it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    selection: SelectionFlags,
+    #[command(flatten)]
+    export: ExportFlags,
+    #[command(flatten)]
+    duration: DurationFlag,
+}
+
+impl Run {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let mut flags = Layer::default();
+        self.selection.apply(&mut flags);
+        self.export.apply(&mut flags);
+        self.duration.apply(&mut flags);
+        if let Some(settings) = super::settings(self.config.as_deref(), flags)? {
+            pipeline::run(&settings)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
