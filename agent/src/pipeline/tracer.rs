@@ -61,7 +61,7 @@ impl Tracer {
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
         let mut who = Who::new(settings);
-        let mut kernel = Kernel::load(&wiring::load(settings))?;
+        let mut kernel = Kernel::load(&wiring::load_settings(settings))?;
         for missing in &kernel.missing {
             warn!("without {missing}");
         }

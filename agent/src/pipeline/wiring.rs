@@ -16,7 +16,7 @@ use crate::{
 /// Records of two CPUs, and of the two ends of a connection, are this far apart at most.
 const LINGER: Duration = Duration::from_millis(100);
 
-pub(super) fn load(settings: &Settings) -> LoadSettings {
+pub(super) fn load_settings(settings: &Settings) -> LoadSettings {
     LoadSettings {
         hook: settings.capture.hook,
         select_all: settings.select.is_everything(),
@@ -56,9 +56,24 @@ fn http(settings: &Settings) -> HttpSettings {
         known_methods: settings.http.known_methods.as_ref().map_or(defaults.known_methods, |methods| {
             methods.iter().map(|method| Cow::Owned(method.clone())).collect()
         }),
-        redaction: Redaction::new(&settings.http.redact_query),
+        redaction: Redaction::and(&settings.http.redact_query),
         trust_forwarded: settings.http.forwarded,
         baggage: settings.context.baggage.iter().map(|key| key.as_str().into()).collect(),
         ..defaults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Layer, load};
+
+    #[test]
+    fn names_to_redact_are_added_to_the_built_in_ones() {
+        let mut settings = load(None, |_| None, Layer::default()).unwrap().settings;
+        settings.http.redact_query = vec!["pin".to_owned()];
+        let redaction = http(&settings).redaction;
+        assert!(redaction.is_secret("pin") && redaction.is_secret("sig") && redaction.is_secret("password"));
+        assert!(!redaction.is_secret("page"));
     }
 }

@@ -80,6 +80,12 @@ impl Default for Redaction {
 }
 
 impl Redaction {
+    /// The names that are always secret, and `extra` besides.
+    #[must_use]
+    pub fn and(extra: &[String]) -> Self {
+        Self::new(CONVENTION_NAMES.iter().chain(&COMMON_NAMES).copied().chain(extra.iter().map(String::as_str)))
+    }
+
     /// Names longer than 63 bytes are never matched.
     pub fn new(names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let mut redaction = Self { names: HashSet::default(), lengths: 0 };
