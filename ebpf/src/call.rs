@@ -117,7 +117,9 @@ pub fn user_bytes() -> UserBytes {
 fn message(header: u64, context: u64) -> UserBytes {
     // SAFETY: bpf_probe_read_user checks the address.
     match unsafe { bpf_probe_read_user(header as *const MsgHdr) } {
-        Ok(m) => UserBytes { origin: record::ORIGIN_MESSAGE, address: m.vector, count: m.vector_count, context },
+        Ok(m) => {
+            UserBytes { origin: record::ORIGIN_MESSAGE, address: m.vector, count: m.vector_count, context }
+        }
         Err(_) => {
             error::count(Failure::UserFault);
             UserBytes { origin: record::ORIGIN_OTHER, address: 0, count: 0, context }

@@ -13,10 +13,10 @@ use aya_ebpf::{
 };
 use honeyguide_common::{
     Failure,
-    record::{self, CLASSES, Data, Header},
+    record::{self, CLASSES, Data, Header, MAX_VECTORS},
 };
 
-use crate::{error, maps::EVENTS, settings};
+use crate::{call::IoVec, error, maps::EVENTS, memory, settings};
 
 /// One stretch of one socket operation, with the user memory it lies in.
 #[derive(Clone, Copy)]
@@ -51,6 +51,22 @@ pub fn data(piece: &Piece) -> u32 {
         place::<{ CLASSES[3] }>(piece)
     } else {
         place::<{ CLASSES[4] }>(piece)
+    }
+    0
+}
+
+/// Emits a data record of an operation that moved several vectors; `piece.address` is their array.
+#[inline(never)]
+pub fn gathered(piece: &Piece, count: u64) -> u32 {
+    let capture = piece.capture as usize;
+    if capture <= CLASSES[1] {
+        gather::<{ CLASSES[1] }>(piece, count)
+    } else if capture <= CLASSES[2] {
+        gather::<{ CLASSES[2] }>(piece, count)
+    } else if capture <= CLASSES[3] {
+        gather::<{ CLASSES[3] }>(piece, count)
+    } else {
+        gather::<{ CLASSES[4] }>(piece, count)
     }
     0
 }
@@ -99,7 +115,11 @@ fn place<const N: usize>(piece: &Piece) {
     if N != 0 {
         // SAFETY: the slot has N bytes after the fixed part; the helper checks the user's address.
         let read = unsafe {
-            bpf_probe_read_user(slot.add(size_of::<Data>()).cast::<c_void>(), captured, piece.address as *const c_void)
+            bpf_probe_read_user(
+                slot.add(size_of::<Data>()).cast::<c_void>(),
+                captured,
+                piece.address as *const c_void,
+            )
         };
         if read != 0 {
             error::count(Failure::UserFault);
@@ -108,36 +128,162 @@ fn place<const N: usize>(piece: &Piece) {
         }
     }
     let data = slot.cast::<Data>();
-    // SAFETY: the slot has room for a `Data`; every field is written before the slot is submitted.
+    // SAFETY: the slot has room for a `Data`.
+    unsafe { write_data(data, piece, captured, flags) };
+    let cut = piece.length > piece.capture && piece.length as usize >= record::TAIL;
+    if cut && piece.address != 0 {
+        let end = piece.address + u64::from(piece.length) - record::TAIL as u64;
+        // SAFETY: the slot is reserved still.
+        unsafe { read_tail(data, end, record::TAIL as u32) };
+    }
+    submit(slot, false);
+}
+
+/// Where gathering stands. It lies in the slot itself, where the fixed part comes later: values read back from
+/// there are unknown to the verifier, so every round of the loop looks the same to it. With variables in
+/// registers, older kernels follow each combination to the end.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Progress {
+    vector: IoVec,
+    /// Bytes of the vectors so far.
+    seen: u64,
+    captured: u32,
+    flags: u32,
+}
+
+/// Copies vector after vector, each behind the one before. The slot has twice the room, because the verifier
+/// sees that an offset and a length are each within N, and not that their sum is.
+#[inline(always)]
+fn gather<const N: usize>(piece: &Piece, count: u64) {
+    let Some(slot) = reserve(size_of::<Data>() + 2 * N) else {
+        error::count(Failure::RingFullData);
+        return;
+    };
+    let progress = slot.cast::<Progress>();
+    // SAFETY: the slot has room for it, and is this program's alone until it is submitted.
     unsafe {
-        ptr::write(
-            data,
-            Data {
-                header: Header { kind: record::KIND_DATA, flags, captured, time: piece.time },
-                socket: piece.socket,
-                offset: piece.offset,
-                pid: piece.pid,
-                tid: piece.tid,
-                context: piece.context,
-                length: piece.length,
-                result: piece.result,
-                direction: piece.direction,
-                origin: piece.origin,
-                tail_length: 0,
-                padding: [0; 5],
-                tail: [0; record::TAIL],
-            },
-        );
-        let cut = piece.length > piece.capture && piece.length as usize >= record::TAIL;
-        if cut && piece.address != 0 {
-            let end = piece.address + u64::from(piece.length) - record::TAIL as u64;
-            let tail = (&raw mut (*data).tail).cast::<c_void>();
-            if bpf_probe_read_user(tail, record::TAIL as u32, end as *const c_void) == 0 {
-                (*data).tail_length = record::TAIL as u8;
-            }
+        (&raw mut (*progress).vector).write_volatile(IoVec { base: 0, length: 0 });
+        (&raw mut (*progress).seen).write_volatile(0);
+        (&raw mut (*progress).captured).write_volatile(0);
+        (&raw mut (*progress).flags).write_volatile(u32::from(piece.flags));
+    }
+    for index in 0..MAX_VECTORS {
+        // SAFETY: as above.
+        let seen = unsafe { (&raw const (*progress).seen).read_volatile() };
+        if index as u64 >= count || seen >= u64::from(piece.length) {
+            break;
+        }
+        let address = piece.address + (index * size_of::<IoVec>()) as u64;
+        // SAFETY: as above.
+        if !unsafe { gather_one::<N>(slot, address, piece.capture) } {
+            break;
+        }
+    }
+    // SAFETY: as above.
+    let end = unsafe { progress.read_volatile() };
+    let data = slot.cast::<Data>();
+    // SAFETY: the slot has room for a `Data`.
+    unsafe { write_data(data, piece, end.captured, end.flags as u16) };
+    if end.captured < piece.length && end.flags as u16 & record::FLAG_FAULT == 0 {
+        if end.seen == u64::from(piece.length) {
+            let vector = end.vector;
+            let length =
+                if vector.length < record::TAIL as u64 { vector.length } else { record::TAIL as u64 };
+            // SAFETY: the slot is reserved still.
+            unsafe { read_tail(data, vector.base + vector.length - length, length as u32) };
+        } else {
+            error::count(Failure::VectorTail);
         }
     }
     submit(slot, false);
+}
+
+/// One vector: false where user memory could not be read.
+///
+/// # Safety
+/// `slot` must be reserved with room for a `Data` and 2 N bytes, and begin with a `Progress`.
+#[inline(always)]
+unsafe fn gather_one<const N: usize>(slot: *mut u8, address: u64, capture: u32) -> bool {
+    let progress = slot.cast::<Progress>();
+    // SAFETY: the caller's promise; the helpers check the user's addresses.
+    unsafe {
+        let vector = (&raw mut (*progress).vector).cast::<c_void>();
+        let read = bpf_probe_read_user(vector, size_of::<IoVec>() as u32, address as *const c_void);
+        if read != 0 {
+            fault(progress);
+            return false;
+        }
+        let length = (&raw const (*progress).vector.length).read_volatile();
+        let seen = (&raw const (*progress).seen).read_volatile();
+        (&raw mut (*progress).seen).write_volatile(seen + length);
+        let captured = (&raw const (*progress).captured).read_volatile();
+        if captured >= capture || captured >= N as u32 {
+            return true;
+        }
+        let room = capture - captured;
+        let take = if u64::from(room) < length { room } else { length as u32 };
+        let mut take = memory::below::<{ 2 * record::MAX_CAPTURE }>(take);
+        if take > N as u32 {
+            take = N as u32;
+        }
+        let to = slot.add(size_of::<Data>() + memory::below::<N>(captured) as usize).cast::<c_void>();
+        let base = (&raw const (*progress).vector.base).read_volatile();
+        if bpf_probe_read_user(to, take, base as *const c_void) != 0 {
+            fault(progress);
+            return false;
+        }
+        (&raw mut (*progress).captured).write_volatile(captured + take);
+    }
+    true
+}
+
+/// # Safety
+/// `progress` must be valid.
+#[inline(always)]
+unsafe fn fault(progress: *mut Progress) {
+    error::count(Failure::UserFault);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let flags = (&raw const (*progress).flags).read_volatile();
+        (&raw mut (*progress).flags).write_volatile(flags | u32::from(record::FLAG_FAULT));
+    }
+}
+
+/// # Safety
+/// `data` must have room for a `Data`.
+#[inline(always)]
+unsafe fn write_data(data: *mut Data, piece: &Piece, captured: u32, flags: u16) {
+    let record = Data {
+        header: Header { kind: record::KIND_DATA, flags, captured, time: piece.time },
+        socket: piece.socket,
+        offset: piece.offset,
+        pid: piece.pid,
+        tid: piece.tid,
+        context: piece.context,
+        length: piece.length,
+        result: piece.result,
+        direction: piece.direction,
+        origin: piece.origin,
+        tail_length: 0,
+        padding: [0; 5],
+        tail: [0; record::TAIL],
+    };
+    // SAFETY: as promised by the caller.
+    unsafe { ptr::write(data, record) };
+}
+
+/// # Safety
+/// `data` must be a written `Data`.
+#[inline(always)]
+unsafe fn read_tail(data: *mut Data, from: u64, length: u32) {
+    let length = if length > record::TAIL as u32 { record::TAIL as u32 } else { length };
+    // SAFETY: `tail` has TAIL bytes; the helper checks the user's address.
+    unsafe {
+        if bpf_probe_read_user((&raw mut (*data).tail).cast(), length, from as *const c_void) == 0 {
+            (*data).tail_length = length as u8;
+        }
+    }
 }
 
 #[inline(always)]

@@ -1,6 +1,7 @@
 //! honeyguide's kernel programs. `probes` holds the attach points; each is a thin shell round a `try_` function.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod call;
 mod emit;

@@ -34,7 +34,6 @@ pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();
 #[btf_map]
 pub static BATCHES: LruHashMap<u64, Batch, 1024> = LruHashMap::new();
 
-
 const NO_PREALLOC: usize = 1;
 
 #[repr(C)]

@@ -25,3 +25,13 @@ pub fn address(pointer: *const u8) -> u64 {
     // SAFETY: reads this program's own stack.
     unsafe { bpf_probe_read_kernel((&raw const pointer).cast::<u64>()) }.unwrap_or(0)
 }
+
+/// `number % N` for a power of two, as one instruction that the compiler cannot reason away: the verifier
+/// needs to see it.
+#[inline(always)]
+pub fn below<const N: usize>(number: u32) -> u32 {
+    let mut number = u64::from(number);
+    // SAFETY: an AND of a register with a constant.
+    unsafe { core::arch::asm!("{0} &= {1}", inout(reg) number, const N - 1, options(pure, nomem, nostack)) };
+    number as u32
+}

@@ -7,8 +7,7 @@ use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_probe_read_user};
 use honeyguide_common::{
     Failure,
     record::{
-        DIRECTION_SEND, FLAG_EOF, FLAG_LAST, MAX_CAPTURE, MAX_VECTORS, ORIGIN_BUFFER,
-        ORIGIN_MESSAGE, ORIGIN_OTHER, ORIGIN_VECTOR,
+        DIRECTION_SEND, FLAG_EOF, MAX_CAPTURE, ORIGIN_BUFFER, ORIGIN_MESSAGE, ORIGIN_OTHER, ORIGIN_VECTOR,
     },
 };
 
@@ -73,60 +72,44 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
         length,
         capture: 0,
         result: if result < 0 { result } else { 0 },
-        flags: FLAG_LAST,
+        flags: 0,
         direction,
         origin: bytes.origin,
     };
+    if result == 0 {
+        piece.flags = FLAG_EOF;
+    }
     if bytes.origin == ORIGIN_VECTOR || bytes.origin == ORIGIN_MESSAGE {
-        vectors(&mut piece, &bytes, budget);
+        piece.capture = smaller(length, budget);
+        vectors(&mut piece, bytes.count);
         return;
     }
     if bytes.origin == ORIGIN_BUFFER {
         piece.capture = smaller(length, budget);
-    }
-    if result == 0 {
-        piece.flags |= FLAG_EOF;
     }
     emit::data(&piece);
 }
 
 const NO_BYTES: UserBytes = UserBytes { origin: ORIGIN_OTHER, address: 0, count: 0, context: 0 };
 
-/// One record for each vector that holds bytes, so that each is copied once and in place.
+/// Most messages of one vector are a plain buffer.
 #[inline(always)]
-fn vectors(piece: &mut Piece, bytes: &UserBytes, budget: u32) {
-    let mut left = piece.length;
-    let mut budget = budget;
-    for index in 0..MAX_VECTORS {
-        let mut vector = IoVec { base: 0, length: 0 };
-        if (index as u64) < bytes.count {
-            let address = bytes.address + (index * size_of::<IoVec>()) as u64;
-            // SAFETY: bpf_probe_read_user checks the address.
-            match unsafe { bpf_probe_read_user(address as *const IoVec) } {
-                Ok(read) => vector = read,
-                Err(_) => error::count(Failure::UserFault),
-            }
+fn vectors(piece: &mut Piece, count: u64) {
+    // SAFETY: bpf_probe_read_user checks the address.
+    match unsafe { bpf_probe_read_user(piece.address as *const IoVec) } {
+        Ok(first) if first.length >= u64::from(piece.length) => {
+            piece.address = first.base;
+            emit::data(piece);
         }
-        let last = vector.length >= u64::from(left) || index == MAX_VECTORS - 1 || vector.base == 0;
-        if vector.length == 0 && !last {
-            continue;
+        Ok(_) => {
+            emit::gathered(piece, count);
         }
-        let length = if last { left } else { vector.length as u32 };
-        let whole = vector.length >= u64::from(length);
-        if !whole {
-            error::count(Failure::VectorTail);
+        Err(_) => {
+            error::count(Failure::UserFault);
+            piece.capture = 0;
+            piece.address = 0;
+            emit::data(piece);
         }
-        piece.address = if whole { vector.base } else { 0 };
-        piece.length = length;
-        piece.capture = if whole { smaller(length, budget) } else { 0 };
-        piece.flags = if last { FLAG_LAST } else { 0 };
-        emit::data(piece);
-        if last {
-            return;
-        }
-        piece.offset += u64::from(length);
-        left -= length;
-        budget = budget.saturating_sub(length);
     }
 }
 

@@ -45,5 +45,6 @@ pub fn is_port_selected(port: u16) -> bool {
 pub fn has_user_call() -> bool {
     // SAFETY: no arguments; the current task outlives the program.
     let task = unsafe { bpf_get_current_task_btf() };
-    memory::field::<u32>(task.cast(), &offsets::OFF_TASK_FLAGS).is_some_and(|flags| flags & NOT_A_USER_CALL == 0)
+    memory::field::<u32>(task.cast(), &offsets::OFF_TASK_FLAGS)
+        .is_some_and(|flags| flags & NOT_A_USER_CALL == 0)
 }

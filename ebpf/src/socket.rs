@@ -214,8 +214,10 @@ fn sequences(sk: *const u8, record: &mut Connection, direction: u8, moved: u32, 
     record.receive_sequence = copied.wrapping_sub(just_read).wrapping_sub(received);
     record.header.flags = FLAG_SEQUENCES;
     // An active opener's acknowledged bytes count its SYN, so "nothing before" is 0 or 1.
-    let sent_before = acked.wrapping_add(u64::from(write.wrapping_sub(una))).wrapping_sub(u64::from(just_sent));
-    let read_before = bytes_in.wrapping_sub(u64::from(next.wrapping_sub(copied))).wrapping_sub(u64::from(just_read));
+    let sent_before =
+        acked.wrapping_add(u64::from(write.wrapping_sub(una))).wrapping_sub(u64::from(just_sent));
+    let read_before =
+        bytes_in.wrapping_sub(u64::from(next.wrapping_sub(copied))).wrapping_sub(u64::from(just_read));
     if sent == 0 && received == 0 && sent_before <= 1 && read_before == 0 {
         record.header.flags |= FLAG_FROM_START;
     }

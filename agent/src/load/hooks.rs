@@ -92,7 +92,7 @@ pub(super) fn attach_capture(
     candidates: Vec<Hook>,
     missing: &mut Vec<String>,
 ) -> Result<Hook> {
-    let mut last = None;
+    let mut errors = Vec::new();
     for hook in candidates {
         let attached = match hook {
             Hook::Tracepoint => TRACEPOINTS.iter().try_for_each(|name| attach_tracepoint(ebpf, btf, name)),
@@ -105,19 +105,22 @@ pub(super) fn attach_capture(
             }
             Err(error) => {
                 info!("capture through {hook} is not possible: {error:#}");
-                last = Some(error);
+                errors.push(error);
             }
         }
     }
-    let error = last.unwrap_or_else(|| anyhow::anyhow!("no hook to try"));
-    if unsupported::is_permission(&error) {
+    // A refusal by privilege says nothing where another hook failed for a reason of its own.
+    let refused = errors.iter().all(unsupported::is_permission);
+    let reasons: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
+    let reasons = reasons.join("; ");
+    if refused {
         return Err(Unsupported::new(
-            format!("the kernel refused every capture hook ({error:#})"),
+            format!("the kernel refused every capture hook ({reasons})"),
             "run as root or with CAP_BPF and CAP_PERFMON; under kernel lockdown Linux 6.3 or later is needed",
         )
         .into());
     }
-    Err(error.context("no capture hook could be attached"))
+    Err(anyhow::anyhow!("no capture hook could be attached: {reasons}"))
 }
 
 /// Attaches what can be done without, and notes what is missing.
@@ -131,16 +134,35 @@ pub(super) fn attach_rest(ebpf: &mut Ebpf, btf: &KernelTypes, missing: &mut Vec<
 
 fn attach_tracepoint(ebpf: &mut Ebpf, btf: &KernelTypes, name: &str) -> Result<()> {
     let program: &mut BtfTracePoint = program(ebpf, name)?;
-    program.load(name, btf).with_context(|| format!("{name} does not load"))?;
+    program.load(name, btf).map_err(|error| refusal(name, error))?;
     program.attach().with_context(|| format!("{name} does not attach"))?;
     Ok(())
+}
+
+/// The verifier's log can be megabytes: its verdict is in the last lines, the rest is for debugging.
+fn refusal(name: &str, error: ProgramError) -> anyhow::Error {
+    let ProgramError::LoadError { io_error, verifier_log } = error else {
+        return anyhow::Error::from(error).context(format!("{name} does not load"));
+    };
+    let log = verifier_log.to_string();
+    debug!("{name}: the verifier says:\n{log}");
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+    let verdict = lines
+        .iter()
+        .rev()
+        .find(|line| !["verification time", "stack depth", "processed "].iter().any(|s| line.starts_with(s)));
+    let context = match verdict {
+        Some(verdict) => format!("{name} does not load ({})", verdict.trim()),
+        None => format!("{name} does not load"),
+    };
+    anyhow::Error::from(io_error).context(context)
 }
 
 fn attach_exits(ebpf: &mut Ebpf, btf: &KernelTypes, missing: &mut Vec<String>) -> Result<()> {
     for (name, needed) in EXITS {
         let attached = (|| {
             let program: &mut FExit = program(ebpf, name)?;
-            program.load(name, btf).with_context(|| format!("{name} does not load"))?;
+            program.load(name, btf).map_err(|error| refusal(name, error))?;
             program.attach().with_context(|| format!("{name} does not attach"))?;
             Ok(())
         })();

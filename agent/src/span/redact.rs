@@ -83,7 +83,9 @@ impl Redaction {
     /// The names that are always secret, and `extra` besides.
     #[must_use]
     pub fn and(extra: &[String]) -> Self {
-        Self::new(CONVENTION_NAMES.iter().chain(&COMMON_NAMES).copied().chain(extra.iter().map(String::as_str)))
+        Self::new(
+            CONVENTION_NAMES.iter().chain(&COMMON_NAMES).copied().chain(extra.iter().map(String::as_str)),
+        )
     }
 
     /// Names longer than 63 bytes are never matched.

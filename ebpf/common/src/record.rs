@@ -31,8 +31,6 @@ pub const ORIGIN_OTHER: u8 = 6;
 pub const FLAG_EOF: u16 = 1;
 /// User memory could not be read; `captured` is 0 although bytes passed.
 pub const FLAG_FAULT: u16 = 1 << 1;
-/// This record ends its socket operation (an operation of several vectors makes several records).
-pub const FLAG_LAST: u16 = 1 << 2;
 
 /// `Header::flags` of a connection record: its first byte, in either direction, has been seen.
 pub const FLAG_FROM_START: u16 = 1;
@@ -90,7 +88,7 @@ pub struct Data {
     pub origin: u8,
     pub tail_length: u8,
     pub padding: [u8; 5],
-    /// The last bytes of the record's stretch where it was cut; they end it.
+    /// The operation's last bytes where it was cut, `tail_length` of them.
     pub tail: [u8; TAIL],
 }
 

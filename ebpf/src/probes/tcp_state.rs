@@ -4,8 +4,8 @@ use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, progra
 use honeyguide_common::{
     Failure,
     record::{
-        COMM, KIND_LISTEN, KIND_STATE, Process, State, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_FIN_WAIT1, TCP_LAST_ACK,
-        TCP_LISTEN,
+        COMM, KIND_LISTEN, KIND_STATE, Process, State, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_FIN_WAIT1,
+        TCP_LAST_ACK, TCP_LISTEN,
     },
     verdict,
 };
@@ -39,7 +39,8 @@ fn listening(sk: *const u8) {
 fn changed(sk: *const u8, from: u8, to: u8) {
     let Some(state) = socket::find(sk) else { return };
     // SAFETY: socket storage lives while the program holds the socket.
-    let (cookie, state_verdict, described) = unsafe { ((*state).cookie, (*state).verdict, (*state).described) };
+    let (cookie, state_verdict, described) =
+        unsafe { ((*state).cookie, (*state).verdict, (*state).described) };
     if state_verdict == verdict::IGNORE || described == 0 {
         return;
     }
