@@ -1,7 +1,7 @@
 //! Finds the kernel programs' object, so that the binary carries it, and the revision it is built from.
 
 use std::{
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -10,13 +10,15 @@ fn main() {
     println!("cargo:rerun-if-env-changed=HONEYGUIDE_BPF_OBJECT");
     let given = env::var_os("HONEYGUIDE_BPF_OBJECT").map(PathBuf::from);
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
-    let object = given.unwrap_or_else(|| manifest.join("../target/bpf/honeyguide.bpf.o"));
+    let object = given.unwrap_or_else(|| default_object(&manifest));
     println!("cargo:rerun-if-changed={}", object.display());
     // A machine that cannot build BPF embeds nothing, and the agent says so when it is asked to capture.
     let bytes = fs::read(&object).unwrap_or_default();
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("honeyguide.bpf.o");
-    if fs::read(&out).ok().as_deref() != Some(&bytes) {
-        fs::write(&out, bytes).expect("OUT_DIR is writable");
+    if fs::read(&out).ok().as_deref() != Some(&bytes)
+        && let Err(error) = fs::write(&out, bytes)
+    {
+        println!("cargo::error=cannot write {}: {error}", out.display());
     }
     println!("cargo:rustc-env=HONEYGUIDE_BPF={}", out.display());
     let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
@@ -24,6 +26,24 @@ fn main() {
         Some(revision) => println!("cargo:rustc-env=HONEYGUIDE_VERSION={version} ({revision})"),
         None => println!("cargo:rustc-env=HONEYGUIDE_VERSION={version}"),
     }
+}
+
+/// Where `cargo xtask build-ebpf` puts the object. A watched file that does not exist would rebuild every time, and one that
+/// is not watched never: until there are programs, it is empty.
+fn default_object(manifest: &Path) -> PathBuf {
+    let object = manifest.join("../target/bpf/honeyguide.bpf.o");
+    if !object.exists() {
+        // Where nothing can be written beside the source, it is built every time.
+        let _ = create_empty(&object, manifest);
+    }
+    object
+}
+
+/// As old as the source, since cargo takes what is younger than this run for a change.
+fn create_empty(object: &Path, manifest: &Path) -> io::Result<()> {
+    fs::create_dir_all(object.parent().unwrap_or(manifest))?;
+    let written = fs::metadata(manifest.join("build.rs"))?.modified()?;
+    fs::File::create_new(object)?.set_modified(written)
 }
 
 /// The commit that is checked out at `root`. Absent without git, and in a copy of the source that only lies inside

@@ -1,6 +1,9 @@
 //! From the ring's bytes to records, checked: a malformed record costs one counter.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use honeyguide_common::record::{self, Connection, Data, Header, Process, State};
 use honeyguide_protocols::{Actor, Stamp, detect::Direction};
@@ -76,6 +79,25 @@ pub struct ProcessRecord {
     pub time: u64,
     pub pid: u32,
     pub event: ProcessEvent,
+    /// The kernel's name for the process, by the time of the event.
+    pub comm: Comm,
+}
+
+/// A process's name as the kernel has it: at most 15 bytes, as a rule the beginning of its program's file name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Comm([u8; record::COMM]);
+
+impl Comm {
+    #[must_use]
+    pub fn new(bytes: [u8; record::COMM]) -> Self {
+        Self(bytes)
+    }
+
+    /// Up to the first NUL; what is not UTF-8 is replaced.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.0.split(|byte| *byte == 0).next().unwrap_or_default())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,7 +251,7 @@ fn process(bytes: &[u8], kind: u16) -> Result<ProcessRecord, Malformed> {
         }
         _ => ProcessEvent::Exit,
     };
-    Ok(ProcessRecord { time: raw.header.time, pid: raw.pid, event })
+    Ok(ProcessRecord { time: raw.header.time, pid: raw.pid, event, comm: Comm::new(raw.comm) })
 }
 
 #[cfg(test)]
@@ -270,6 +292,18 @@ mod tests {
             wrong[at] = value;
             assert!(decode(&wrong).is_err(), "byte {at} = {value}");
         }
+    }
+
+    #[test]
+    fn a_process_has_its_name() {
+        let mut raw = Process::new_zeroed();
+        (raw.header.kind, raw.pid) = (record::KIND_EXEC, 7);
+        raw.comm[..9].copy_from_slice(b"ng\xffnx\0old");
+        let Ok(Record::Process(process)) = decode(raw.as_bytes()) else { panic!("not a process") };
+        assert_eq!((process.pid, process.event), (7, ProcessEvent::Exec));
+        assert_eq!(process.comm.text(), "ng\u{fffd}nx");
+        assert_eq!(Comm::new([b'x'; 16]).text(), "x".repeat(16));
+        assert_eq!(Comm::default().text(), "");
     }
 
     #[test]

@@ -292,6 +292,117 @@ fn the_environment_goes_before_the_file() {
 }
 
 #[test]
+fn the_path_is_appended_to_the_general_http_endpoint_only() {
+    const GENERAL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+    for (variables, expect) in [
+        (&[][..], ["http://localhost:4318/v1/traces", "http://localhost:4318/v1/metrics"]),
+        (&[(GENERAL, "https://c:1")], ["https://c:1/v1/traces", "https://c:1/v1/metrics"]),
+        (&[(GENERAL, "https://c:1/otlp/")], ["https://c:1/otlp/v1/traces", "https://c:1/otlp/v1/metrics"]),
+        (
+            &[(GENERAL, "http://c:1"), ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t:2/in")],
+            ["http://t:2/in", "http://c:1/v1/metrics"],
+        ),
+        (
+            &[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://m:3")],
+            ["http://localhost:4318/v1/traces", "http://m:3"],
+        ),
+        (&[(PROTOCOL, "grpc")], ["http://localhost:4317", "http://localhost:4317"]),
+        (&[(PROTOCOL, "grpc"), (GENERAL, "http://c:1")], ["http://c:1", "http://c:1"]),
+        (
+            &[(PROTOCOL, "grpc"), ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "HTTP/JSON")],
+            ["http://localhost:4317", "http://localhost:4318/v1/metrics"],
+        ),
+    ] {
+        let env: Vec<_> = variables.iter().copied().chain([("OTEL_TRACES_EXPORTER", "otlp")]).collect();
+        let loaded = with_env("", &env);
+        assert_eq!(loaded.notes, [""; 0]);
+        let [destination] = loaded.settings.export.otlp.as_slice() else { panic!("one destination") };
+        let endpoints = [&destination.traces, &destination.metrics].map(|s| &s.as_ref().unwrap().endpoint);
+        assert_eq!(endpoints, expect, "{variables:?}");
+    }
+}
+
+#[test]
+fn a_signals_own_variable_goes_before_the_general_one() {
+    let loaded = with_env(
+        "",
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a=1"),
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", " Authorization = Basic%20dTpw%3D ,, k=a=b%2Cc,"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+            ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "0"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP"),
+            ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "none"),
+            ("OTEL_EXPORTER_OTLP_INSECURE", "True"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
+            ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "/c.pem"),
+            ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/k.pem"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", ""),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "200"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "5000"),
+        ],
+    );
+    assert_eq!(loaded.notes, [""; 0]);
+    let base = OtlpSettings::to_endpoint("http://localhost:4318", Protocol::HttpProtobuf);
+    let headers = [("Authorization", "Basic dTpw="), ("k", "a=b,c")];
+    let traces = SignalSettings {
+        headers: headers.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
+        timeout: Duration::from_millis(2500),
+        compression: Compression::Gzip,
+        tls: TlsSettings {
+            ca: Some("/ca.pem".into()),
+            certificate: Some("/c.pem".into()),
+            key: Some("/k.pem".into()),
+            insecure: true,
+        },
+        ..base.traces.clone().unwrap()
+    };
+    let metrics = SignalSettings {
+        headers: vec![("a".to_owned(), "1".to_owned())],
+        timeout: Duration::from_secs(24 * 60 * 60),
+        compression: Compression::None,
+        tls: TlsSettings { ca: Some("/ca.pem".into()), insecure: true, ..TlsSettings::default() },
+        ..base.metrics.clone().unwrap()
+    };
+    let queue = QueueSettings {
+        max_queue: 100,
+        max_batch: 100,
+        delay: Duration::from_secs(5),
+        ..QueueSettings::default()
+    };
+    let expect = OtlpSettings { traces: Some(traces), metrics: Some(metrics), queue, ..base };
+    assert_eq!(loaded.settings.export.otlp, [expect]);
+}
+
+#[test]
+fn values_that_no_number_or_protocol_is_leave_the_defaults() {
+    let loaded = with_env(
+        "",
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "-1"),
+            ("OTEL_EXPORTER_OTLP_INSECURE", "yes"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ],
+    );
+    let expect = OtlpSettings::to_endpoint("http://localhost:4318", Protocol::HttpProtobuf);
+    assert_eq!(loaded.settings.export.otlp, [expect]);
+    assert_eq!(
+        loaded.notes,
+        [
+            "OTEL_EXPORTER_OTLP_PROTOCOL is ignored: grpc, http/protobuf, http/json is allowed",
+            "OTEL_EXPORTER_OTLP_TIMEOUT is ignored: a whole number of milliseconds is allowed",
+            "OTEL_EXPORTER_OTLP_INSECURE is ignored: true, false is allowed",
+            "OTEL_BSP_MAX_QUEUE_SIZE is ignored: a whole number above 0 is allowed",
+        ]
+    );
+}
+
+#[test]
 fn flags_go_before_the_environment() {
     let general = SignalLayer { endpoint: Some("http://flag:4318".into()), ..SignalLayer::default() };
     let flags = Layer {

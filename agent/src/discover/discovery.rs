@@ -47,13 +47,7 @@ impl Discovery {
         if self.selection.is_everything() {
             return Ok(Vec::new());
         }
-        let pids = self.proc.pids()?;
-        let stats: HashMap<u32, (u32, u64)> = pids
-            .iter()
-            .filter_map(|pid| Some((*pid, self.proc.stat(*pid)?)))
-            .filter(|(_, stat)| !stat.kernel_thread)
-            .map(|(pid, stat)| (pid, (stat.ppid, stat.start_ticks)))
-            .collect();
+        let stats = self.family_tree()?;
 
         let mut changes = self.drop_ended(&stats);
         let candidates: Vec<u32> = stats.keys().copied().collect();
@@ -97,7 +91,7 @@ impl Discovery {
         self.listened.insert(port);
         let mut family = vec![pid];
         if !self.selected.contains_key(&pid) {
-            with_descendants(&mut family, &self.family_tree());
+            with_descendants(&mut family, &self.family_tree().unwrap_or_default());
         }
         family.into_iter().filter_map(|member| self.select(member, None)).collect()
     }
@@ -144,7 +138,8 @@ impl Discovery {
     }
 
     fn matches(&self, pid: u32) -> bool {
-        let by_exe = || self.proc.executable(pid).is_some_and(|exe| self.selection.matches_exe(&exe.path));
+        let executable = || self.proc.open(pid)?.executable();
+        let by_exe = || executable().is_some_and(|exe| self.selection.matches_exe(&exe.path));
         self.selection.pids.contains(&pid) || (!self.selection.exe.is_empty() && by_exe())
     }
 
@@ -175,10 +170,10 @@ impl Discovery {
         ended.into_iter().filter_map(|pid| self.on_exit(pid)).collect()
     }
 
-    fn family_tree(&self) -> HashMap<u32, (u32, u64)> {
-        let pids = self.proc.pids().unwrap_or_default();
-        let stat = |pid: u32| Some((pid, self.proc.stat(pid)?));
-        pids.into_iter().filter_map(stat).map(|(pid, stat)| (pid, (stat.ppid, stat.start_ticks))).collect()
+    /// Parent and start time by process, without the kernel's own threads.
+    fn family_tree(&self) -> io::Result<HashMap<u32, (u32, u64)>> {
+        let processes = self.proc.processes()?.into_iter().filter(|(_, stat)| !stat.kernel_thread);
+        Ok(processes.map(|(pid, stat)| (pid, (stat.ppid, stat.start_ticks))).collect())
     }
 }
 

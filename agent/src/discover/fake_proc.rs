@@ -78,7 +78,9 @@ impl FakeProc {
     }
 
     fn stat(&self, pid: u32, ppid: u32, comm: &str, flags: u64, start: u64) {
-        let text = format!("{pid} ({comm}) S {ppid} 1 1 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 1 0 {start} 0 0\n");
+        let rest = " 0".repeat(30);
+        let text =
+            format!("{pid} ({comm}) S {ppid} 1 1 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 1 0 {start}{rest}\n");
         self.file(pid, "stat", &text);
     }
 

@@ -15,12 +15,12 @@ pub(super) fn listeners(proc: &ProcRoot, pids: &[u32], selection: &Selection) ->
     }
     let mut namespaces: HashMap<u64, Vec<u32>> = HashMap::new();
     for pid in pids {
-        if let Some(net) = proc.namespaces(*pid).net {
+        if let Some(net) = proc.open(*pid).and_then(|process| process.network_namespace()) {
             namespaces.entry(net).or_default().push(*pid);
         }
     }
     for members in namespaces.values() {
-        let sockets = members.iter().find_map(|pid| proc.listening_sockets(*pid)).unwrap_or_default();
+        let sockets = members.iter().find_map(|pid| proc.open(*pid)?.listening_sockets()).unwrap_or_default();
         let wanted: HashMap<u64, u16> = sockets
             .into_iter()
             .filter(|(port, _)| selection.matches_port(*port))
@@ -30,8 +30,9 @@ pub(super) fn listeners(proc: &ProcRoot, pids: &[u32], selection: &Selection) ->
             continue;
         }
         for pid in members {
+            let Some(process) = proc.open(*pid) else { continue };
             let ports: BTreeSet<u16> =
-                proc.socket_inodes(*pid).filter_map(|inode| wanted.get(&inode).copied()).collect();
+                process.socket_inodes().filter_map(|inode| wanted.get(&inode).copied()).collect();
             if !ports.is_empty() {
                 found.insert(*pid, ports);
             }

@@ -7,11 +7,13 @@ mod discovery;
 #[cfg(test)]
 pub(crate) mod fake_proc;
 mod listening;
+mod open_process;
 mod parse;
 mod proc_root;
 mod selection;
 
 pub use discovery::{Discovery, SelectionChange};
+pub use open_process::{Executable, OpenProcess};
 pub use parse::Stat;
-pub use proc_root::{Executable, Namespaces, ProcRoot};
+pub use proc_root::ProcRoot;
 pub use selection::{ExeGlob, InvalidSelection, PortRange, Selection};

@@ -68,18 +68,24 @@ pub(super) fn lockdown(machine: &Machine) -> Check {
     }
 }
 
-/// What was tried, or else what the version lets expect.
-pub(super) fn hook(machine: &Machine) -> Check {
+/// What was tried, or else what the version lets expect; then a line for each program that did not attach.
+pub(super) fn capture(machine: &Machine) -> Vec<Check> {
     let what = "capture hook";
-    match &machine.hook {
-        Some(Ok(name)) => Check::good(what, name.clone()),
-        Some(Err(reason)) => {
-            Check::new(what, State::Missing, reason.clone(), "nothing can be captured", "see the lines above")
+    match &machine.capture {
+        Some(Ok(capture)) => {
+            let absent = capture
+                .missing
+                .iter()
+                .map(|missing| Check::new("kernel program", State::Limited, "absent", missing.clone(), ""));
+            std::iter::once(Check::good(what, capture.hook.clone())).chain(absent).collect()
+        }
+        Some(Err(refusal)) => {
+            vec![Check::new(what, State::Missing, "none", refusal.reason.clone(), refusal.remedy.clone())]
         }
         None => {
             let version = machine.text("proc/sys/kernel/osrelease").as_deref().and_then(parse_version);
             let expected = if version >= Some(TRACEPOINTS) { "tp_btf" } else { "fexit" };
-            Check::new(what, State::Note, format!("{expected} (by version)"), "not tried", "")
+            vec![Check::new(what, State::Note, format!("{expected} (by version)"), "not tried", "")]
         }
     }
 }

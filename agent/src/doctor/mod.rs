@@ -16,8 +16,24 @@ pub use report::{Check, Report, State};
 #[derive(Clone, Debug)]
 pub struct Machine {
     root: PathBuf,
-    /// What trying the capture hooks gave: the hook's name, or why none works. `None` where they were not tried.
-    pub hook: Option<Result<String, String>>,
+    /// What trying to capture gave. `None` where it was not tried.
+    pub capture: Option<Result<Capture, Refusal>>,
+}
+
+/// Capturing works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// The hook's name.
+    pub hook: String,
+    /// The programs that did not attach, each with what its absence costs and why.
+    pub missing: Vec<String>,
+}
+
+/// Capturing does not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub reason: String,
+    pub remedy: String,
 }
 
 /// Every check, in the order in which a missing piece stops the agent.
@@ -33,15 +49,15 @@ pub fn examine(machine: &Machine) -> Report {
         mounts::bpffs(machine),
         mounts::securityfs(machine),
         mounts::cgroup2(machine),
-        kernel::hook(machine),
     ]);
+    checks.extend(kernel::capture(machine));
     Report { checks }
 }
 
 impl Machine {
     #[must_use]
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), hook: None }
+        Self { root: root.to_owned(), capture: None }
     }
 
     /// A file's text without the white space at its end. At most a few KiB are expected; the kernel's own files are.

@@ -1,6 +1,6 @@
 //! What was found, as an aligned table.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -20,9 +20,9 @@ pub struct Check {
     /// What was found: `6.12.9`, `not mounted`.
     pub found: String,
     /// Empty where nothing follows.
-    pub consequence: &'static str,
+    pub consequence: Cow<'static, str>,
     /// Empty where nothing is to be done.
-    pub remedy: &'static str,
+    pub remedy: Cow<'static, str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,17 +32,17 @@ pub struct Report {
 
 impl Check {
     pub(super) fn good(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, state: State::Good, found: found.into(), consequence: "", remedy: "" }
+        Self { what, state: State::Good, found: found.into(), consequence: "".into(), remedy: "".into() }
     }
 
     pub(super) fn new(
         what: &'static str,
         state: State,
         found: impl Into<String>,
-        consequence: &'static str,
-        remedy: &'static str,
+        consequence: impl Into<Cow<'static, str>>,
+        remedy: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { what, state, found: found.into(), consequence, remedy }
+        Self { what, state, found: found.into(), consequence: consequence.into(), remedy: remedy.into() }
     }
 }
 

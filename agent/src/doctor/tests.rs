@@ -137,13 +137,30 @@ fn mounts() {
 }
 
 #[test]
-fn what_trying_the_hooks_gave() {
+fn what_trying_to_capture_gave() {
     let fake = FakeMachine::new();
     let mut machine = Machine::new(fake.0.path());
-    machine.hook = Some(Ok("tp_btf".into()));
-    assert!(examine(&machine).can_run());
-    machine.hook = Some(Err("refused".into()));
-    assert!(!examine(&machine).can_run());
+    let mut last = |capture: Result<Capture, Refusal>, rows: usize| {
+        machine.capture = Some(capture);
+        let report = examine(&machine);
+        let can_run = report.can_run();
+        let mut checks = report.checks;
+        (checks.split_off(checks.len() - rows), can_run)
+    };
+    let whole = Capture { hook: "tp_btf".into(), missing: Vec::new() };
+    assert_eq!(last(Ok(whole.clone()), 1), (vec![Check::good("capture hook", "tp_btf")], true));
+
+    let missing = "sched_process_exec: new programs are found by scanning (it does not load)";
+    let partial = Capture { missing: vec![missing.into()], ..whole };
+    let rows = vec![
+        Check::good("capture hook", "tp_btf"),
+        Check::new("kernel program", State::Limited, "absent", missing, ""),
+    ];
+    assert_eq!(last(Ok(partial), 2), (rows, true));
+
+    let refusal = Refusal { reason: "EPERM".into(), remedy: "run as root".into() };
+    let row = Check::new("capture hook", State::Missing, "none", "EPERM", "run as root");
+    assert_eq!(last(Err(refusal), 1), (vec![row], false));
 }
 
 #[test]

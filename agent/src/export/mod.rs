@@ -5,7 +5,6 @@
 
 pub mod counters;
 pub mod settings;
-pub mod variables;
 
 mod client;
 mod deliver;

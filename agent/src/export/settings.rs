@@ -1,5 +1,5 @@
-//! Where finished signals go, as plain data. `config` and `cli` fill it; `variables` reads the
-//! standard `OTEL_*` environment into it.
+//! Where finished signals go, as plain data. `config` fills it from flags, the standard
+//! `OTEL_*` environment and the file.
 
 use std::{path::PathBuf, time::Duration};
 

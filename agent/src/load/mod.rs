@@ -27,6 +27,32 @@ const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HONEYGUIDE_BPF"));
 
+/// What this kernel and these privileges allow, tried: everything is loaded and attached with nothing selected, and taken off again.
+///
+/// # Errors
+/// As [`Kernel::load`].
+pub fn probe() -> Result<Probe> {
+    let settings = LoadSettings {
+        hook: HookChoice::Auto,
+        select_all: false,
+        select_ports: false,
+        capture_bytes: 0,
+        // Processes that start meanwhile are told of; nobody reads it.
+        ring_bytes: 64 << 10,
+        kernel_log: log::LevelFilter::Off,
+    };
+    let Kernel { hook, missing, .. } = Kernel::load(&settings)?;
+    Ok(Probe { hook, missing })
+}
+
+/// What trying gave.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    pub hook: Hook,
+    /// As [`Kernel::missing`].
+    pub missing: Vec<String>,
+}
+
 /// What the kernel programs are told before they are loaded.
 #[derive(Clone, Debug)]
 pub struct LoadSettings {

@@ -130,7 +130,7 @@ impl Signals {
             malformed: self.malformed,
             failures: steering.control.failures(),
             ring,
-            processes_dropped: steering.who.dropped(),
+            processes: steering.who.counters(),
             export: self.counters.snapshot(),
             ..Account::of(&self.engine)
         }

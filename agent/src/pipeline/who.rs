@@ -12,7 +12,7 @@ use crate::{
     discover::{Discovery, ProcRoot, SelectionChange},
     engine::Processes,
     load::Control,
-    resource::{Host, Resource, Resources},
+    resource::{Host, Resource, ResourceCounters, Resources},
 };
 
 pub(super) struct Who {
@@ -43,6 +43,7 @@ impl Who {
             control.select_port(port)?;
         }
         let changes = self.discovery.scan()?;
+        self.prime(&changes);
         self.apply(changes, control);
         let missing = self.discovery.missing_pids();
         let only_pids = settings.select.ports.is_empty() && settings.select.exe.is_empty();
@@ -62,24 +63,44 @@ impl Who {
     /// Finds what no event told.
     pub(super) fn scan(&mut self, control: &mut Control) {
         match self.discovery.scan() {
-            Ok(changes) => self.apply(changes, control),
+            Ok(changes) => {
+                self.prime(&changes);
+                self.apply(changes, control);
+            }
             Err(error) => warn!("processes cannot be scanned: {error}"),
         }
+        self.resources.sweep();
     }
 
     pub(super) fn handle_process(&mut self, record: &ProcessRecord, control: &mut Control) {
         let pid = record.pid;
         let changes = match record.event {
-            ProcessEvent::Fork { parent } => self.discovery.on_fork(parent, pid).into_iter().collect(),
+            ProcessEvent::Fork { parent } => {
+                let change = self.discovery.on_fork(parent, pid);
+                if change.is_some() {
+                    self.resources.started(pid, Some(parent), record.comm, record.time);
+                } else if self.may_be_asked_for(pid) {
+                    // Most of them execute another program at once.
+                    self.resources.note(pid, Some(parent), record.comm);
+                }
+                change.into_iter().collect()
+            }
             ProcessEvent::Exec => {
-                self.resources.prime(pid);
-                self.discovery.on_exec(pid).into_iter().collect()
+                let change = self.discovery.on_exec(pid);
+                if self.may_be_asked_for(pid) {
+                    self.resources.started(pid, None, record.comm, record.time);
+                }
+                change.into_iter().collect()
             }
             ProcessEvent::Exit => {
                 self.resources.forget(pid);
                 self.discovery.on_exit(pid).into_iter().collect()
             }
-            ProcessEvent::Listen { port } => self.discovery.on_listen(pid, port),
+            ProcessEvent::Listen { port } => {
+                let changes = self.discovery.on_listen(pid, port);
+                self.prime(&changes);
+                changes
+            }
         };
         self.apply(changes, control);
     }
@@ -91,21 +112,32 @@ impl Who {
         only_pids && self.discovery.selected().is_empty()
     }
 
-    pub(super) fn dropped(&self) -> u64 {
-        self.discovery.dropped() + self.resources.dropped()
+    pub(super) fn counters(&self) -> ResourceCounters {
+        let counters = self.resources.counters();
+        ResourceCounters { dropped: counters.dropped + self.discovery.dropped(), ..counters }
+    }
+
+    /// The kernel may hand over bytes of its: it is selected, or one of its connections could be, by a port.
+    fn may_be_asked_for(&self, pid: u32) -> bool {
+        self.discovery.is_selected(pid) || !self.discovery.selection().ports.is_empty()
+    }
+
+    /// While they are surely alive: their names are wanted when they have gone.
+    fn prime(&mut self, changes: &[SelectionChange]) {
+        for change in changes {
+            if let SelectionChange::Select(pid) = change {
+                self.resources.prime(*pid);
+            }
+        }
     }
 
     fn apply(&mut self, changes: Vec<SelectionChange>, control: &mut Control) {
         for change in changes {
             match change {
-                SelectionChange::Select(pid) => {
-                    // While it is surely alive: its name is wanted when it has gone.
-                    self.resources.prime(pid);
-                    match control.select(pid) {
-                        Ok(()) => info!("tracing process {pid} ({})", self.resources.of(pid).service()),
-                        Err(error) => warn!("{error:#}"),
-                    }
-                }
+                SelectionChange::Select(pid) => match control.select(pid) {
+                    Ok(()) => info!("tracing process {pid} ({})", self.resources.of(pid).service()),
+                    Err(error) => warn!("{error:#}"),
+                },
                 SelectionChange::Deselect(pid) => {
                     control.deselect(pid);
                     debug!("process {pid} is no longer traced");

@@ -1,25 +1,26 @@
 //! `container.id`, from a process's cgroup path and, where that is hidden, from its mounts.
 
+use procfs::{ProcessCGroups, process::MountInfo};
+
 /// The id of the container a process runs in: 64 hex digits, or 32 and a number as AWS Fargate has them.
 pub(super) fn container_id(
-    cgroup: Option<&str>,
-    mountinfo: impl FnOnce() -> Option<String>,
+    cgroups: Option<&ProcessCGroups>,
+    mounts: impl FnOnce() -> Vec<MountInfo>,
 ) -> Option<String> {
-    let cgroup = cgroup?;
-    if let Some(id) = cgroup.lines().find_map(of_cgroup_line) {
+    let cgroups = cgroups?;
+    if let Some(id) = cgroups.0.iter().find_map(|cgroup| of_path(&cgroup.pathname)) {
         return Some(id.to_owned());
     }
     // A cgroup namespace of its own hides the path: `0::/`. A process outside containers has a path that says so.
-    let hidden = cgroup.lines().all(|line| line.ends_with(":/"));
+    let hidden = cgroups.0.iter().all(|cgroup| cgroup.pathname == "/");
     if !hidden {
         return None;
     }
-    of_mounts(&mountinfo()?).map(str::to_owned)
+    of_mounts(&mounts()).map(str::to_owned)
 }
 
-/// `hierarchy:controllers:path`. The innermost container wins.
-fn of_cgroup_line(line: &str) -> Option<&str> {
-    let path = line.splitn(3, ':').nth(2)?;
+/// The innermost container wins.
+fn of_path(path: &str) -> Option<&str> {
     path.rsplit('/').find_map(of_cgroup_name)
 }
 
@@ -36,19 +37,18 @@ fn of_cgroup_name(name: &str) -> Option<&str> {
 }
 
 /// Container runtimes mount `/etc/hostname` and its kin from a directory named after the container.
-fn of_mounts(mountinfo: &str) -> Option<&str> {
-    let in_pod = mountinfo.contains("/kubelet/pods/");
-    mountinfo.lines().find_map(|line| {
-        let mut fields = line.split(' ');
-        let (root, target) = (fields.nth(3)?, fields.next()?);
+fn of_mounts(mounts: &[MountInfo]) -> Option<&str> {
+    let in_pod = mounts.iter().any(|mount| mount.root.contains("/kubelet/pods/"));
+    mounts.iter().find_map(|mount| {
+        let target = mount.mount_point.to_str()?;
         if !matches!(target, "/etc/hostname" | "/etc/hosts" | "/etc/resolv.conf" | "/run/.containerenv") {
             return None;
         }
         // CRI-O mounts these from the pod's sandbox, which is another container.
-        if in_pod && root.contains("/overlay-containers/") {
+        if in_pod && mount.root.contains("/overlay-containers/") {
             return None;
         }
-        let mut parts = root.split('/');
+        let mut parts = mount.root.split('/');
         parts.find(|part| matches!(*part, "containers" | "overlay-containers"))?;
         parts.find(|part| is_id(part))
     })
@@ -72,6 +72,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::discover::fake_proc::FakeProc;
+
+    /// As it is read of a process with these files.
+    fn id(cgroup: &str, mounts: &str) -> Option<String> {
+        let fake = FakeProc::new();
+        fake.file(7, "cgroup", cgroup);
+        fake.file(7, "mountinfo", mounts);
+        let process = fake.root().open(7).unwrap();
+        container_id(process.cgroups().as_ref(), || process.mounts())
+    }
 
     const ID: &str = "6f3b9a1c0de24587a1b2c3d4e5f60718293a4b5c6d7e8f901122334455667788";
 
@@ -79,7 +89,7 @@ mod tests {
     fn check(cgroup: &str, expect: bool) {
         let cgroup = cgroup.replace("{ID}", ID);
         let expect = expect.then(|| ID.to_owned());
-        assert_eq!(container_id(Some(&cgroup), || None), expect, "{cgroup}");
+        assert_eq!(id(&cgroup, ""), expect, "{cgroup}");
     }
 
     #[test]
@@ -132,7 +142,7 @@ mod tests {
         check("4:memory:/process_api/1a7d1cdf18a21aa0af7ef77cc35e5902\n0::/", false);
         check("0::/user.slice/user-1000.slice/session-3.scope", false);
         assert_eq!(
-            container_id(None, || Some(format!("1 2 0:1 /containers/{ID}/hostname /etc/hostname rw"))),
+            container_id(None, || unreachable!("without a cgroup nothing says it is a container")),
             None
         );
     }
@@ -145,19 +155,15 @@ mod tests {
 
     #[test]
     fn fargate() {
-        let id = "37f1c4c2d7a8444f8a3f9a8a6ad03f5e-1234567890";
-        let cgroup = format!("1:name=systemd:/ecs/37f1c4c2d7a8444f8a3f9a8a6ad03f5e/{id}");
-        assert_eq!(container_id(Some(&cgroup), || None).as_deref(), Some(id));
+        let expect = "37f1c4c2d7a8444f8a3f9a8a6ad03f5e-1234567890";
+        let cgroup = format!("1:name=systemd:/ecs/37f1c4c2d7a8444f8a3f9a8a6ad03f5e/{expect}");
+        assert_eq!(id(&cgroup, "").as_deref(), Some(expect));
     }
 
     #[track_caller]
     fn check_mounts(mounts: &str, expect: bool) {
         let mounts = mounts.replace("{ID}", ID);
-        assert_eq!(
-            container_id(Some("0::/"), || Some(mounts.clone())),
-            expect.then(|| ID.to_owned()),
-            "{mounts}"
-        );
+        assert_eq!(id("0::/", &mounts), expect.then(|| ID.to_owned()), "{mounts}");
     }
 
     #[test]
@@ -180,7 +186,7 @@ mod tests {
             false,
         );
         check_mounts(
-            "9 8 8:1 /var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/{ID}/hostname /etc/hostname rw",
+            "9 8 8:1 /var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/{ID}/hostname /etc/hostname rw - ext4 /dev/sda1 rw",
             false,
         );
         check_mounts("9 8 8:1 /containers/{ID}/data /data rw - ext4 /dev/sda1 rw", false);
@@ -189,8 +195,8 @@ mod tests {
     proptest! {
         #[test]
         fn garbage_never_panics(cgroup in "[-:/a-f0-9.é\n]{0,300}", mounts in ".{0,300}") {
-            container_id(Some(&cgroup), || Some(mounts.clone()));
-            container_id(Some("0::/"), || Some(mounts.clone()));
+            id(&cgroup, &mounts);
+            id("0::/", &mounts);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Who produced a signal: service, process, host, container, by the resource semantic conventions.
 
+mod budget;
 mod container;
 mod env;
 mod host;
@@ -10,7 +11,7 @@ mod service_name;
 
 pub use env::{InvalidAttributes, parse_attributes};
 pub use host::Host;
-pub use resources::{ResourceOptions, Resources};
+pub use resources::{ResourceCounters, ResourceOptions, Resources};
 pub use runtime::Runtime;
 
 use crate::attribute::Attributes;

@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{attribute::Attributes, discover::ProcRoot, resource::parse_attributes};
 
-/// What was read of a process while it was there.
+/// What was read of a process while it was there, or else what the kernel's records say of it.
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     pub(super) pid: u32,
-    pub(super) parent: u32,
-    pub(super) start_ticks: u64,
+    pub(super) parent: Option<u32>,
+    pub(super) start_ticks: Option<u64>,
     pub(super) executable: Option<PathBuf>,
     pub(super) comm: String,
     pub(super) name: Name,
@@ -34,11 +34,12 @@ const INSTANCE_NAMESPACE: Uuid = Uuid::from_u128(0x4d63_009a_8d0f_11ee_aad7_4c79
 impl Process {
     /// `None` when the process is gone.
     pub(super) fn read(proc: &ProcRoot, pid: u32) -> Option<Self> {
-        let stat = proc.stat(pid)?;
-        let executable = proc.executable(pid).map(|executable| executable.path);
-        let environ = proc.environ(pid, |name| VARIABLES.contains(&name));
-        let argv = proc.argv(pid);
-        let directory = proc.working_directory(pid);
+        let process = proc.open(pid)?;
+        let stat = process.stat()?;
+        let executable = process.executable().map(|executable| executable.path);
+        let environ = process.environ(|name| VARIABLES.contains(&name));
+        let argv = process.argv();
+        let directory = process.working_directory();
         let launch = Launch {
             executable: executable.as_deref(),
             comm: &stat.comm,
@@ -62,11 +63,11 @@ impl Process {
             .map(str::to_owned)
             .or(in_attributes)
             .filter(|name| !name.trim().is_empty());
-        let container = container_id(proc.cgroup(pid).as_deref(), || proc.mountinfo(pid));
+        let container = container_id(process.cgroups().as_ref(), || process.mounts());
         Some(Self {
             pid,
-            parent: stat.ppid,
-            start_ticks: stat.start_ticks,
+            parent: Some(stat.ppid),
+            start_ticks: Some(stat.start_ticks),
             executable,
             comm: stat.comm,
             name,
@@ -76,11 +77,31 @@ impl Process {
         })
     }
 
+    /// A process that was gone before it could be read.
+    pub(super) fn of_record(pid: u32, parent: Option<u32>, comm: &str) -> Self {
+        let launch = Launch { executable: None, comm, argv: &[], directory: None, environ: &[] };
+        Self {
+            pid,
+            parent,
+            start_ticks: None,
+            executable: None,
+            comm: comm.to_owned(),
+            name: service_name::derive(&launch),
+            told_name: None,
+            told: Vec::new(),
+            container: None,
+        }
+    }
+
     /// `service.instance.id`, `process.*`, `container.id`, `telemetry.*`.
     pub(super) fn describe(&self, host: &Host, attributes: &mut Attributes) {
-        attributes.set("service.instance.id", self.instance_id(host).hyphenated().to_string());
+        if let Some(start) = self.start_ticks {
+            attributes.set("service.instance.id", self.instance_id(host, start).hyphenated().to_string());
+        }
         attributes.set("process.pid", self.pid);
-        attributes.set("process.parent_pid", self.parent);
+        if let Some(parent) = self.parent {
+            attributes.set("process.parent_pid", parent);
+        }
         let file = self
             .executable
             .as_deref()
@@ -90,7 +111,10 @@ impl Process {
         if let Some(path) = &self.executable {
             attributes.set("process.executable.path", path.to_string_lossy().into_owned());
         }
-        attributes.set("process.executable.name", file.unwrap_or_else(|| self.comm.clone()));
+        let file = file.unwrap_or_else(|| self.comm.clone());
+        if !file.is_empty() {
+            attributes.set("process.executable.name", file);
+        }
         if let Some(name) = runtime.and_then(Runtime::name) {
             attributes.set("process.runtime.name", name);
         }
@@ -108,10 +132,10 @@ impl Process {
     }
 
     /// The same for the same process, whoever computes it and how often: machine, boot, process id and start time.
-    fn instance_id(&self, host: &Host) -> Uuid {
+    fn instance_id(&self, host: &Host, start: u64) -> Uuid {
         let machine = host.id.as_deref().or(host.name.as_deref()).unwrap_or_default();
         let boot = host.boot_id.as_deref().unwrap_or_default();
-        let unique = format!("{machine}/{boot}/{}/{}", self.pid, self.start_ticks);
+        let unique = format!("{machine}/{boot}/{}/{start}", self.pid);
         Uuid::new_v5(&INSTANCE_NAMESPACE, unique.as_bytes())
     }
 }

@@ -2,15 +2,17 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    path::PathBuf,
     sync::Arc,
 };
 
 use super::{
     Host, Resource,
+    budget::Budget,
     process::{AGENT, Process},
     service_name,
 };
-use crate::{attribute::Attributes, discover::ProcRoot};
+use crate::{attribute::Attributes, decode::Comm, discover::ProcRoot};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResourceOptions {
@@ -18,6 +20,16 @@ pub struct ResourceOptions {
     pub service_name: Option<String>,
     /// Set on every resource. What a process was told about itself (`OTEL_RESOURCE_ATTRIBUTES`) goes before these.
     pub attributes: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResourceCounters {
+    /// Processes that had no place.
+    pub dropped: u64,
+    /// Starts of programs that were not read at once, since there were too many; at first use is soon enough for most.
+    pub postponed: u64,
+    /// Processes that were gone when they were to be read: their resource has no more than the kernel's records say.
+    pub unread: u64,
 }
 
 /// By process id. Bounded: ended processes go first, the longest-ended of them first.
@@ -29,25 +41,38 @@ pub struct Resources {
     host: Host,
     options: ResourceOptions,
     known: HashMap<u32, Known>,
-    /// Ended processes, oldest first.
+    /// Ended processes, oldest first, each with the number of its end.
     ended: VecDeque<(u32, u64)>,
+    ends: u64,
     limit: usize,
-    dropped: u64,
+    starts: Budget,
+    counters: ResourceCounters,
     unknown: Arc<Resource>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Known {
-    /// With the process id, this says which process it is.
-    start_ticks: u64,
-    executable: Option<std::path::PathBuf>,
-    resource: Arc<Resource>,
-    /// Distinguishes an end from those of earlier owners of the process id.
+    executable: Option<PathBuf>,
+    resource: Option<Arc<Resource>>,
+    /// What the kernel told of a process that was not read since.
+    told: Option<Told>,
+    /// The number of its end, which tells this process from earlier owners of its id.
     ended: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    comm: Comm,
+    /// Of a process that runs what its parent ran when it was forked.
+    parent: Option<u32>,
 }
 
 /// How many ended processes are remembered; they go earlier when the table is full.
 const ENDED_LIMIT: usize = 4096;
+/// Programs that are read when they start, a second and at once. One costs about a tenth of a millisecond, so that a host on
+/// which scripts start programs all the time costs one percent of a CPU.
+const STARTS: u64 = 100;
+const STARTS_AT_ONCE: u64 = 500;
 
 impl Resources {
     #[must_use]
@@ -58,49 +83,53 @@ impl Resources {
             options,
             known: HashMap::new(),
             ended: VecDeque::new(),
+            ends: 0,
             limit: limit.max(1),
-            dropped: 0,
+            starts: Budget::new(STARTS, STARTS_AT_ONCE),
+            counters: ResourceCounters::default(),
             unknown: Arc::default(),
         };
         resources.unknown = Arc::new(resources.nameless());
         resources
     }
 
-    /// The resource of a process. Made at first sight; for a process that was never seen alive it has the host's attributes
-    /// and `service.name` `unknown_service`.
+    /// The resource of a process. Made at first sight; one that was never seen alive is called what the kernel called it,
+    /// and without that has the host's attributes and `service.name` `unknown_service`.
     pub fn of(&mut self, pid: u32) -> Arc<Resource> {
-        if let Some(known) = self.known.get(&pid) {
-            return Arc::clone(&known.resource);
+        match self.known.get(&pid) {
+            Some(Known { resource: Some(resource), told: None, .. }) => return Arc::clone(resource),
+            Some(Known { ended: Some(_), .. }) => self.describe_as_told(pid),
+            _ => self.prime(pid),
         }
-        self.prime(pid);
-        self.known.get(&pid).map_or_else(|| Arc::clone(&self.unknown), |known| Arc::clone(&known.resource))
+        let resource = self.known.get(&pid).and_then(|known| known.resource.as_ref());
+        Arc::clone(resource.unwrap_or(&self.unknown))
     }
 
-    /// Reads the process anew: at the start of tracing, after fork and after exec, which keeps the process id and the start time and
-    /// changes all else. An unchanged process keeps its `Arc`; one that is gone keeps what was known.
+    /// Reads the process anew, now: at the start of tracing. An unchanged process keeps its `Arc`; one that is gone keeps what was known.
     pub fn prime(&mut self, pid: u32) {
-        let Some(process) = Process::read(&self.proc, pid) else { return };
+        let Some(process) = Process::read(&self.proc, pid) else { return self.describe_as_told(pid) };
         let resource = self.describe(&process);
-        if let Some(known) = self.known.get_mut(&pid) {
-            known.ended = None;
-            known.start_ticks = process.start_ticks;
-            known.executable = process.executable;
-            if *known.resource != resource {
-                known.resource = Arc::new(resource);
-            }
-            return;
+        let Some(known) = self.place(pid) else { return };
+        (known.told, known.ended, known.executable) = (None, None, process.executable);
+        known.set(resource);
+    }
+
+    /// The process executed another program, or (`parent`) was forked and goes on with its parent's, at `time` in nanoseconds.
+    /// It is read at once, since it may last only milliseconds; where very many start, when it is asked for.
+    pub fn started(&mut self, pid: u32, parent: Option<u32>, comm: Comm, time: u64) {
+        self.note(pid, parent, comm);
+        if self.starts.take(time) {
+            self.prime(pid);
+        } else {
+            self.counters.postponed += 1;
         }
-        if self.known.len() >= self.limit && !self.evict() {
-            self.dropped += 1;
-            return;
-        }
-        let known = Known {
-            start_ticks: process.start_ticks,
-            executable: process.executable,
-            resource: Arc::new(resource),
-            ended: None,
-        };
-        self.known.insert(pid, known);
+    }
+
+    /// As [`started`](Self::started), for a process nothing need be read of yet.
+    pub fn note(&mut self, pid: u32, parent: Option<u32>, comm: Comm) {
+        let Some(known) = self.place(pid) else { return };
+        known.told = Some(Told { comm, parent });
+        known.ended = None;
     }
 
     /// The process ended. Its resource can still be had until the place is needed or its id is used again.
@@ -109,10 +138,22 @@ impl Resources {
         if known.ended.is_some() {
             return;
         }
-        known.ended = Some(known.start_ticks);
-        self.ended.push_back((pid, known.start_ticks));
+        self.ends += 1;
+        known.ended = Some(self.ends);
+        self.ended.push_back((pid, self.ends));
         if self.ended.len() > ENDED_LIMIT {
             self.evict();
+        }
+    }
+
+    /// Makes room when there is none: forgets the processes whose end was not told. For now and then.
+    pub fn sweep(&mut self) {
+        if self.known.len() < self.limit {
+            return;
+        }
+        let gone: Vec<u32> = self.known.keys().copied().filter(|pid| !self.proc.exists(*pid)).collect();
+        for pid in gone {
+            self.forget(pid);
         }
     }
 
@@ -135,10 +176,9 @@ impl Resources {
         Resource { attributes }
     }
 
-    /// Processes that had no place.
     #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped
+    pub fn counters(&self) -> ResourceCounters {
+        self.counters
     }
 
     #[must_use]
@@ -173,10 +213,35 @@ impl Resources {
             return process.name.text.clone();
         }
         let same = |parent: &&Known| parent.executable.is_some() && parent.executable == process.executable;
-        match self.known.get(&process.parent).filter(same) {
-            Some(parent) => parent.resource.service().to_owned(),
-            None => process.name.text.clone(),
+        let parent = process.parent.and_then(|parent| self.known.get(&parent));
+        let service = parent.filter(same).and_then(|parent| parent.resource.as_ref()).map(|r| r.service());
+        service.unwrap_or(&process.name.text).to_owned()
+    }
+
+    /// From the kernel's words alone; where there are none, what was known stays.
+    fn describe_as_told(&mut self, pid: u32) {
+        let Some(told) = self.known.get_mut(&pid).and_then(|known| known.told.take()) else { return };
+        self.counters.unread += 1;
+        let mut process = Process::of_record(pid, told.parent, &told.comm.text());
+        let parent = told.parent.and_then(|parent| self.known.get(&parent)?.resource.as_ref());
+        if let Some(parent) = parent {
+            process.name.text = parent.service().to_owned();
+            process.name.weak = false;
         }
+        let resource = self.describe(&process);
+        if let Some(known) = self.known.get_mut(&pid) {
+            known.executable = None;
+            known.set(resource);
+        }
+    }
+
+    /// Where a process is kept; `None` when there is no room.
+    fn place(&mut self, pid: u32) -> Option<&mut Known> {
+        if !self.known.contains_key(&pid) && self.known.len() >= self.limit && !self.evict() {
+            self.counters.dropped += 1;
+            return None;
+        }
+        Some(self.known.entry(pid).or_default())
     }
 
     fn nameless(&self) -> Resource {
@@ -203,6 +268,14 @@ impl Resources {
             }
         }
         false
+    }
+}
+
+impl Known {
+    fn set(&mut self, resource: Resource) {
+        if self.resource.as_deref() != Some(&resource) {
+            self.resource = Some(Arc::new(resource));
+        }
     }
 }
 
@@ -327,6 +400,107 @@ mod tests {
         assert_eq!(resources.of(11).attributes.text("host.name"), Some("node-7"));
     }
 
+    fn comm(text: &str) -> Comm {
+        let mut bytes = [0; 16];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        Comm::new(bytes)
+    }
+
+    #[test]
+    fn a_process_that_was_gone_too_soon_is_called_what_the_kernel_called_it() {
+        let fake = FakeProc::new();
+        let mut resources = resources(&fake, ResourceOptions::default());
+        resources.started(10, None, comm("curl"), 0);
+        resources.forget(10);
+        let version = env!("CARGO_PKG_VERSION");
+        let expect: Vec<(&str, Value)> = vec![
+            ("service.name", "curl".into()),
+            ("host.name", "node-7".into()),
+            ("host.id", "3d1219c7c4c5404aaa1f6d2a48adfda4".into()),
+            ("host.arch", if cfg!(target_arch = "x86_64") { "amd64".into() } else { "arm64".into() }),
+            ("os.type", "linux".into()),
+            ("process.pid", 10_u32.into()),
+            ("process.executable.name", "curl".into()),
+            ("telemetry.distro.name", "honeyguide".into()),
+            ("telemetry.distro.version", version.into()),
+        ];
+        let resource = resources.of(10);
+        let found: Vec<(&str, Value)> = resource.attributes.iter().map(|(k, v)| (k, v.clone())).collect();
+        assert_eq!(found, expect);
+        assert!(Arc::ptr_eq(&resource, &resources.of(10)));
+        resources.started(11, None, comm("python3"), 0);
+        assert_eq!(resources.of(11).service(), "unknown_service:python");
+        assert_eq!(resources.of(11).attributes.text("process.executable.name"), Some("python3"));
+        resources.started(12, None, Comm::default(), 0);
+        assert_eq!(resources.of(12).service(), "unknown_service");
+        assert_eq!(resources.of(12).attributes.find("process.executable.name"), None);
+        assert_eq!(resources.counters(), ResourceCounters { unread: 3, ..ResourceCounters::default() });
+    }
+
+    #[test]
+    fn another_program_that_is_gone_is_not_taken_for_the_one_before_it() {
+        let fake = FakeProc::new();
+        python(&fake, 10, 1, &["python3", "checkout.py"]);
+        let mut resources = resources(&fake, ResourceOptions::default());
+        assert_eq!(resources.of(10).service(), "checkout");
+        fake.remove(10);
+        resources.started(10, None, comm("curl"), 0);
+        assert_eq!(resources.of(10).service(), "curl");
+    }
+
+    #[test]
+    fn a_child_that_was_gone_too_soon_belongs_to_its_parents_service() {
+        let fake = FakeProc::new();
+        python(&fake, 10, 1, &["python3", "checkout.py"]);
+        let mut resources = resources(&fake, ResourceOptions::default());
+        resources.prime(10);
+        resources.note(11, Some(10), comm("python3"));
+        resources.forget(11);
+        // Its id is another's by now, which no record told yet.
+        python(&fake, 11, 1, &["python3", "other.py"]);
+        assert_eq!(resources.of(11).service(), "checkout");
+        assert_eq!(resources.of(11).attributes.find("process.parent_pid"), Some(&Value::Int(10)));
+    }
+
+    #[test]
+    fn where_very_many_start_they_are_read_when_they_are_asked_for() {
+        let fake = FakeProc::new();
+        python(&fake, 10, 1, &["python3", "early.py"]);
+        let mut resources = resources(&fake, ResourceOptions::default());
+        for _ in 0..STARTS_AT_ONCE {
+            resources.started(10, None, comm("python3"), 0);
+        }
+        assert_eq!(resources.counters().postponed, 0);
+        python(&fake, 10, 1, &["python3", "late.py"]);
+        resources.started(10, None, comm("python3"), 0);
+        python(&fake, 10, 1, &["python3", "later.py"]);
+        assert_eq!(resources.of(10).service(), "later");
+        assert_eq!(resources.counters(), ResourceCounters { postponed: 1, ..ResourceCounters::default() });
+        python(&fake, 10, 1, &["python3", "next.py"]);
+        resources.started(10, None, comm("python3"), 1_000_000_000 / STARTS);
+        fake.remove(10);
+        assert_eq!(resources.of(10).service(), "next");
+    }
+
+    #[test]
+    fn processes_whose_end_was_not_told_make_room_when_it_is_needed() {
+        let fake = FakeProc::new();
+        for pid in 10..14 {
+            python(&fake, pid, 1, &["python3", &format!("s{pid}.py")]);
+        }
+        let mut resources = resources(&fake, ResourceOptions::default());
+        resources.prime(10);
+        resources.prime(11);
+        fake.remove(10);
+        resources.sweep();
+        resources.prime(12);
+        assert_eq!(resources.of(10).service(), "s10");
+        resources.sweep();
+        assert_eq!(resources.of(13).service(), "s13");
+        assert_eq!((resources.len(), resources.counters().dropped), (3, 0));
+        assert_eq!(resources.of(10).service(), "unknown_service");
+    }
+
     #[test]
     fn ended_processes_make_room_and_living_ones_do_not() {
         let fake = FakeProc::new();
@@ -338,14 +512,14 @@ mod tests {
             resources.prime(pid);
         }
         resources.prime(13);
-        assert_eq!((resources.len(), resources.dropped()), (3, 1));
+        assert_eq!((resources.len(), resources.counters().dropped), (3, 1));
         assert_eq!(resources.of(13).service(), "unknown_service");
         resources.forget(11);
         resources.forget(11);
         resources.forget(10);
         assert_eq!(resources.of(14).service(), "s14");
         assert_eq!(resources.of(10).service(), "s10");
-        assert_eq!((resources.len(), resources.dropped()), (3, 2));
+        assert_eq!((resources.len(), resources.counters().dropped), (3, 2));
     }
 
     #[test]

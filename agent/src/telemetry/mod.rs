@@ -13,7 +13,7 @@ use crate::{
     flow::{FlowCounters, FlowStates},
     link::LinkCounters,
     metrics::model::{Metric, MetricData, NumberPoint, ResourceMetrics, Temporality},
-    resource::Resource,
+    resource::{Resource, ResourceCounters},
 };
 
 /// Everything that is counted, at one moment.
@@ -33,8 +33,7 @@ pub struct Account {
     pub failures: [u64; Failure::ALL.len()],
     /// The most bytes seen waiting in the ring, and the ring's size.
     pub ring: (u64, u64),
-    /// Processes that found no place in a table.
-    pub processes_dropped: u64,
+    pub processes: ResourceCounters,
     pub metrics_overflowed: u64,
     pub metrics_dropped: u64,
     pub export: Vec<DestinationSnapshot>,
@@ -254,7 +253,21 @@ impl Account {
                 "{process}",
                 "Processes that found no place in a table.",
                 "",
-                &[("", self.processes_dropped)],
+                &[("", self.processes.dropped)],
+            ),
+            build.sum(
+                "honeyguide.processes.unread",
+                "{process}",
+                "Processes that were gone before more than their name was known.",
+                "",
+                &[("", self.processes.unread)],
+            ),
+            build.sum(
+                "honeyguide.processes.postponed",
+                "{process}",
+                "Starts of programs that were too many to be read at once.",
+                "",
+                &[("", self.processes.postponed)],
             ),
             build.sum(
                 "honeyguide.metrics.dropped",
