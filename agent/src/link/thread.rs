@@ -48,7 +48,7 @@ impl Threads {
     /// Request `token` was answered, or given up.
     pub(super) fn leave(&mut self, token: Token) {
         let Some((actor, span)) = self.entered.remove(&token) else { return };
-        remove(&mut self.in_hand, actor.tid, token);
+        remove(&mut self.in_hand, &actor.tid, token);
         if let Some(count) = self.in_process.get_mut(&actor.pid) {
             *count -= 1;
             if *count == 0 {
@@ -56,7 +56,7 @@ impl Threads {
             }
         }
         if let Some(span) = span {
-            remove(&mut self.contexts, (actor.pid, span), token);
+            remove(&mut self.contexts, &(actor.pid, span), token);
         }
     }
 
@@ -82,13 +82,13 @@ impl Threads {
 
 fn remove<K: std::hash::Hash + Eq>(
     table: &mut HashMap<K, Vec<Token>, foldhash::fast::FixedState>,
-    key: K,
+    key: &K,
     token: Token,
 ) {
-    if let Some(tokens) = table.get_mut(&key) {
+    if let Some(tokens) = table.get_mut(key) {
         tokens.retain(|&other| other != token);
         if tokens.is_empty() {
-            table.remove(&key);
+            table.remove(key);
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn replay(settings: &Settings, path: &Path) -> Result<()> {
     let mut processes = Recorded::default();
     let mut account = Account::default();
     let mut now = reader.start;
-    while let Some(frame) = reader.next()? {
+    while let Some(frame) = reader.next_frame()? {
         match frame {
             Frame::Process { pid, resource } => {
                 processes.known.insert(pid, Arc::new(resource));

@@ -63,7 +63,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// Where a frame is malformed or the file cannot be read.
-    pub fn next(&mut self) -> Result<Option<Frame<'_>>> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
         loop {
             let Some(kind) = self.fill()? else { return Ok(None) };
             return Ok(Some(match kind {
