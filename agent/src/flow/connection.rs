@@ -180,7 +180,12 @@ impl Flow {
                 self.protocol = Protocol::Ignored;
             }
             Found::Http1 { client } => {
-                let mut parser = Box::new(http1::Connection::new(http1::Limits::default()));
+                let limits = http1::Limits::default();
+                let mut parser = Box::new(if detection.is_from_start() {
+                    http1::Connection::opened(limits)
+                } else {
+                    http1::Connection::new(limits)
+                });
                 for piece in detection.take_pending() {
                     piece.feed(&mut parser, client);
                 }

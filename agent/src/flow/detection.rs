@@ -78,6 +78,11 @@ impl Detection {
         if cut || full { self.start_again() } else { Found::NotYet }
     }
 
+    /// Nothing of the connection was missed.
+    pub(super) fn is_from_start(&self) -> bool {
+        self.from_start
+    }
+
     pub(super) fn take_pending(&mut self) -> Vec<Piece> {
         std::mem::take(&mut self.pending)
     }

@@ -1,6 +1,7 @@
 //! The life of processes: children inherit the selection, and discovery hears of new programs at once.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_log_ebpf::debug;
 use honeyguide_common::{
     Failure,
     record::{COMM, KIND_EXEC, KIND_EXIT, KIND_FORK, Process},
@@ -19,8 +20,11 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
     if child_pid == parent_pid || parent_pid == settings::SELF_PID.load() {
         return 0;
     }
-    if select::is_selected(parent_pid) && SELECTED.insert(child_pid, verdict::SELECTED, 0).is_err() {
-        error::count(Failure::SelectionFull);
+    if select::is_selected(parent_pid) {
+        if SELECTED.insert(child_pid, verdict::SELECTED, 0).is_err() {
+            error::count(Failure::SelectionFull);
+        }
+        debug!(&ctx, "process {} is selected with its parent {}", child_pid, parent_pid);
     }
     emit_process(KIND_FORK, child_pid, parent_pid, child)
 }

@@ -1,0 +1,178 @@
+//! From records to exchanges: order, gaps, detection, ends.
+
+use honeyguide::attribute::Value;
+use honeyguide_common::verdict;
+
+use crate::stream::{By, GET, MS, OK, Stream};
+
+const BY: By = By(1, 1);
+
+#[test]
+fn times_are_those_of_the_first_byte_read_and_the_last_byte_sent() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 80, 5000);
+    let first = stream.now + MS;
+    stream.received(10, BY, &GET[..5]);
+    stream.received(10, BY, &GET[5..]);
+    stream.sent(10, BY, &OK[..20]);
+    stream.sent(10, BY, &OK[20..]);
+    let last = stream.now;
+    let spans = stream.finish();
+    let span = spans.server(1);
+    assert_eq!((span.start, span.end), (first, last));
+    assert_eq!(span.name, "GET /a");
+    assert_eq!(span.attributes.find("http.response.status_code"), Some(&Value::Int(200)));
+}
+
+#[test]
+fn a_protocol_is_detected_from_any_first_pieces() {
+    for cut in 1..GET.len() {
+        let mut stream = Stream::new();
+        stream.open(10, BY, 80, 5000);
+        stream.received(10, BY, &GET[..cut]);
+        stream.received(10, BY, &GET[cut..]);
+        stream.sent(10, BY, OK);
+        assert_eq!(stream.finish().0.len(), 1, "cut at {cut}");
+    }
+}
+
+#[test]
+fn what_speaks_nothing_known_is_ignored_and_the_kernel_told() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 22, 5000);
+    stream.sent(10, BY, b"SSH-2.0-OpenSSH\r\n");
+    stream.received(10, BY, b"SSH-2.0-client\r\n");
+    assert_eq!(stream.engine.flows.take_verdicts(), [(10, verdict::IGNORE)]);
+    assert_eq!(stream.engine.flows.counters.ignored, 1);
+    assert!(stream.finish().0.is_empty());
+}
+
+#[test]
+fn a_busy_connection_is_kept_without_further_questions() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 80, 5000);
+    for _ in 0..20 {
+        stream.received(10, BY, GET);
+        stream.sent(10, BY, OK);
+    }
+    assert_eq!(stream.engine.flows.take_verdicts(), [(10, verdict::KEEP)]);
+    assert_eq!(stream.finish().0.len(), 20);
+}
+
+#[test]
+fn a_lost_record_costs_its_exchange_at_most() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 80, 5000);
+    stream.received(10, BY, GET);
+    stream.sent(10, BY, OK);
+    // The request and the answer of the second exchange are lost in the kernel.
+    stream.lose_received(10, GET.len() as u64);
+    stream.lose_sent(10, OK.len() as u64);
+    stream.received(10, BY, GET);
+    stream.sent(10, BY, OK);
+    stream.received(10, BY, GET);
+    stream.sent(10, BY, OK);
+    assert_eq!(stream.engine.flows.counters.lost_stretches, 2);
+    let spans = stream.finish().0;
+    let whole = |span: &&honeyguide::span::Span| span.attributes.find("honeyguide.damaged").is_none();
+    assert!((2..=3).contains(&spans.len()), "{spans:#?}");
+    assert!(spans.iter().filter(whole).count() >= 2, "{spans:#?}");
+}
+
+#[test]
+fn a_long_body_is_counted_by_its_cut_records() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 80, 5000);
+    stream.received(10, BY, GET);
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+    stream.sent_cut(10, BY, head, head.len() + 60_000, b"0123456789abcdef");
+    stream.sent_cut(10, BY, b"", 40_000, b"0123456789abcdef");
+    let end = stream.now;
+    stream.received(10, BY, GET);
+    stream.sent(10, BY, OK);
+    let spans = stream.finish().0;
+    assert_eq!(spans.len(), 2);
+    assert_eq!(spans[0].end, end);
+    assert_eq!(spans[0].attributes.find("http.response.body.size"), Some(&Value::Int(100_000)));
+    assert_eq!(spans[0].attributes.find("honeyguide.damaged"), None);
+}
+
+#[test]
+fn a_chunked_body_ends_at_the_tail_of_a_cut_record() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 80, 5000);
+    stream.received(10, BY, GET);
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2000\r\n";
+    stream.sent(10, BY, head);
+    stream.sent_cut(10, BY, b"", 0x2000 + 2 + 40_000, b"123456789\r\n0\r\n\r\n");
+    let end = stream.now;
+    stream.wait(300 * MS);
+    let spans = stream.finish().0;
+    assert_eq!((spans.len(), spans[0].end), (1, end));
+}
+
+#[test]
+fn a_reset_ends_the_request_with_its_error() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 80, 5000);
+    stream.received(10, BY, GET);
+    stream.state(10, 1, 7, libc::ECONNRESET);
+    let spans = stream.finish();
+    let span = spans.server(1);
+    assert_eq!(span.attributes.text("error.type"), Some("connection_reset"));
+    assert_eq!(span.attributes.find("http.response.status_code"), None);
+}
+
+/// The reset is known before the bytes that came with it are read.
+#[test]
+fn bytes_read_after_a_reset_still_count() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 6000, 90);
+    stream.sent(10, BY, GET);
+    stream.state(10, 1, 7, libc::ECONNRESET);
+    stream.received(10, BY, OK);
+    let spans = stream.finish();
+    let span = spans.client(1);
+    assert_eq!(span.attributes.find("http.response.status_code"), Some(&Value::Int(200)));
+    assert_eq!(span.attributes.text("error.type"), None);
+}
+
+#[test]
+fn a_response_without_length_ends_when_its_sender_closes() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 80, 5000);
+    stream.received(10, BY, b"GET /a HTTP/1.0\r\n\r\n");
+    stream.sent(10, BY, b"HTTP/1.0 200 OK\r\n\r\nsome");
+    stream.sent(10, BY, b" body");
+    let end = stream.now;
+    stream.state(10, 1, 4, 0);
+    let spans = stream.finish();
+    assert_eq!(spans.server(1).end, end);
+    assert_eq!(spans.server(1).attributes.find("http.response.body.size"), Some(&Value::Int(9)));
+}
+
+#[test]
+fn what_was_in_flight_at_the_start_is_not_reported_as_whole() {
+    let mut stream = Stream::new();
+    // No connection record, and the first thing seen is the middle of an answer.
+    stream.lose_sent(10, 5_000);
+    stream.sent(10, BY, b"the rest of some body, and no HTTP");
+    stream.received(10, BY, GET);
+    stream.sent(10, BY, OK);
+    let spans = stream.finish().0;
+    assert_eq!(spans.len(), 1);
+    assert_eq!(spans[0].name, "GET /a");
+}
+
+#[test]
+fn the_table_of_connections_is_bounded() {
+    let mut stream = Stream::with(64, 1_000);
+    for socket in 0..1_000_u16 {
+        stream.open(u64::from(socket), BY, 80, socket + 1);
+        stream.received(u64::from(socket), BY, GET);
+        stream.sent(u64::from(socket), BY, OK);
+    }
+    assert!(stream.engine.flows.len() <= 64);
+    assert!(stream.engine.flows.counters.evicted >= 1_000 - 64);
+    assert_eq!(stream.finish().0.len(), 1_000);
+}

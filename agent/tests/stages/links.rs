@@ -1,0 +1,265 @@
+//! Who caused whom.
+
+use honeyguide::span::SpanId;
+
+use crate::stream::{By, GET, MS, OK, Stream, assert_child, assert_root};
+
+/// Process 1 has a thread that reads a request on socket 10 (port 80) and calls port 90 over socket 11.
+const FRONT: By = By(1, 1);
+/// Process 2 serves port 90 on socket 20.
+const BACK: By = By(2, 2);
+
+fn front_reads(stream: &mut Stream) {
+    stream.open(10, FRONT, 80, 5000);
+    stream.received(10, FRONT, GET);
+}
+
+fn front_calls(stream: &mut Stream, by: By) {
+    stream.open(11, by, 6000, 90);
+    stream.sent(11, by, b"GET /b HTTP/1.1\r\nHost: b\r\n\r\n");
+}
+
+#[test]
+fn a_call_by_the_thread_that_read_the_only_request_is_its_child() {
+    let mut stream = Stream::new();
+    front_reads(&mut stream);
+    front_calls(&mut stream, FRONT);
+    stream.received(11, FRONT, OK);
+    stream.sent(10, FRONT, OK);
+    let spans = stream.finish();
+    assert_root(spans.server(1));
+    assert_child(spans.client(1), spans.server(1));
+}
+
+#[test]
+fn another_threads_call_has_no_certain_cause() {
+    let mut stream = Stream::new();
+    front_reads(&mut stream);
+    front_calls(&mut stream, By(1, 7));
+    stream.received(11, By(1, 7), OK);
+    stream.sent(10, FRONT, OK);
+    assert_eq!(stream.engine.links.counters.ambiguous, 0, "counted when the span is made");
+    let spans = stream.finish();
+    assert_root(spans.client(1));
+}
+
+#[test]
+fn with_two_requests_in_hand_a_call_has_no_certain_cause() {
+    for language in [None, Some("nodejs"), Some("go"), Some("python")] {
+        let mut stream = Stream::new();
+        if let Some(language) = language {
+            stream.speaks(1, language);
+        }
+        front_reads(&mut stream);
+        stream.open(12, FRONT, 80, 5001);
+        stream.received(12, FRONT, GET);
+        front_calls(&mut stream, FRONT);
+        stream.received(11, FRONT, OK);
+        stream.sent(10, FRONT, OK);
+        stream.sent(12, FRONT, OK);
+        let spans = stream.finish();
+        assert_root(spans.client(1));
+    }
+}
+
+/// Another thread's request is a rival where work moves between threads, and none where threads are loyal.
+#[test]
+fn a_request_on_another_thread_matters_unless_threads_are_loyal() {
+    for (language, linked) in [("go", false), ("java", false), ("python", true), ("ruby", true)] {
+        let mut stream = Stream::new();
+        stream.speaks(1, language);
+        front_reads(&mut stream);
+        stream.open(12, By(1, 9), 80, 5001);
+        stream.received(12, By(1, 9), GET);
+        front_calls(&mut stream, FRONT);
+        stream.received(11, FRONT, OK);
+        stream.sent(10, FRONT, OK);
+        stream.wait(500 * MS);
+        stream.sent(12, By(1, 9), OK);
+        let spans = stream.finish();
+        let first = spans.0.iter().find(|span| span.end < 1_500 * MS && span.parent.is_none()).unwrap();
+        if linked {
+            assert_child(spans.client(1), first);
+        } else {
+            assert_root(spans.client(1));
+        }
+    }
+}
+
+#[test]
+fn a_call_after_the_answer_is_nobodys_child() {
+    let mut stream = Stream::new();
+    front_reads(&mut stream);
+    stream.sent(10, FRONT, OK);
+    front_calls(&mut stream, FRONT);
+    stream.received(11, FRONT, OK);
+    let spans = stream.finish();
+    assert_root(spans.client(1));
+}
+
+#[test]
+fn both_ends_of_a_connection_meet_in_either_order() {
+    for server_first in [false, true] {
+        let mut stream = Stream::new();
+        let call = |stream: &mut Stream| {
+            stream.open(11, FRONT, 6000, 90);
+            stream.sent(11, FRONT, GET);
+        };
+        let serve = |stream: &mut Stream| {
+            stream.open(20, BACK, 90, 6000);
+            stream.received(20, BACK, GET);
+        };
+        if server_first {
+            serve(&mut stream);
+            call(&mut stream);
+            stream.received(11, FRONT, OK);
+            stream.sent(20, BACK, OK);
+        } else {
+            call(&mut stream);
+            serve(&mut stream);
+            stream.sent(20, BACK, OK);
+            stream.received(11, FRONT, OK);
+        }
+        let spans = stream.finish();
+        let (client, server) = (spans.client(1), spans.server(2));
+        assert_root(client);
+        assert_child(server, client);
+        assert!(server.end <= client.end, "an answer is sent before it is received");
+    }
+}
+
+#[test]
+fn the_second_request_of_a_kept_connection_meets_its_own_call() {
+    let mut stream = Stream::new();
+    stream.open(11, FRONT, 6000, 90);
+    stream.open(20, BACK, 90, 6000);
+    for _ in 0..3 {
+        stream.sent(11, FRONT, GET);
+        stream.received(20, BACK, GET);
+        stream.sent(20, BACK, OK);
+        stream.received(11, FRONT, OK);
+    }
+    let spans = stream.finish().0;
+    assert_eq!(spans.len(), 6);
+    for pair in spans.chunks(2) {
+        assert_child(&pair[1], &pair[0]);
+    }
+    let mut traces: Vec<_> = spans.iter().map(|span| span.trace_id).collect();
+    traces.dedup();
+    assert_eq!(traces.len(), 3);
+}
+
+#[test]
+fn the_same_loopback_ports_in_another_network_namespace_are_strangers() {
+    let mut stream = Stream::new();
+    stream.open_in(11, FRONT, 6000, 90, 1);
+    stream.sent(11, FRONT, GET);
+    stream.open_in(20, BACK, 90, 6000, 2);
+    stream.received(20, BACK, GET);
+    stream.sent(20, BACK, OK);
+    stream.received(11, FRONT, OK);
+    let spans = stream.finish();
+    assert_root(spans.client(1));
+    assert_root(spans.server(2));
+}
+
+#[test]
+fn different_bytes_at_the_same_place_are_strangers() {
+    let mut stream = Stream::new();
+    stream.open(11, FRONT, 6000, 90);
+    stream.sent(11, FRONT, b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n");
+    stream.open(20, BACK, 90, 6000);
+    stream.received(20, BACK, b"GET /two HTTP/1.1\r\nHost: a\r\n\r\n");
+    stream.sent(20, BACK, OK);
+    stream.received(11, FRONT, OK);
+    assert_root(stream.finish().server(2));
+}
+
+const OUTSIDE: &[u8] =
+    b"GET /a HTTP/1.1\r\nHost: a\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
+const OUTSIDE_SPAN: SpanId = SpanId([0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]);
+
+#[test]
+fn a_traceparent_is_honoured_and_a_malformed_one_counted() {
+    let mut stream = Stream::new();
+    stream.open(10, FRONT, 80, 5000);
+    stream.received(10, FRONT, OUTSIDE);
+    stream.sent(10, FRONT, OK);
+    stream.received(10, FRONT, b"GET /a HTTP/1.1\r\ntraceparent: 00-zz\r\n\r\n");
+    stream.sent(10, FRONT, OK);
+    assert_eq!(stream.engine.links.counters.malformed_context, 1);
+    let spans = stream.finish().0;
+    assert_eq!((spans[0].parent, spans[0].parent_is_remote), (Some(OUTSIDE_SPAN), true));
+    assert_eq!(spans[0].trace_id.to_string(), "0af7651916cd43dd8448eb211c80319c");
+    assert_root(&spans[1]);
+}
+
+/// A proxy that hands the header on names the request exactly, whatever else it has in hand.
+#[test]
+fn a_context_passed_on_links_through_a_busy_proxy() {
+    let mut stream = Stream::new();
+    stream.open(12, FRONT, 80, 5001);
+    stream.received(12, FRONT, GET);
+    stream.open(10, FRONT, 80, 5000);
+    stream.received(10, FRONT, OUTSIDE);
+    stream.open(11, FRONT, 6000, 90);
+    stream.sent(11, FRONT, OUTSIDE);
+    stream.open(20, BACK, 90, 6000);
+    stream.received(20, BACK, OUTSIDE);
+    stream.sent(20, BACK, OK);
+    stream.received(11, FRONT, OK);
+    stream.sent(10, FRONT, OK);
+    stream.sent(12, FRONT, OK);
+    let spans = stream.finish();
+    let entry = spans.0.iter().find(|span| span.parent == Some(OUTSIDE_SPAN)).unwrap();
+    assert_child(spans.client(1), entry);
+    assert_child(spans.server(2), spans.client(1));
+}
+
+/// A library inside the caller made a span of its own: the call is that span's child.
+#[test]
+fn a_context_made_in_the_process_is_the_calls_parent() {
+    let mut stream = Stream::new();
+    front_reads(&mut stream);
+    stream.open(11, FRONT, 6000, 90);
+    stream.sent(11, FRONT, OUTSIDE);
+    stream.received(11, FRONT, OK);
+    stream.sent(10, FRONT, OK);
+    let spans = stream.finish();
+    assert_eq!(spans.client(1).parent, Some(OUTSIDE_SPAN));
+}
+
+#[test]
+fn a_request_that_outlives_what_it_caused_keeps_its_place() {
+    let mut stream = Stream::new();
+    stream.open(11, FRONT, 6000, 90);
+    stream.sent(11, FRONT, GET);
+    stream.open(20, BACK, 90, 6000);
+    stream.received(20, BACK, GET);
+    stream.open(21, BACK, 7000, 91);
+    stream.sent(21, BACK, b"GET /c HTTP/1.1\r\n\r\n");
+    stream.received(21, BACK, OK);
+    // The inner call is exported long before what caused it has an end.
+    stream.wait(5_000 * MS);
+    stream.sent(20, BACK, OK);
+    stream.received(11, FRONT, OK);
+    let spans = stream.finish();
+    assert_child(spans.server(2), spans.client(1));
+    assert_child(spans.client(2), spans.server(2));
+}
+
+#[test]
+fn held_exchanges_are_bounded() {
+    let mut stream = Stream::with(1_000, 8);
+    for socket in 0..100_u16 {
+        stream.open(u64::from(socket), By(1, u32::from(socket)), 80, 5000 + socket);
+        stream.received(u64::from(socket), By(1, u32::from(socket)), GET);
+    }
+    assert!(stream.engine.links.len() <= 8);
+    assert_eq!(stream.engine.links.counters.evicted, 92);
+    for socket in 0..100_u16 {
+        stream.sent(u64::from(socket), By(1, u32::from(socket)), OK);
+    }
+    // Evicted exchanges lose their links, not their spans.
+    assert_eq!(stream.finish().0.len(), 100);
+}

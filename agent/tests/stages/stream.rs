@@ -1,0 +1,210 @@
+//! Kernel records made by hand, and the engine they run through.
+
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
+
+use honeyguide::{
+    clock::Clock,
+    decode::decode,
+    engine::{Engine, EngineSettings, Processes},
+    link::LinkSettings,
+    metrics::http::HttpMetricSettings,
+    resource::Resource,
+    span::{
+        Span, SpanKind, http::HttpSettings, id::IdGenerator, route::RouteSettings, sampler::Sampler,
+    },
+};
+use honeyguide_common::record::{self, Connection, Data, Header, State};
+use zerocopy::{FromZeros as _, IntoBytes as _};
+
+pub(crate) const MS: u64 = 1_000_000;
+const SENT: u8 = record::DIRECTION_SEND;
+const RECEIVED: u8 = record::DIRECTION_RECEIVE;
+
+/// An engine under test, on a clock that moves a millisecond with each record.
+pub(crate) struct Stream {
+    pub(crate) engine: Engine,
+    processes: Known,
+    pub(crate) now: u64,
+    offsets: HashMap<(u64, u8), u64>,
+    spans: Vec<Span>,
+}
+
+#[derive(Default)]
+struct Known(HashMap<u32, Arc<Resource>>);
+
+impl Processes for Known {
+    fn resource(&mut self, pid: u32) -> Arc<Resource> {
+        Arc::clone(self.0.entry(pid).or_insert_with(|| named(pid, None)))
+    }
+}
+
+fn named(pid: u32, language: Option<&'static str>) -> Arc<Resource> {
+    let mut resource = Resource::default();
+    resource.attributes.set("service.name", format!("process-{pid}"));
+    if let Some(language) = language {
+        resource.attributes.set("telemetry.sdk.language", language);
+    }
+    Arc::new(resource)
+}
+
+/// A thread of a process.
+#[derive(Clone, Copy)]
+pub(crate) struct By(pub(crate) u32, pub(crate) u32);
+
+impl Stream {
+    pub(crate) fn new() -> Self {
+        Self::with(100_000, 65_536)
+    }
+
+    pub(crate) fn with(connections: usize, held: usize) -> Self {
+        let settings = EngineSettings {
+            connections,
+            link: LinkSettings {
+                linger: 100 * MS,
+                limit: held,
+                sampler: Sampler::default(),
+                trace_context: true,
+            },
+            http: HttpSettings::default(),
+            routes: RouteSettings::default(),
+            metrics: HttpMetricSettings::default(),
+        };
+        let engine = Engine::new(settings, IdGenerator::seeded(1), Clock::with_offset(0), 0).unwrap();
+        let (processes, offsets) = (Known::default(), HashMap::new());
+        Self { engine, processes, now: 1_000 * MS, offsets, spans: Vec::new() }
+    }
+
+    /// The runtime of a process, as discovery would have found it.
+    pub(crate) fn speaks(&mut self, pid: u32, language: &'static str) {
+        self.processes.0.insert(pid, named(pid, Some(language)));
+    }
+
+    /// A TCP connection from its first byte on. Both ends of one have the same ports, crosswise.
+    pub(crate) fn open(&mut self, socket: u64, by: By, local: u16, remote: u16) {
+        self.open_in(socket, by, local, remote, 1);
+    }
+
+    pub(crate) fn open_in(&mut self, socket: u64, by: By, local: u16, remote: u16, netns: u32) {
+        let mut raw = Connection::new_zeroed();
+        raw.header = self.header(record::KIND_CONNECTION);
+        raw.header.flags = record::FLAG_FROM_START | record::FLAG_SEQUENCES;
+        (raw.socket, raw.pid, raw.tid) = (socket, by.0, by.1);
+        raw.family = record::FAMILY_INET;
+        (raw.local_port, raw.remote_port, raw.netns) = (local, remote, netns);
+        raw.local[..4].copy_from_slice(&Ipv4Addr::LOCALHOST.octets());
+        raw.remote = raw.local;
+        // Each direction's numbers begin at the sender's port, so both ends agree.
+        (raw.send_sequence, raw.receive_sequence) = (u32::from(local), u32::from(remote));
+        self.feed(raw.as_bytes());
+    }
+
+    pub(crate) fn sent(&mut self, socket: u64, by: By, bytes: &[u8]) {
+        self.data(socket, by, SENT, bytes, bytes.len(), b"");
+    }
+
+    pub(crate) fn received(&mut self, socket: u64, by: By, bytes: &[u8]) {
+        self.data(socket, by, RECEIVED, bytes, bytes.len(), b"");
+    }
+
+    /// An operation of `length` bytes of which only the first and the last were captured.
+    pub(crate) fn sent_cut(&mut self, socket: u64, by: By, bytes: &[u8], length: usize, tail: &[u8]) {
+        self.data(socket, by, SENT, bytes, length, tail);
+    }
+
+    /// Bytes whose record was lost.
+    pub(crate) fn lose_received(&mut self, socket: u64, length: u64) {
+        *self.offsets.entry((socket, RECEIVED)).or_default() += length;
+    }
+
+    pub(crate) fn lose_sent(&mut self, socket: u64, length: u64) {
+        *self.offsets.entry((socket, SENT)).or_default() += length;
+    }
+
+    pub(crate) fn state(&mut self, socket: u64, from: u8, to: u8, error: i32) {
+        let mut raw = State::new_zeroed();
+        raw.header = self.header(record::KIND_STATE);
+        (raw.socket, raw.from, raw.to, raw.error) = (socket, from, to, error);
+        self.feed(raw.as_bytes());
+    }
+
+    /// Time passes without records.
+    pub(crate) fn wait(&mut self, nanos: u64) {
+        self.now += nanos;
+        self.engine.handle_time(self.now, &mut self.processes);
+        self.spans.extend(self.engine.take_spans());
+    }
+
+    /// The end of the stream, and every span it gave, in the order of their start.
+    pub(crate) fn finish(mut self) -> Spans {
+        self.wait(1_000 * MS);
+        self.engine.close(self.now, &mut self.processes);
+        self.spans.extend(self.engine.take_spans());
+        assert!(self.engine.links.is_empty(), "nothing is held after the end");
+        self.spans.sort_by_key(|span| (span.start, span.kind == SpanKind::Server));
+        Spans(self.spans)
+    }
+
+    fn data(&mut self, socket: u64, by: By, direction: u8, bytes: &[u8], length: usize, tail: &[u8]) {
+        let mut raw = Data::new_zeroed();
+        raw.header = self.header(record::KIND_DATA);
+        raw.header.captured = u32::try_from(bytes.len()).unwrap();
+        let offset = self.offsets.entry((socket, direction)).or_default();
+        (raw.socket, raw.offset, raw.direction) = (socket, *offset, direction);
+        *offset += length as u64;
+        (raw.pid, raw.tid) = (by.0, by.1);
+        raw.length = u32::try_from(length).unwrap();
+        raw.tail_length = u8::try_from(tail.len()).unwrap();
+        raw.tail[..tail.len()].copy_from_slice(tail);
+        let mut record = raw.as_bytes().to_vec();
+        record.extend_from_slice(bytes);
+        self.feed(&record);
+    }
+
+    fn header(&mut self, kind: u16) -> Header {
+        self.now += MS;
+        Header { kind, flags: 0, captured: 0, time: self.now }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        self.engine.handle(decode(bytes).unwrap(), &mut self.processes);
+    }
+}
+
+pub(crate) struct Spans(pub(crate) Vec<Span>);
+
+impl Spans {
+    /// The one span of this kind whose process is `pid`.
+    #[track_caller]
+    pub(crate) fn one(&self, kind: SpanKind, pid: u32) -> &Span {
+        let name = format!("process-{pid}");
+        let mut found = self.0.iter().filter(|span| span.kind == kind && span.resource.service() == name);
+        let first = found.next().unwrap_or_else(|| panic!("no {kind:?} span of {name}: {:#?}", self.0));
+        assert!(found.next().is_none(), "more than one {kind:?} span of {name}: {:#?}", self.0);
+        first
+    }
+
+    #[track_caller]
+    pub(crate) fn server(&self, pid: u32) -> &Span {
+        self.one(SpanKind::Server, pid)
+    }
+
+    #[track_caller]
+    pub(crate) fn client(&self, pid: u32) -> &Span {
+        self.one(SpanKind::Client, pid)
+    }
+}
+
+#[track_caller]
+pub(crate) fn assert_child(child: &Span, parent: &Span) {
+    assert_eq!(child.trace_id, parent.trace_id, "one trace");
+    assert_eq!(child.parent, Some(parent.span_id), "{} is the child of {}", child.name, parent.name);
+    assert!(child.start >= parent.start, "a child does not start before its parent");
+}
+
+#[track_caller]
+pub(crate) fn assert_root(span: &Span) {
+    assert_eq!(span.parent, None, "{} is a root", span.name);
+}
+
+pub(crate) const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
