@@ -37,7 +37,8 @@ fn a_recording_cut_off_anywhere() {
 #[test]
 fn what_is_no_recording_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    for bytes in [&b""[..], b"HGREC", b"PK\x03\x04 something else entirely", b"HGREC\x01\r\n\xff\xff\xff\xff"] {
+    for bytes in [&b""[..], b"HGREC", b"PK\x03\x04 something else entirely", b"HGREC\x01\r\n\xff\xff\xff\xff"]
+    {
         let path = directory.path().join("bad.hgr");
         fs::write(&path, bytes).unwrap();
         let settings = load(None, |_| None, Layer::default()).unwrap().settings;
@@ -82,8 +83,10 @@ fn check(name: &str) {
 fn spans(recording: &std::path::Path) -> Vec<Value> {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = load(None, |_| None, Layer::default()).unwrap().settings;
-    settings.export =
-        ExportSettings { file: Some(FileSettings::to_directory(directory.path())), ..ExportSettings::default() };
+    settings.export = ExportSettings {
+        file: Some(FileSettings::to_directory(directory.path())),
+        ..ExportSettings::default()
+    };
     pipeline::replay(&settings, recording).unwrap();
     let text = fs::read_to_string(directory.path().join("traces.jsonl")).unwrap_or_default();
     let mut all = Vec::new();

@@ -16,7 +16,7 @@ use honeyguide_common::{
     record::{self, CLASSES, Data, Header, MAX_VECTORS},
 };
 
-use crate::{call::IoVec, error, maps::EVENTS, memory, settings};
+use crate::{call::IoVec, error, maps::{EVENTS, HIGH_WATER}, memory, settings};
 
 /// One stretch of one socket operation, with the user memory it lies in.
 #[derive(Clone, Copy)]
@@ -297,9 +297,13 @@ fn reserve(size: usize) -> Option<*mut u8> {
 fn submit(slot: *mut u8, wake: bool) {
     // SAFETY: the slot was reserved by `reserve`, and is given back once.
     unsafe {
-        let wake =
-            wake || bpf_ringbuf_query(ring(), u64::from(BPF_RB_AVAIL_DATA)) >= settings::WAKEUP_BYTES.load();
-        let flags = if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+        let waiting = bpf_ringbuf_query(ring(), u64::from(BPF_RB_AVAIL_DATA));
+        if let Some(most) = HIGH_WATER.get_ptr_mut(0)
+            && *most < waiting
+        {
+            *most = waiting;
+        }
+        let flags = if wake || waiting >= settings::WAKEUP_BYTES.load() { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
         bpf_ringbuf_submit(slot.cast(), u64::from(flags));
     }
 }

@@ -26,6 +26,10 @@ pub static VERDICTS: LruHashMap<u64, u8, { verdict::MAX_VERDICTS }> = LruHashMap
 #[btf_map]
 pub static FAILURES: PerCpuArray<u64, { Failure::ALL.len() }> = PerCpuArray::new();
 
+/// The most bytes that were waiting in the ring: element 0.
+#[btf_map]
+pub static HIGH_WATER: PerCpuArray<u64, 1> = PerCpuArray::new();
+
 /// Freed by the kernel with the socket.
 #[btf_map]
 pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();

@@ -99,7 +99,7 @@ pub struct LinkCounters {
 #[derive(Debug)]
 pub struct Links {
     settings: LinkSettings,
-    held: HashMap<Token, Held, foldhash::fast::FixedState>,
+    held: HashMap<Token, Box<Held>, foldhash::fast::FixedState>,
     /// In order of arrival; tokens that are gone are skipped.
     arrivals: VecDeque<Token>,
     finished: VecDeque<(u64, Token)>,
@@ -122,6 +122,10 @@ struct Held {
     rule: Rule,
     /// Set once, when the span itself or a child needs it.
     identity: Option<Identity>,
+    /// It is in its thread's hand.
+    entry: Option<thread::Entry>,
+    /// Its name on the wire.
+    key: Option<wire::Key>,
     /// The other end of the connection.
     partner: Option<Token>,
     /// When the other end read the request's first byte: it was sent before that.
@@ -182,22 +186,21 @@ impl Links {
         let mut held = Held::new(connection, role, request, self.ids.span_id());
         self.hold(&parent);
         (held.parent, held.rule) = (parent, rule);
-        self.held.insert(token, held);
-        self.arrivals.push_back(token);
         if role == Role::Server {
             let passed = match &incoming {
                 Incoming::Valid { parent, .. } => Some(*parent),
                 Incoming::Absent | Incoming::Malformed => None,
             };
-            self.threads.enter(token, request.last.actor, passed);
+            held.entry = Some(self.threads.enter(token, request.last.actor, passed));
         }
-        if let Some(key) = wire::key(connection, role, request, head)
-            && let Some(partner) = self.wire.meet(key, token, role)
-        {
-            match role {
-                Role::Server => self.join(partner, token),
-                Role::Client => self.join(token, partner),
-            }
+        held.key = wire::key(connection, role, request, head);
+        let partner = held.key.and_then(|key| self.wire.meet(key, token, role));
+        self.held.insert(token, held);
+        self.arrivals.push_back(token);
+        match (partner, role) {
+            (Some(partner), Role::Server) => self.join(partner, token),
+            (Some(partner), Role::Client) => self.join(token, partner),
+            (None, _) => {}
         }
     }
 
@@ -210,14 +213,14 @@ impl Links {
         now: u64,
     ) {
         let token = Token { socket: connection.socket, exchange: exchange.id };
-        if role == Role::Server {
-            self.threads.leave(token);
-        }
         let span_id = self.ids.span_id();
         let held =
             self.held.entry(token).or_insert_with(|| Held::new(connection, role, &exchange.request, span_id));
         held.end = Some(end_of(&exchange));
         held.exchange = Some(exchange);
+        if let Some(entry) = held.entry.take() {
+            self.threads.leave(token, entry);
+        }
         self.finished.push_back((now + self.settings.linger, token));
     }
 
@@ -301,9 +304,11 @@ impl Links {
     }
 
     fn finish(&mut self, token: Token) -> Option<Linked> {
-        self.wire.forget(token);
         let identity = self.identity(token);
         let held = self.held.get_mut(&token)?;
+        if let Some(key) = held.key.take() {
+            self.wire.forget(&key, token);
+        }
         let exchange = held.exchange.take()?;
         held.done = true;
         let (rule, role, connection) = (held.rule, held.role, Arc::clone(&held.connection));
@@ -391,8 +396,12 @@ impl Links {
             let evictable = self.held.get(&token).is_some_and(|held| held.exchange.is_none());
             if evictable && let Some(gone) = self.held.remove(&token) {
                 self.counters.evicted += 1;
-                self.threads.leave(token);
-                self.wire.forget(token);
+                if let Some(entry) = gone.entry {
+                    self.threads.leave(token, entry);
+                }
+                if let Some(key) = gone.key {
+                    self.wire.forget(&key, token);
+                }
                 self.release(&gone.parent);
             }
         }
@@ -418,8 +427,8 @@ impl Links {
 }
 
 impl Held {
-    fn new(connection: &Arc<ConnectionInfo>, role: Role, request: &Extent, span_id: SpanId) -> Self {
-        Self {
+    fn new(connection: &Arc<ConnectionInfo>, role: Role, request: &Extent, span_id: SpanId) -> Box<Self> {
+        Box::new(Self {
             connection: Arc::clone(connection),
             role,
             request: *request,
@@ -427,13 +436,15 @@ impl Held {
             parent: Parent::None,
             rule: Rule::None,
             identity: None,
+            entry: None,
+            key: None,
             partner: None,
             partner_start: None,
             end: None,
             exchange: None,
             done: false,
             references: 0,
-        }
+        })
     }
 }
 

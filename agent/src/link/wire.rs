@@ -5,7 +5,7 @@
 //! are counted from when each end was first seen. A hash of the request's first bytes guards both.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     net::{IpAddr, SocketAddr},
 };
 
@@ -37,32 +37,29 @@ pub(super) enum Key {
 #[derive(Debug, Default)]
 pub(super) struct Wire {
     waiting: HashMap<Key, (Token, Role), foldhash::fast::FixedState>,
-    keys: HashMap<Token, Key, foldhash::fast::FixedState>,
 }
 
 impl Wire {
     /// The other end of `token`'s request, if it was here first; else `token` waits for it.
     pub(super) fn meet(&mut self, key: Key, token: Token, role: Role) -> Option<Token> {
-        match self.waiting.get(&key) {
-            Some(&(other, other_role)) if other_role != role => {
-                self.waiting.remove(&key);
-                self.keys.remove(&other);
-                Some(other)
-            }
+        match self.waiting.entry(key) {
+            Entry::Occupied(other) if other.get().1 != role => Some(other.remove().0),
             // The same end twice cannot be; the later one is the live one.
-            Some(_) | None => {
-                if let Some((old, _)) = self.waiting.insert(key, (token, role)) {
-                    self.keys.remove(&old);
-                }
-                self.keys.insert(token, key);
+            Entry::Occupied(mut same) => {
+                same.insert((token, role));
+                None
+            }
+            Entry::Vacant(place) => {
+                place.insert((token, role));
                 None
             }
         }
     }
 
-    pub(super) fn forget(&mut self, token: Token) {
-        if let Some(key) = self.keys.remove(&token) {
-            self.waiting.remove(&key);
+    /// `token` waits no longer.
+    pub(super) fn forget(&mut self, key: &Key, token: Token) {
+        if self.waiting.get(key).is_some_and(|(waiting, _)| *waiting == token) {
+            self.waiting.remove(key);
         }
     }
 }

@@ -84,6 +84,7 @@ pub struct Control {
     ports: HashMap<MapData, u16, u8>,
     verdicts: HashMap<MapData, u64, u8>,
     failures: PerCpuArray<MapData, u64>,
+    high_water: PerCpuArray<MapData, u64>,
 }
 
 impl Kernel {
@@ -155,6 +156,7 @@ impl Kernel {
             ports: HashMap::try_from(take("PORTS")?)?,
             verdicts: HashMap::try_from(take("VERDICTS")?)?,
             failures: PerCpuArray::try_from(take("FAILURES")?)?,
+            high_water: PerCpuArray::try_from(take("HIGH_WATER")?)?,
         })
     }
 
@@ -197,6 +199,12 @@ impl Control {
         if let Err(error) = self.verdicts.insert(socket, word, 0) {
             warn!("a verdict was not stored: {error}");
         }
+    }
+
+    /// The most bytes that were waiting in the ring.
+    #[must_use]
+    pub fn high_water(&self) -> u64 {
+        self.high_water.get(&0, 0).map_or(0, |values| values.iter().copied().max().unwrap_or(0))
     }
 
     /// The failure counters since start, summed over the CPUs, in the order of [`Failure::ALL`].

@@ -96,7 +96,7 @@ impl Sink for Signals {
         Ok(())
     }
 
-    fn round(&mut self, now: u64, ring: (u64, u64), steering: &mut Steering) -> Result<()> {
+    fn round(&mut self, now: u64, ring: u64, steering: &mut Steering) -> Result<()> {
         self.engine.set_clock(steering.clock);
         self.engine.handle_time(now, &mut steering.who);
         for (socket, word) in self.engine.flows.take_verdicts() {
@@ -117,19 +117,19 @@ impl Sink for Signals {
 
 impl Signals {
     /// Hands the metrics over: those of the traced processes, and the agent's own.
-    fn collect(&mut self, now: u64, ring: (u64, u64), steering: &Steering) {
+    fn collect(&mut self, now: u64, ring: u64, steering: &Steering) {
         let now = steering.clock.unix(now);
         let account = self.account(ring, steering);
         self.exporters.metrics(self.engine.collect(now));
         self.exporters.metrics(vec![account.metrics(Arc::clone(&self.own), self.start, now)]);
     }
 
-    fn account(&self, ring: (u64, u64), steering: &Steering) -> Account {
+    fn account(&self, ring: u64, steering: &Steering) -> Account {
         Account {
             elapsed: self.started.elapsed(),
             malformed: self.malformed,
             failures: steering.control.failures(),
-            ring,
+            ring: (steering.control.high_water(), ring),
             processes: steering.who.counters(),
             export: self.counters.snapshot(),
             ..Account::of(&self.engine)
@@ -151,7 +151,7 @@ impl Sink for FileSink<'_> {
         self.writer.record(bytes, |pid| steering.who.resource(pid)).with_context(|| cannot_write(self.path))
     }
 
-    fn round(&mut self, _now: u64, _ring: (u64, u64), _steering: &mut Steering) -> Result<()> {
+    fn round(&mut self, _now: u64, _ring: u64, _steering: &mut Steering) -> Result<()> {
         Ok(())
     }
 }

@@ -31,8 +31,8 @@ pub(super) trait Sink {
     /// One record, as it came from the ring.
     fn record(&mut self, bytes: &[u8], steering: &mut Steering) -> Result<()>;
 
-    /// A round is over: every record made before `now` was handed over. `ring`: its high water and size.
-    fn round(&mut self, now: u64, ring: (u64, u64), steering: &mut Steering) -> Result<()>;
+    /// A round is over: every record made before `now` was handed over. `ring`: its size.
+    fn round(&mut self, now: u64, ring: u64, steering: &mut Steering) -> Result<()>;
 }
 
 pub(super) struct Tracer {
@@ -97,7 +97,7 @@ impl Tracer {
             result?;
             // Behind: what is still in the ring may be older than this.
             let now = if records < ROUND { now } else { 0 };
-            sink.round(now, self.ring.high_water(), &mut self.steering)?;
+            sink.round(now, self.ring.size(), &mut self.steering)?;
             if let Some(log) = &mut log {
                 log.flush();
             }
@@ -115,7 +115,8 @@ impl Tracer {
         self.started.elapsed()
     }
 
-    pub(super) fn ring(&self) -> (u64, u64) {
-        self.ring.high_water()
+    /// The ring's size in bytes.
+    pub(super) fn ring(&self) -> u64 {
+        self.ring.size()
     }
 }

@@ -10,12 +10,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 pub struct Ring {
     ring: RingBuf<MapData>,
     size: u64,
-    high_water: u64,
 }
 
 impl std::fmt::Debug for Ring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ring").field("size", &self.size).field("high_water", &self.high_water).finish()
+        f.debug_struct("Ring").field("size", &self.size).finish_non_exhaustive()
     }
 }
 
@@ -26,20 +25,18 @@ impl Ring {
             _ => 0,
         };
         let ring = RingBuf::try_from(map).context("the ring cannot be mapped")?;
-        Ok(Self { ring, size, high_water: 0 })
+        Ok(Self { ring, size })
     }
 
     /// Hands every waiting record to `handle`, at most `limit` of them, and says how many there were.
     /// The room of a record is given back as soon as `handle` returns.
     pub fn drain(&mut self, limit: usize, mut handle: impl FnMut(&[u8])) -> usize {
-        let (mut records, mut bytes) = (0, 0);
+        let mut records = 0;
         while records < limit {
             let Some(record) = self.ring.next() else { break };
-            bytes += record.len() as u64 + 8;
             records += 1;
             handle(&record);
         }
-        self.high_water = self.high_water.max(bytes);
         records
     }
 
@@ -50,9 +47,9 @@ impl Ring {
         let _ = poll(&mut fds, Some(&timeout));
     }
 
-    /// The most bytes that were waiting at once, as far as draining can tell, and the ring's size.
+    /// Bytes the ring has room for.
     #[must_use]
-    pub fn high_water(&self) -> (u64, u64) {
-        (self.high_water.min(self.size), self.size)
+    pub fn size(&self) -> u64 {
+        self.size
     }
 }

@@ -9,9 +9,7 @@ use honeyguide::{
     link::LinkSettings,
     metrics::http::HttpMetricSettings,
     resource::Resource,
-    span::{
-        Span, SpanKind, http::HttpSettings, id::IdGenerator, route::RouteSettings, sampler::Sampler,
-    },
+    span::{Span, SpanKind, http::HttpSettings, id::IdGenerator, route::RouteSettings, sampler::Sampler},
 };
 use honeyguide_common::record::{self, Connection, Data, Header, State};
 use zerocopy::{FromZeros as _, IntoBytes as _};
