@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p honeyguide --test replay` writes the golden files anew; read the difference
 //! before you commit it.
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests fail as tests do.
 
 use std::{fs, path::PathBuf};
 

@@ -177,6 +177,7 @@ proptest! {
     fn numbers_and_hashes_never_stay(number: u64, hash in "[0-9a-f]{7}[0-9][0-9a-f]{0,32}") {
         let mut routes = routes(RouteSettings::default());
         let route = routes.route("shop", &format!("/a/{number}/{hash}"), true).unwrap();
-        prop_assert!(["/a/{id}/{hash}", "/a/{id}/{id}"].contains(&&*route), "{}", route);
+        // `0000e000` is a number, too.
+        prop_assert!(["/a/{id}/{hash}", "/a/{id}/{id}", "/a/{id}/{number}"].contains(&&*route), "{}", route);
     }
 }
