@@ -10,6 +10,7 @@ pub mod exchange;
 pub mod fuzz;
 pub mod http;
 pub mod http1;
+pub mod http2;
 pub mod reader;
 
 pub use exchange::{Actor, CloseReason, Event, Exchange, Extent, Outcome, Party, Stamp};
