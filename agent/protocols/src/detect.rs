@@ -1,6 +1,6 @@
 //! Which protocol a connection speaks and who is its client, from the first bytes of each direction.
 
-use crate::http1;
+use crate::{exchange::Party, http1, http2};
 
 /// The direction of bytes as the traced process sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +15,8 @@ pub enum Verdict {
     NeedMore,
     /// HTTP/1.0 or 1.1. `client` is the direction of the requests.
     Http1 { client: Direction },
+    /// HTTP/2 in cleartext. `client` is the direction of the requests.
+    Http2 { client: Direction },
     /// No protocol that is parsed.
     Unknown,
 }
@@ -27,6 +29,9 @@ pub const LONGEST_PREFIX: usize = http1::LONG_LINE + 64;
 /// The bytes need not be the first of the connection: a response that is seen first shows the
 /// client as well as a request does. One direction that makes no sense (the middle of a body) does
 /// not rule out the other.
+///
+/// HTTP/2 is known by its preface or, in the middle of a connection, by whole frames with a header block
+/// that reads as a request's or a response's.
 #[must_use]
 pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
     match (first(sent), first(received)) {
@@ -37,9 +42,14 @@ pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
         (First::Http1Response, _) | (_, First::Http1Request) => {
             Verdict::Http1 { client: Direction::Received }
         }
-        (First::Http2Preface, _) | (_, First::Http2Preface) | (First::Other, First::Other) => {
-            Verdict::Unknown
+        (First::Http2(sender), First::Http2(receiver)) if sender == receiver => Verdict::Unknown,
+        (First::Http2(Party::Client), _) | (_, First::Http2(Party::Server)) => {
+            Verdict::Http2 { client: Direction::Sent }
         }
+        (First::Http2(Party::Server), _) | (_, First::Http2(Party::Client)) => {
+            Verdict::Http2 { client: Direction::Received }
+        }
+        (First::Other, First::Other) => Verdict::Unknown,
         (First::Open, _) | (_, First::Open) => Verdict::NeedMore,
     }
 }
@@ -61,12 +71,10 @@ enum First {
     Open,
     Http1Request,
     Http1Response,
-    /// RFC 9113 section 3.4: a client with prior knowledge.
-    Http2Preface,
+    /// And who sent it.
+    Http2(Party),
     Other,
 }
-
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn first(bytes: &[u8]) -> First {
     let bytes = &bytes[..bytes.len().min(LONGEST_PREFIX)];
@@ -75,11 +83,13 @@ fn first(bytes: &[u8]) -> First {
     if bytes.is_empty() {
         return First::Open;
     }
-    if bytes.starts_with(HTTP2_PREFACE) {
-        return First::Http2Preface;
-    }
-    if HTTP2_PREFACE.starts_with(bytes) {
-        return First::Open;
+    // A frame begins with a zero, or is longer than any at a connection's start; HTTP/1 never does.
+    if bytes[0] == 0 || bytes[0] == http2::PREFACE[0] {
+        match http2::first(bytes) {
+            http2::First::From(party) => return First::Http2(party),
+            http2::First::Open => return First::Open,
+            http2::First::Other => {}
+        }
     }
     match (http1::looks_like_request(bytes), http1::looks_like_response(bytes)) {
         (Some(true), _) => First::Http1Request,
@@ -99,6 +109,7 @@ mod tests {
         assert_eq!(detect(sent, received), expect);
         let mirrored = match expect {
             Verdict::Http1 { client } => Verdict::Http1 { client: client.opposite() },
+            Verdict::Http2 { client } => Verdict::Http2 { client: client.opposite() },
             Verdict::NeedMore | Verdict::Unknown => expect,
         };
         assert_eq!(detect(received, sent), mirrored);
@@ -141,7 +152,7 @@ mod tests {
         line.resize(LONGEST_PREFIX, b'a');
         check(&line, b"", SENT);
         line[2..7].copy_from_slice(b"GOT /");
-        check(&line, b"\0", Verdict::Unknown);
+        check(&line, b"\x01", Verdict::Unknown);
     }
 
     #[test]
@@ -156,9 +167,56 @@ mod tests {
         check(b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n", Verdict::Unknown);
     }
 
+    const SENT_2: Verdict = Verdict::Http2 { client: Direction::Sent };
+    /// An empty SETTINGS frame, and a GET and a 200 without more.
+    const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+    const GET: &[u8] = b"\0\0\x03\x01\x05\0\0\0\x07\x82\x86\x84";
+    const OK: &[u8] = b"\0\0\x01\x01\x05\0\0\0\x07\x88";
+
     #[test]
-    fn http2_with_prior_knowledge_is_not_http1() {
-        check(HTTP2_PREFACE, b"", Verdict::Unknown);
-        check(HTTP2_PREFACE, b"\x00\x00\x12\x04", Verdict::Unknown);
+    fn http2_with_prior_knowledge() {
+        for length in 0..http2::PREFACE.len() {
+            check(&http2::PREFACE[..length], SETTINGS, Verdict::NeedMore);
+        }
+        check(http2::PREFACE, b"", SENT_2);
+        check(http2::PREFACE, SETTINGS, SENT_2);
+        check(http2::PREFACE, http2::PREFACE, Verdict::Unknown);
+    }
+
+    #[test]
+    fn http2_in_the_middle_is_known_by_its_header_blocks() {
+        let window = b"\0\0\x04\x08\0\0\0\0\0\0\0\x10\0";
+        let trailers = b"\0\0\x04\x01\x05\0\0\0\x05\0\x01a\0";
+        check(GET, b"", SENT_2);
+        check(b"", OK, SENT_2);
+        check(&[window, GET].concat(), b"\0\0", SENT_2);
+        check(b"tail of an upload", &[window, OK].concat(), SENT_2);
+        check(GET, OK, SENT_2);
+        check(GET, GET, Verdict::Unknown);
+        for silent in [&window[..], trailers, SETTINGS, b"\0", b"\0\0\x04\x08\0\0"] {
+            check(silent, b"", Verdict::NeedMore);
+        }
+        for length in 0..GET.len() {
+            check(&GET[..length], b"", Verdict::NeedMore);
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_http2_is_not() {
+        let not = |at: usize, byte: u8| {
+            let mut bytes = GET.to_vec();
+            bytes[at] = byte;
+            check(&bytes, b"\x01", Verdict::Unknown);
+        };
+        not(0, 1); // Too long.
+        not(1, 0x41);
+        not(3, 0x33); // No such kind.
+        not(4, 0x45); // No such flag.
+        not(5, 0x80); // The reserved bit.
+        not(8, 0); // No stream.
+        not(9, 0x80); // No such field.
+        not(10, 0x20); // A table size behind a field.
+        check(&[0; 64], b"\x01", Verdict::Unknown);
+        check(b"\0\0\x04\x08\0\0\0\0\0\0\0\x10\0\0\xff", b"\x01", Verdict::Unknown);
     }
 }

@@ -57,6 +57,9 @@ pub enum Outcome {
     Complete,
     /// The connection went on in another protocol (101, CONNECT).
     Upgraded,
+    /// One side gave up this exchange alone (RST_STREAM of HTTP/2, with its error code). The reset is the
+    /// last of that side's message: `last` of its extent is when it passed.
+    Reset { by: Party, code: u32 },
     /// The connection ended before the response did.
     Aborted(CloseReason),
     /// Bytes were lost so that the end could not be seen; times are a lower bound.

@@ -3,7 +3,8 @@
 use crate::{
     detect::detect,
     exchange::{CloseReason, Event, Party, Stamp},
-    http1::{Connection, Limits, State},
+    http1::{Connection, HttpEvent, Limits, State},
+    http2,
     reader::Reader,
 };
 
@@ -49,14 +50,81 @@ pub fn http1(data: &[u8]) {
             6 => *offset += u64::from(length),
             _ => connection.handle_shutdown(from, at),
         }
-        ledger.drain(&mut connection);
+        ledger.drain(|| connection.poll_event());
         assert!(connection.buffered() <= 16 * 1024, "held {}", connection.buffered());
         assert!(connection.outstanding() <= limits.outstanding);
     }
     connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
-    ledger.drain(&mut connection);
+    ledger.drain(|| connection.poll_event());
     assert_eq!(connection.state(), State::Closed);
     assert_eq!(ledger.open, Vec::<u64>::new());
+}
+
+/// Any script of operations on an HTTP/2 connection, in the form of [`http1`]'s. With bit 1 of the first
+/// byte the client's preface is ahead of it.
+///
+/// # Panics
+///
+/// When memory is not bounded, an exchange ends twice, or one stays open after the close.
+pub fn http2(data: &[u8]) {
+    let limits = http2::Limits {
+        block: 512,
+        list: 2048,
+        table: 1024,
+        streams: 4,
+        parked: 2,
+        failures: 3,
+        ..http2::Limits::default()
+    };
+    let mut reader = Reader::new(data);
+    let mode = reader.u8().unwrap_or_default();
+    let opened = mode & 1 == 1;
+    let mut connection =
+        if opened { http2::Connection::opened(limits) } else { http2::Connection::new(limits) };
+    let mut ledger = Ledger::default();
+    let mut offsets = [0_u64; 2];
+    let mut time = 0;
+    if mode & 2 == 2 {
+        connection.handle_bytes(Party::Client, Stamp::default(), 0, http2::PREFACE);
+        offsets[0] = http2::PREFACE.len() as u64;
+    }
+    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
+        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
+        time += u64::from(control >> 4) * 100_000_000;
+        let at = Stamp { time, ..Stamp::default() };
+        let offset = &mut offsets[side];
+        match control >> 1 & 7 {
+            0..=4 => {
+                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
+                connection.handle_bytes(from, at, *offset, bytes);
+                *offset += bytes.len() as u64;
+            }
+            5 => {
+                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
+                let gap = u64::from(length) * 7;
+                connection.handle_gap(from, at, *offset, gap, tail);
+                *offset += gap;
+            }
+            6 => *offset += u64::from(length),
+            _ => connection.handle_shutdown(from, at),
+        }
+        ledger.drain(|| connection.poll_event());
+        assert!(connection.buffered() <= 32 * 1024, "held {}", connection.buffered());
+        assert!(connection.outstanding() <= limits.streams);
+    }
+    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
+    ledger.drain(|| connection.poll_event());
+    assert_eq!(connection.state(), http2::State::Closed);
+    assert_eq!(ledger.open, Vec::<u64>::new());
+}
+
+/// Any header blocks, each a length byte and as many bytes, on one decoder.
+///
+/// # Panics
+///
+/// When memory is not bounded.
+pub fn hpack(data: &[u8]) {
+    http2::decode_any(data);
 }
 
 /// Holds that every exchange opens once and ends once.
@@ -67,8 +135,8 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn drain(&mut self, connection: &mut Connection) {
-        while let Some(event) = connection.poll_event() {
+    fn drain(&mut self, mut poll: impl FnMut() -> Option<HttpEvent>) {
+        while let Some(event) = poll() {
             match event {
                 Event::Request { id, .. } => {
                     assert_eq!(id, self.next);

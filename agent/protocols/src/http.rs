@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::grpc::RpcDetail;
+
 /// The protocol version a message was sent in, as `network.protocol.version` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -13,9 +15,10 @@ pub enum Version {
 /// A request's head. Strings are bounded by the parser and lossily decoded where they are not UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead {
-    /// As sent: case kept, unknown methods kept.
+    /// As sent: case kept, unknown methods kept. [`UNKNOWN`] where it was not seen, as may be in HTTP/2.
     pub method: Box<str>,
     /// The request target as sent: origin form (`/a?b`), absolute form, authority form or `*`.
+    /// [`UNKNOWN`] where it was not seen.
     pub target: Box<str>,
     pub version: Version,
     /// `Host` header or `:authority`.
@@ -37,6 +40,10 @@ pub struct RequestHead {
     pub truncated: bool,
 }
 
+/// What stands for a method or a target that was sent in a way that cannot be read: HTTP/2 refers to
+/// fields of earlier messages, and those may have passed before anybody watched.
+pub const UNKNOWN: &str = "";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Forwarded {
     /// RFC 7239.
@@ -57,7 +64,27 @@ pub struct ResponseHead {
 pub struct HttpDetail {
     /// The same head that the request's event announced.
     pub request: Arc<RequestHead>,
+    /// `None` where there was no response, or its status is not known though it has an extent.
     pub response: Option<ResponseHead>,
     pub request_body: Option<u64>,
     pub response_body: Option<u64>,
+    /// What the exchange says as a remote procedure call, if it is one.
+    pub rpc: Option<RpcDetail>,
+}
+
+/// At most `max` bytes as text; control characters (a folded line's end) become spaces.
+pub(crate) fn text(raw: &[u8], max: usize) -> Box<str> {
+    let raw = &raw[..raw.len().min(max)];
+    let control = raw.iter().fold(false, |found, byte| found | byte.is_ascii_control());
+    match std::str::from_utf8(raw) {
+        Ok(text) if !control => text.into(),
+        _ => String::from_utf8_lossy(raw).replace(|c: char| c.is_ascii_control(), " ").into(),
+    }
+}
+
+/// FNV-1a, 64 bits.
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }

@@ -8,6 +8,7 @@
 pub mod detect;
 pub mod exchange;
 pub mod fuzz;
+pub mod grpc;
 pub mod http;
 pub mod http1;
 pub mod http2;

@@ -363,6 +363,7 @@ impl<'a> Call<'a> {
             Outcome::Aborted(CloseReason::Unobserved) => attributes.set("honeyguide.end", "unobserved"),
             Outcome::Complete
             | Outcome::Upgraded
+            | Outcome::Reset { .. }
             | Outcome::Aborted(CloseReason::Finished | CloseReason::Error(_)) => {}
         }
     }

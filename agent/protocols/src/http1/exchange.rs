@@ -150,6 +150,7 @@ impl Exchanges {
                 response: request.response,
                 request_body: request.request_body,
                 response_body: answer.body,
+                rpc: None,
             },
         };
         self.emit(Event::Exchange(exchange), limits);

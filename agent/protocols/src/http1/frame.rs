@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Limits;
 use crate::{
     exchange::Party,
-    http::{Forwarded, RequestHead, ResponseHead, Version},
+    http::{Forwarded, RequestHead, ResponseHead, Version, fnv1a, text},
     reader::Reader,
 };
 
@@ -455,23 +455,6 @@ fn transfer_coding(value: &[u8]) -> Coding {
     } else {
         Coding::Other
     }
-}
-
-/// At most `max` bytes as text; control characters (a folded line's end) become spaces.
-fn text(raw: &[u8], max: usize) -> Box<str> {
-    let raw = &raw[..raw.len().min(max)];
-    let control = raw.iter().fold(false, |found, byte| found | byte.is_ascii_control());
-    match std::str::from_utf8(raw) {
-        Ok(text) if !control => text.into(),
-        _ => String::from_utf8_lossy(raw).replace(|c: char| c.is_ascii_control(), " ").into(),
-    }
-}
-
-/// FNV-1a, 64 bits.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 /// RFC 9110 section 5.6.2.

@@ -35,6 +35,7 @@ fn exchange(method: &str, status: Option<u16>) -> Exchange<HttpDetail> {
             response: status.map(|status| ResponseHead { status, version: Version::Http11 }),
             request_body: None,
             response_body: Some(100),
+            rpc: None,
         },
     }
 }

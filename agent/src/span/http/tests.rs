@@ -33,6 +33,7 @@ fn exchange(method: &str, target: &str, status: Option<u16>) -> Exchange<HttpDet
             response: status.map(|status| ResponseHead { status, version: Version::Http11 }),
             request_body: Some(0),
             response_body: Some(12),
+            rpc: None,
         },
     }
 }

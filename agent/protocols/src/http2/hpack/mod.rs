@@ -88,6 +88,7 @@ impl Decoder {
     }
 
     /// Some older entries are not known.
+    #[cfg(test)]
     pub(super) fn is_incomplete(&self) -> bool {
         self.table.is_incomplete()
     }

@@ -66,6 +66,7 @@ impl Table {
         self.incomplete = true;
     }
 
+    #[cfg(test)]
     pub(super) fn is_incomplete(&self) -> bool {
         self.incomplete
     }
