@@ -31,9 +31,11 @@ fn decode(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<String>, Error> {
     Ok(fields)
 }
 
-/// Blocks in order: the fields of each, and the table's contents and size after it.
+/// A block, its fields, and the table's contents and size after it.
+type Step<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)], usize);
+
 #[track_caller]
-fn check(table_size: usize, blocks: &[(&str, &[&str], &[(&str, &str)], usize)]) {
+fn check(table_size: usize, blocks: &[Step<'_>]) {
     let mut decoder = decoder();
     decoder.table.set_max_size(table_size);
     for (block, fields, entries, size) in blocks {

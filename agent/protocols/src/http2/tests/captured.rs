@@ -97,13 +97,12 @@ fn attached_at_every_operation() {
             wire.exchanges
         };
         let all = run(0);
-        for start in 0..operations.len() {
+        for (start, &(from, bytes)) in operations.iter().enumerate() {
             for line in run(start) {
                 let target = line.split(' ').nth(1).unwrap();
                 let known = all.iter().any(|whole| whole.split(' ').nth(1) == Some(target));
                 assert!(known || target == "_", "{start}: {line}");
             }
-            let (from, bytes) = operations[start];
             let client = if from == Party::Client { Direction::Sent } else { Direction::Received };
             let verdict = detect(bytes, b"");
             assert!(matches!(verdict, Verdict::NeedMore) || verdict == Verdict::Http2 { client }, "{start}");
