@@ -11,6 +11,8 @@ pub struct Ring {
     ring: RingBuf<MapData>,
     size: u64,
     high_water: u64,
+    /// Bytes taken since the ring was last found empty.
+    run: u64,
 }
 
 impl std::fmt::Debug for Ring {
@@ -26,20 +28,23 @@ impl Ring {
             _ => 0,
         };
         let ring = RingBuf::try_from(map).context("the ring cannot be mapped")?;
-        Ok(Self { ring, size, high_water: 0 })
+        Ok(Self { ring, size, high_water: 0, run: 0 })
     }
 
     /// Hands every waiting record to `handle`, at most `limit` of them, and says how many there were.
     /// The room of a record is given back as soon as `handle` returns.
     pub fn drain(&mut self, limit: usize, mut handle: impl FnMut(&[u8])) -> usize {
-        let (mut records, mut bytes) = (0, 0);
+        let mut records = 0;
         while records < limit {
             let Some(record) = self.ring.next() else { break };
-            bytes += record.len() as u64 + 8;
+            self.run += record.len() as u64 + 8;
             records += 1;
             handle(&record);
         }
-        self.high_water = self.high_water.max(bytes);
+        self.high_water = self.high_water.max(self.run);
+        if records < limit {
+            self.run = 0;
+        }
         records
     }
 
