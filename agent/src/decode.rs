@@ -134,6 +134,12 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
     })
 }
 
+/// When a record was made; `None` where it is too short to tell.
+#[must_use]
+pub fn time(bytes: &[u8]) -> Option<u64> {
+    Header::read_from_prefix(bytes).ok().map(|(header, _)| header.time)
+}
+
 /// The bytes of a record that mean something: a size class leaves a rest that is never written.
 #[must_use]
 pub fn meaningful(bytes: &[u8]) -> &[u8] {

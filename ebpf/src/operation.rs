@@ -1,13 +1,14 @@
 //! One socket operation: select, find the bytes, cut to the budget, emit.
 //!
-//! Only the edges of messages are copied: the first bytes after each change of direction, up to a budget,
-//! and the last few of what was cut. The rest is counted.
+//! Only the edges of messages are copied: the first bytes after each change of direction, up to a budget;
+//! beyond it the first few of each operation, where a chunk's size or the next message's head stands; and the
+//! last few of what was cut. The rest is counted.
 
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_probe_read_user};
 use honeyguide_common::{
     Failure,
     record::{
-        DIRECTION_SEND, FLAG_EOF, MAX_CAPTURE, ORIGIN_BUFFER, ORIGIN_MESSAGE, ORIGIN_OTHER, ORIGIN_VECTOR,
+        DIRECTION_SEND, EDGE, FLAG_EOF, MAX_CAPTURE, ORIGIN_BUFFER, ORIGIN_MESSAGE, ORIGIN_OTHER, ORIGIN_VECTOR,
     },
 };
 
@@ -57,7 +58,7 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
         let budget = if fresh { settings::CAPTURE_BYTES.load() } else { (*state).budget };
         (*state).direction = direction;
         (*state).budget = budget.saturating_sub(length);
-        (offset, budget)
+        (offset, at_least_an_edge(budget))
     };
     let mut piece = Piece {
         // SAFETY: no arguments.
@@ -111,6 +112,15 @@ fn vectors(piece: &mut Piece, count: u64) {
             emit::data(piece);
         }
     }
+}
+
+/// What a streamed response is made of, and pipelined ones, is small writes, one after another. Without their
+/// first bytes the end of none but the first would be seen.
+#[inline(always)]
+fn at_least_an_edge(budget: u32) -> u32 {
+    let setting = settings::CAPTURE_BYTES.load();
+    let edge = if setting < EDGE { setting } else { EDGE };
+    if budget < edge { edge } else { budget }
 }
 
 #[inline(always)]

@@ -74,6 +74,8 @@ pub struct Exchange<D> {
     pub request: Extent,
     pub response: Option<Extent>,
     pub outcome: Outcome,
+    /// When the connection's end cut it off: of [`Outcome::Aborted`] alone.
+    pub closed: Option<Stamp>,
     /// Bytes that carry meaning (a head, a body's framing) were not captured: some detail may be
     /// missing, times hold. Body bytes that were only counted do not damage an exchange.
     pub damaged: bool,

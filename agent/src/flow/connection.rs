@@ -50,7 +50,7 @@ pub(super) struct Flow {
     pub(super) last_active: u64,
     /// The stream offset that comes next: of what is sent, of what is received.
     next: [u64; 2],
-    failing: bool,
+    ending: bool,
     protocol: Protocol,
 }
 
@@ -76,7 +76,7 @@ impl Flow {
             info: Arc::new(info),
             last_active: record.time,
             next: [0; 2],
-            failing: false,
+            ending: false,
             protocol: Protocol::Detecting(detection),
         }
     }
@@ -96,7 +96,7 @@ impl Flow {
             info: Arc::new(info),
             last_active: record.stamp.time,
             next,
-            failing: false,
+            ending: false,
             protocol: Protocol::Detecting(Detection::new(false)),
         }
     }
@@ -158,9 +158,14 @@ impl Flow {
         self.report(counters, events);
     }
 
+    /// Whether a request is without its whole answer.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(&self.protocol, Protocol::Http1 { parser, .. } if parser.outstanding() > 0)
+    }
+
     /// True the first time.
-    pub(super) fn start_failing(&mut self) -> bool {
-        !std::mem::replace(&mut self.failing, true)
+    pub(super) fn start_ending(&mut self) -> bool {
+        !std::mem::replace(&mut self.ending, true)
     }
 
     pub(super) fn count_state(&self, states: &mut FlowStates) {

@@ -20,8 +20,8 @@ pub use endpoints::{Endpoints, Role};
 
 use crate::decode::{ConnectionRecord, DataRecord, StateChange, StateRecord};
 
-/// A socket that failed may still hold bytes its owner has yet to read; wait this long for them.
-const FAILED_LINGER: u64 = 100_000_000;
+/// A socket that ended may still hold bytes its owner has yet to read; wait this long for them.
+const END_LINGER: u64 = 100_000_000;
 /// When the table is full, this share of it (the longest idle) goes at once.
 const EVICTED_SHARE: usize = 16;
 
@@ -38,7 +38,7 @@ pub struct FlowEvent {
 pub struct Flows {
     table: HashMap<u64, Flow, foldhash::fast::FixedState>,
     limit: usize,
-    failing: VecDeque<(u64, u64, CloseReason)>,
+    ending: VecDeque<(u64, u64, CloseReason)>,
     events: VecDeque<FlowEvent>,
     verdicts: Vec<(u64, u8)>,
     pub counters: FlowCounters,
@@ -86,7 +86,7 @@ impl Flows {
         Self {
             table: HashMap::default(),
             limit: limit.max(1),
-            failing: VecDeque::new(),
+            ending: VecDeque::new(),
             events: VecDeque::new(),
             verdicts: Vec::new(),
             counters: FlowCounters::default(),
@@ -113,7 +113,9 @@ impl Flows {
             Outcome::Followed => {}
             Outcome::Keep => self.verdicts.push((record.socket, verdict::KEEP)),
             Outcome::Ignore => self.verdicts.push((record.socket, verdict::IGNORE)),
-            Outcome::Failed(errno) => self.fail(record.socket, record.stamp.time, errno),
+            Outcome::Failed(errno) => {
+                self.end(record.socket, record.stamp.time, CloseReason::Error(errno));
+            }
         }
     }
 
@@ -127,19 +129,20 @@ impl Flows {
                     flow.handle_local_shutdown(at, &mut self.counters, &mut self.events);
                 }
             }
-            StateChange::Closed => self.close(record.socket, at, CloseReason::Finished),
+            // Who sent its own end first may have the peer's last bytes still to read.
+            StateChange::Closed => self.end(record.socket, record.time, CloseReason::Finished),
             StateChange::Abandoned => self.close(record.socket, at, CloseReason::Finished),
-            StateChange::Failed(errno) => self.fail(record.socket, record.time, errno),
+            StateChange::Failed(errno) => self.end(record.socket, record.time, CloseReason::Error(errno)),
         }
     }
 
     /// Ends what has waited long enough; `now` is on the records' clock.
     pub fn handle_time(&mut self, now: u64) {
-        while let Some(&(due, socket, reason)) = self.failing.front()
+        while let Some(&(due, socket, reason)) = self.ending.front()
             && due <= now
         {
-            self.failing.pop_front();
-            self.close(socket, Stamp { time: due - FAILED_LINGER, ..Stamp::default() }, reason);
+            self.ending.pop_front();
+            self.close(socket, Stamp { time: due - END_LINGER, ..Stamp::default() }, reason);
         }
     }
 
@@ -194,9 +197,13 @@ impl Flows {
         self.table.is_empty()
     }
 
-    fn fail(&mut self, socket: u64, time: u64, errno: i32) {
-        if self.table.get_mut(&socket).is_some_and(Flow::start_failing) {
-            self.failing.push_back((time + FAILED_LINGER, socket, CloseReason::Error(errno)));
+    /// A connection that fails, or ends while something is expected of it, ends a little later.
+    fn end(&mut self, socket: u64, time: u64, reason: CloseReason) {
+        let Some(flow) = self.table.get_mut(&socket) else { return };
+        if reason == CloseReason::Finished && !flow.is_waiting() {
+            self.close(socket, Stamp { time, ..Stamp::default() }, reason);
+        } else if flow.start_ending() {
+            self.ending.push_back((time + END_LINGER, socket, reason));
         }
     }
 

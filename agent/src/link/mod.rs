@@ -15,7 +15,7 @@ use std::{
 
 use honeyguide_protocols::{
     Exchange, Stamp,
-    exchange::Extent,
+    exchange::{Extent, Outcome},
     http::{HttpDetail, RequestHead},
 };
 
@@ -131,6 +131,8 @@ struct Held {
     /// When the other end read the request's first byte: it was sent before that.
     partner_start: Option<u64>,
     end: Option<u64>,
+    /// It ended with the response.
+    whole: bool,
     exchange: Option<Exchange<HttpDetail>>,
     /// Handed out; kept for those that refer to it.
     done: bool,
@@ -217,6 +219,7 @@ impl Links {
         let held =
             self.held.entry(token).or_insert_with(|| Held::new(connection, role, &exchange.request, span_id));
         held.end = Some(end_of(&exchange));
+        held.whole = is_whole(&exchange);
         held.exchange = Some(exchange);
         if let Some(entry) = held.entry.take() {
             self.threads.leave(token, entry);
@@ -318,7 +321,9 @@ impl Links {
         // had been sent: the earlier of the two is nearer to the truth.
         start = start.min(held.partner_start.unwrap_or(start));
         let (partner, references) = (held.partner, held.references);
-        if let Some(call_end) = partner.and_then(|call| self.held.get(&call)).and_then(|call| call.end) {
+        // One that the client gave up may well go on.
+        let call = partner.and_then(|call| self.held.get(&call)).filter(|call| call.whole && is_whole(&exchange));
+        if let Some(call_end) = call.and_then(|call| call.end) {
             end = end.min(call_end);
         }
         if references == 0
@@ -441,6 +446,7 @@ impl Held {
             partner: None,
             partner_start: None,
             end: None,
+            whole: false,
             exchange: None,
             done: false,
             references: 0,
@@ -457,8 +463,14 @@ fn from_header(incoming: &Incoming) -> (Parent, Rule) {
     }
 }
 
-/// The last byte of the response, or of what there was.
+/// The last byte of the response; where there was none any more, the connection's end: that long it was waited for.
 fn end_of(exchange: &Exchange<HttpDetail>) -> u64 {
     let request = exchange.request.last.time;
-    exchange.response.as_ref().map_or(request, |response| response.last.time.max(request))
+    let last = exchange.response.as_ref().map_or(request, |response| response.last.time.max(request));
+    exchange.closed.map_or(last, |closed| closed.time.max(last))
+}
+
+/// Both ends saw the same last byte.
+fn is_whole(exchange: &Exchange<HttpDetail>) -> bool {
+    matches!(exchange.outcome, Outcome::Complete | Outcome::Upgraded)
 }

@@ -15,12 +15,13 @@ use super::{status, who::Who, wiring};
 use crate::{
     clock::{self, Clock},
     config::Settings,
+    decode,
     load::{Control, Kernel},
     ring::Ring,
 };
 
 /// Records taken from the ring before anything else has its turn.
-const ROUND: usize = 262_144;
+const ROUND: usize = 8_192;
 /// An idle ring is looked at less and less often, down to once in this many poll intervals.
 const IDLE: u32 = 10;
 /// How often processes are scanned for what no event told, dead connections swept, the clocks compared.
@@ -77,6 +78,7 @@ impl Tracer {
     pub(super) fn drain(&mut self, settings: &Settings, sink: &mut impl Sink) -> Result<()> {
         let interval = settings.capture.poll_interval;
         let (mut wait, mut kept) = (interval, Instant::now());
+        let mut end = None;
         let mut log = (settings.log >= log::LevelFilter::Debug).then(|| self.kernel.logger()).flatten();
         loop {
             let over = settings.duration.is_some_and(|duration| self.started.elapsed() >= duration);
@@ -89,19 +91,22 @@ impl Tracer {
             }
             let now = clock::monotonic();
             let mut result = Ok(());
+            let mut last = 0;
             let records = self.ring.drain(ROUND, |bytes| {
+                last = decode::time(bytes).unwrap_or(last);
                 if result.is_ok() {
                     result = sink.record(bytes, &mut self.steering);
                 }
             });
             result?;
-            // Behind: what is still in the ring may be older than this.
-            let now = if records < ROUND { now } else { 0 };
-            sink.round(now, self.ring.size(), &mut self.steering)?;
+            // Behind: what is still in the ring is older than now, and hardly older than what came out of it.
+            let handled = if records < ROUND { now } else { last.min(now) };
+            sink.round(handled, self.ring.size(), &mut self.steering)?;
             if let Some(log) = &mut log {
                 log.flush();
             }
-            if stopping && records < ROUND {
+            // What was made after the end need not be waited for: under load there is always more.
+            if stopping && (records < ROUND || last > *end.get_or_insert(now)) {
                 return Ok(());
             }
             wait = if records > 0 { interval } else { (wait * 2).min(interval * IDLE) };

@@ -4,17 +4,19 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, BufWriter, Write as _},
+    mem::offset_of,
     path::Path,
     sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
+use honeyguide_common::record::Data;
 
-use super::{LOST, MAGIC, PROCESS, RECORD, START, mask};
+use super::{LOST, MAGIC, PROCESS, RECORD, START, mask::Mask};
 use crate::{
     attribute::Value,
     clock::Clock,
-    decode::{self, Record},
+    decode::{self, Record, StateChange},
     resource::Resource,
 };
 
@@ -23,13 +25,13 @@ pub struct Writer {
     file: BufWriter<File>,
     /// The resource last written for each process.
     known: HashMap<u32, Arc<Resource>>,
-    mask: bool,
+    mask: Option<Mask>,
     scratch: Vec<u8>,
     pub records: u64,
 }
 
 impl Writer {
-    /// `mask`: hide the values of headers that hold secrets.
+    /// `mask`: hide the values of headers and query parameters that hold secrets.
     ///
     /// # Errors
     /// Where the file cannot be written.
@@ -38,7 +40,7 @@ impl Writer {
         let mut writer = Self {
             file: BufWriter::with_capacity(1 << 20, file),
             known: HashMap::new(),
-            mask,
+            mask: mask.then(Mask::default),
             scratch: Vec::new(),
             records: 0,
         };
@@ -60,14 +62,21 @@ impl Writer {
         match decode::decode(bytes) {
             Ok(Record::Data(data)) => {
                 let pid = data.stamp.actor.pid;
-                if self.mask {
-                    let at = bytes.len() - data.bytes.len();
-                    mask::headers(&mut self.scratch[at..]);
+                if let Some(mask) = &mut self.mask {
+                    let (fixed, captured) = self.scratch.split_at_mut(bytes.len() - data.bytes.len());
+                    let tail = offset_of!(Data, tail);
+                    mask.operation(&data, captured, &mut fixed[tail..tail + data.tail_length]);
                 }
                 self.process(pid, &resource(pid))?;
             }
             Ok(Record::Connection(connection)) => self.process(connection.pid, &resource(connection.pid))?,
-            Ok(Record::State(_) | Record::Process(_)) | Err(_) => {}
+            Ok(Record::State(state)) => {
+                let over = matches!(state.change, StateChange::Closed | StateChange::Abandoned);
+                if let Some(mask) = self.mask.as_mut().filter(|_| over) {
+                    mask.forget(state.socket);
+                }
+            }
+            Ok(Record::Process(_)) | Err(_) => {}
         }
         self.records += 1;
         let scratch = std::mem::take(&mut self.scratch);

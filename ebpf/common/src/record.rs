@@ -44,6 +44,8 @@ pub const FAMILY_INET6: u16 = 10;
 
 /// How many of an operation's last bytes a cut record carries.
 pub const TAIL: usize = 16;
+/// Of an operation beyond the budget this much is captured: the start of a chunk, or a short message.
+pub const EDGE: u32 = CLASSES[1] as u32;
 /// The longest path of a unix socket (`sun_path`).
 pub const UNIX_PATH: usize = 108;
 pub const COMM: usize = 16;

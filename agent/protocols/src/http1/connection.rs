@@ -109,7 +109,7 @@ impl Connection {
             Party::Client if self.client.in_head() => {}
             Party::Client => self.client.close(),
             Party::Server if self.parked.is_empty() => {
-                self.end_responses(CloseReason::Finished);
+                self.end_responses(CloseReason::Finished, at);
                 self.server.close();
             }
             Party::Server => self.parked.shutdown(at),
@@ -117,13 +117,13 @@ impl Connection {
     }
 
     /// The connection is over; everything open ends.
-    pub fn handle_close(&mut self, _at: Stamp, reason: CloseReason) {
+    pub fn handle_close(&mut self, at: Stamp, reason: CloseReason) {
         if self.state == State::Open {
             if !self.parked.is_empty() {
                 self.surrender_request();
             }
             self.drop_parked();
-            self.end_responses(reason);
+            self.end_responses(reason, at);
         }
         self.state = State::Closed;
         self.release();
@@ -436,7 +436,7 @@ impl Connection {
         let Some(front) = self.exchanges.front() else { return self.server.reset() };
         if front.asked.doubt == Doubt::Missed && front.asked.pipelined {
             // Which of the requests this answers cannot be told.
-            self.exchanges.finish_all(Outcome::Lost, &self.limits);
+            self.exchanges.finish_all(Outcome::Lost, None, &self.limits);
             self.missed = Missed::Answered;
             return self.server.reset();
         }
@@ -497,10 +497,15 @@ impl Connection {
 
     /// Ends the exchange whose response is on its way.
     fn finish_front(&mut self, outcome: Outcome) {
+        self.finish_front_at(outcome, None);
+    }
+
+    /// The same; `closed` where the connection's end ends it.
+    fn finish_front_at(&mut self, outcome: Outcome, closed: Option<Stamp>) {
         self.request_grew();
         let ended = matches!(outcome, Outcome::Complete | Outcome::Upgraded);
         let body = (ended && self.server.framed).then_some(self.server.payload);
-        let answer = Answer { extent: Some(self.server.message), body };
+        let answer = Answer { extent: Some(self.server.message), body, closed };
         let Some(front) = self.exchanges.finish(outcome, answer, &self.limits) else { return };
         if self.sending == Some(front.id) {
             // The answer came before the request's end. What the client sends next may be the rest,
@@ -540,23 +545,24 @@ impl Connection {
     }
 
     /// No more responses will come.
-    fn end_responses(&mut self, reason: CloseReason) {
+    fn end_responses(&mut self, reason: CloseReason, at: Stamp) {
         if let Some(Head { start: Start::Response(response), declared, whole, .. }) =
             self.server.surrender_head(&self.limits)
         {
             self.response_began(response, declared, whole);
             if self.state == State::Open && !self.exchanges.is_empty() && !self.interim {
-                self.finish_front(Outcome::Aborted(reason));
+                self.finish_front_at(Outcome::Aborted(reason), Some(at));
             }
         } else if !self.interim && !self.server.is_idle() && !self.server.is_closed() {
-            self.finish_front(match (self.server.body(), reason) {
+            let outcome = match (self.server.body(), reason) {
                 (Some(Body::UntilClose), CloseReason::Finished) => Outcome::Complete,
                 (Some(Body::Lost { .. }), CloseReason::Finished) => Outcome::Lost,
                 (None | Some(_), _) => Outcome::Aborted(reason),
-            });
+            };
+            self.finish_front_at(outcome, Some(at));
         }
         self.request_grew();
-        self.exchanges.finish_all(Outcome::Aborted(reason), &self.limits);
+        self.exchanges.finish_all(Outcome::Aborted(reason), Some(at), &self.limits);
     }
 
     fn fail(&mut self) {
@@ -568,7 +574,7 @@ impl Connection {
 
     fn stop(&mut self, state: State) {
         self.request_grew();
-        self.exchanges.finish_all(Outcome::Lost, &self.limits);
+        self.exchanges.finish_all(Outcome::Lost, None, &self.limits);
         self.state = state;
         self.release();
     }

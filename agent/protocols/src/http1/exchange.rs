@@ -47,6 +47,8 @@ pub(super) enum Doubt {
 pub(super) struct Answer {
     pub(super) extent: Option<Extent>,
     pub(super) body: Option<u64>,
+    /// The connection's end, where that is what ended it.
+    pub(super) closed: Option<Stamp>,
 }
 
 #[derive(Debug, Default)]
@@ -134,8 +136,8 @@ impl Exchanges {
     }
 
     /// Every request ends without an answer.
-    pub(super) fn finish_all(&mut self, outcome: Outcome, limits: &Limits) {
-        while self.finish(outcome, Answer::default(), limits).is_some() {}
+    pub(super) fn finish_all(&mut self, outcome: Outcome, closed: Option<Stamp>, limits: &Limits) {
+        while self.finish(outcome, Answer { closed, ..Answer::default() }, limits).is_some() {}
     }
 
     fn report(&mut self, request: &Pending, outcome: Outcome, answer: Answer, limits: &Limits) {
@@ -144,6 +146,7 @@ impl Exchanges {
             request: request.request,
             response: answer.extent,
             outcome,
+            closed: answer.closed.filter(|_| matches!(outcome, Outcome::Aborted(_))),
             damaged: request.damaged,
             detail: HttpDetail {
                 request: Arc::clone(&request.head),

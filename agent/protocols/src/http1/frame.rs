@@ -79,10 +79,14 @@ pub(super) fn scan(party: Party, bytes: &[u8], limits: &Limits) -> Scan {
     Scan::Complete { head: line.head(&fields, known, limits), length }
 }
 
-/// Reads what is there of a head whose rest is missing; `None` without a complete start line.
+/// Reads what is there of a head whose rest is missing; `None` without a complete start line, unless it is a
+/// request line too long to be seen whole.
 pub(super) fn scan_known(party: Party, bytes: &[u8], limits: &Limits) -> Option<Head> {
     let mut reader = Reader::new(bytes);
-    let line = StartLine::parse(party, reader.line()?)?;
+    let line = match reader.line() {
+        Some(line) => StartLine::parse(party, line)?,
+        None => StartLine::long(party, bytes)?,
+    };
     let mut fields = Fields::default();
     fields.read(party, &mut reader);
     Some(line.head(&fields, Known { start: bytes, whole: false }, limits))
@@ -211,6 +215,16 @@ impl<'a> StartLine<'a> {
                     .then_some(Self::Response(ResponseHead { status, version }))
             }
         }
+    }
+
+    /// The start of a request line that goes on; its version is taken for the common one.
+    fn long(party: Party, bytes: &'a [u8]) -> Option<Self> {
+        if party == Party::Server || bytes.len() < LONG_LINE || !starts_with_known_method(bytes) {
+            return None;
+        }
+        let (method, target) = bytes.split_at(memchr::memchr(b' ', bytes)?);
+        let target = target.trim_ascii_start();
+        (!target.is_empty()).then_some(Self::Request { method, target, version: Version::Http11 })
     }
 
     fn head(&self, fields: &Fields<'_>, known: Known<'_>, limits: &Limits) -> Head {

@@ -110,20 +110,20 @@ impl Connection {
     }
 
     /// The party will send no more.
-    pub fn handle_shutdown(&mut self, from: Party, _at: Stamp) {
+    pub fn handle_shutdown(&mut self, from: Party, at: Stamp) {
         if self.state != State::Open || self.parser(from).is_closed() {
             return;
         }
         if from == Party::Server {
-            self.finish_all(CloseReason::Finished);
+            self.finish_all(at, CloseReason::Finished);
         }
         self.parser(from).close();
     }
 
     /// The connection is over; everything open ends.
-    pub fn handle_close(&mut self, _at: Stamp, reason: CloseReason) {
+    pub fn handle_close(&mut self, at: Stamp, reason: CloseReason) {
         if self.state == State::Open {
-            self.finish_all(reason);
+            self.finish_all(at, reason);
         }
         self.state = State::Closed;
         self.release();
@@ -385,7 +385,7 @@ impl Connection {
     /// Ends a stream's exchange, or lets a parked stream wait for its request.
     fn finish(&mut self, number: u32, outcome: Outcome) {
         if let Some(stream) = self.streams.remove(number) {
-            self.exchanges.finish(&stream, outcome, &self.limits);
+            self.exchanges.finish(&stream, outcome, None, &self.limits);
         } else if let Some(parked) = self.streams.answering(number, false) {
             parked.over = Some(outcome);
         }
@@ -456,11 +456,12 @@ impl Connection {
     }
 
     /// No more responses will come.
-    fn finish_all(&mut self, reason: CloseReason) {
+    fn finish_all(&mut self, at: Stamp, reason: CloseReason) {
         while let Some(stream) = self.streams.pop() {
             let lost = stream.doubtful.is_some() && reason == CloseReason::Finished;
-            let outcome = if lost { Outcome::Lost } else { Outcome::Aborted(reason) };
-            self.exchanges.finish(&stream, outcome, &self.limits);
+            let (outcome, closed) =
+                if lost { (Outcome::Lost, None) } else { (Outcome::Aborted(reason), Some(at)) };
+            self.exchanges.finish(&stream, outcome, closed, &self.limits);
         }
     }
 
@@ -468,7 +469,7 @@ impl Connection {
         self.counters.failures += 1;
         if self.counters.failures >= self.limits.failures {
             while let Some(stream) = self.streams.pop() {
-                self.exchanges.finish(&stream, Outcome::Lost, &self.limits);
+                self.exchanges.finish(&stream, Outcome::Lost, None, &self.limits);
             }
             self.state = State::Failed;
             self.release();

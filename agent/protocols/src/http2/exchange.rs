@@ -39,7 +39,13 @@ impl Exchanges {
         self.emit(Event::Response { id, first }, limits);
     }
 
-    pub(super) fn finish(&mut self, stream: &Stream, outcome: Outcome, limits: &Limits) {
+    pub(super) fn finish(
+        &mut self,
+        stream: &Stream,
+        outcome: Outcome,
+        closed: Option<Stamp>,
+        limits: &Limits,
+    ) {
         let Some(asked) = &stream.asked else { return };
         let (request, response) = (&stream.request, stream.response.as_ref());
         let ended = matches!(outcome, Outcome::Complete | Outcome::Upgraded);
@@ -49,6 +55,7 @@ impl Exchanges {
             request: request.extent,
             response: response.map(|response| response.extent),
             outcome,
+            closed,
             damaged: stream.damaged || stream.doubtful.is_some(),
             detail: HttpDetail {
                 request: Arc::clone(&asked.head),

@@ -28,6 +28,7 @@ fn exchange(method: &str, status: Option<u16>) -> Exchange<HttpDetail> {
         id: 1,
         request: Extent::default(),
         response: None,
+        closed: None,
         outcome: status.map_or(Outcome::Aborted(CloseReason::Error(104)), |_| Outcome::Complete),
         damaged: false,
         detail: HttpDetail {

@@ -13,6 +13,7 @@ fn exchange(method: &str, target: &str, status: Option<u16>) -> Exchange<HttpDet
         id: 1,
         request: Extent::default(),
         response: status.map(|_| Extent::default()),
+        closed: None,
         outcome: Outcome::Complete,
         damaged: false,
         detail: HttpDetail {

@@ -343,3 +343,41 @@ fn cost() {
     }
     assert_eq!(ended, 5_000_000);
 }
+
+#[test]
+fn a_target_longer_than_what_is_captured_is_a_request_with_the_start_of_it() {
+    let mut wire = opened();
+    let line = [b"GET /", "u".repeat(8_000).as_bytes()].concat();
+    wire.send_cut(Client, &line, 50_000, b"X: y\r\n\r\n");
+    wire.send(Server, OK);
+    let seen = wire.exchanges.pop().unwrap();
+    assert!(seen.starts_with("GET /uuuu") && seen.contains(" -> 200 0 Complete "), "{seen}");
+    assert!(seen.ends_with(" damaged"), "{seen}");
+    check_recovered(&mut wire);
+    // What is no known method may be anything.
+    let mut wire = joined();
+    wire.send_cut(Client, &[b"XYZ /", "u".repeat(8_000).as_bytes()].concat(), 50_000, b"");
+    wire.expect(&[]);
+}
+
+#[test]
+fn what_the_end_of_the_connection_cuts_off_ends_with_it() {
+    let at = |time| Stamp { time, ..Stamp::default() };
+    let closed = |request: &[u8], response: &[u8]| {
+        let mut connection = Connection::opened(Limits::default());
+        connection.handle_bytes(Client, at(1), 0, request);
+        connection.handle_bytes(Server, at(2), 0, response);
+        connection.handle_close(at(9), CloseReason::Finished);
+        std::iter::from_fn(|| connection.poll_event())
+            .filter_map(|event| match event {
+                Event::Exchange(exchange) => Some((exchange.outcome, exchange.closed)),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+    };
+    let aborted = (Outcome::Aborted(CloseReason::Finished), Some(at(9)));
+    assert_eq!(closed(GET, b""), [aborted]);
+    assert_eq!(closed(GET, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"), [aborted]);
+    assert_eq!(closed(GET, b"HTTP/1.0 200 OK\r\n\r\nab"), [(Outcome::Complete, None)]);
+    assert_eq!(closed(GET, OK), [(Outcome::Complete, None)]);
+}
