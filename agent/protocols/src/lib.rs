@@ -11,5 +11,6 @@ pub mod fuzz;
 pub mod http;
 pub mod http1;
 pub mod reader;
+pub mod sql;
 
 pub use exchange::{Actor, CloseReason, Event, Exchange, Extent, Outcome, Party, Stamp};
