@@ -1,6 +1,6 @@
 //! Which protocol a connection speaks and who is its client, from the first bytes of each direction.
 
-use crate::http1;
+use crate::{http1, postgres};
 
 /// The direction of bytes as the traced process sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +15,8 @@ pub enum Verdict {
     NeedMore,
     /// HTTP/1.0 or 1.1. `client` is the direction of the requests.
     Http1 { client: Direction },
+    /// PostgreSQL's frontend/backend protocol 3. `client` is the direction of the queries.
+    Postgres { client: Direction },
     /// No protocol that is parsed.
     Unknown,
 }
@@ -40,6 +42,15 @@ pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
         (First::Http2Preface, _) | (_, First::Http2Preface) | (First::Other, First::Other) => {
             Verdict::Unknown
         }
+        (First::PostgresClient, First::PostgresClient) | (First::PostgresServer, First::PostgresServer) => {
+            Verdict::Unknown
+        }
+        (First::PostgresClient, _) | (_, First::PostgresServer) => {
+            Verdict::Postgres { client: Direction::Sent }
+        }
+        (First::PostgresServer, _) | (_, First::PostgresClient) => {
+            Verdict::Postgres { client: Direction::Received }
+        }
         (First::Open, _) | (_, First::Open) => Verdict::NeedMore,
     }
 }
@@ -63,6 +74,8 @@ enum First {
     Http1Response,
     /// RFC 9113 section 3.4: a client with prior knowledge.
     Http2Preface,
+    PostgresClient,
+    PostgresServer,
     Other,
 }
 
@@ -70,6 +83,7 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn first(bytes: &[u8]) -> First {
     let bytes = &bytes[..bytes.len().min(LONGEST_PREFIX)];
+    let whole = bytes;
     let blank = bytes.iter().take_while(|&&byte| matches!(byte, b'\r' | b'\n')).count();
     let bytes = &bytes[blank..];
     if bytes.is_empty() {
@@ -84,6 +98,17 @@ fn first(bytes: &[u8]) -> First {
     match (http1::looks_like_request(bytes), http1::looks_like_response(bytes)) {
         (Some(true), _) => First::Http1Request,
         (_, Some(true)) => First::Http1Response,
+        (Some(false), Some(false)) => binary(whole),
+        _ if bytes.len() >= http1::LONG_LINE => First::Other,
+        _ => First::Open,
+    }
+}
+
+/// What is no HTTP: protocols whose messages begin with a type or a length.
+fn binary(bytes: &[u8]) -> First {
+    match (postgres::looks_like_frontend(bytes), postgres::looks_like_backend(bytes)) {
+        (Some(true), _) => First::PostgresClient,
+        (_, Some(true)) => First::PostgresServer,
         (Some(false), Some(false)) => First::Other,
         _ if bytes.len() >= http1::LONG_LINE => First::Other,
         _ => First::Open,
@@ -99,6 +124,7 @@ mod tests {
         assert_eq!(detect(sent, received), expect);
         let mirrored = match expect {
             Verdict::Http1 { client } => Verdict::Http1 { client: client.opposite() },
+            Verdict::Postgres { client } => Verdict::Postgres { client: client.opposite() },
             Verdict::NeedMore | Verdict::Unknown => expect,
         };
         assert_eq!(detect(received, sent), mirrored);
@@ -141,7 +167,7 @@ mod tests {
         line.resize(LONGEST_PREFIX, b'a');
         check(&line, b"", SENT);
         line[2..7].copy_from_slice(b"GOT /");
-        check(&line, b"\0", Verdict::Unknown);
+        check(&line, b"\x01", Verdict::Unknown);
     }
 
     #[test]
@@ -160,5 +186,40 @@ mod tests {
     fn http2_with_prior_knowledge_is_not_http1() {
         check(HTTP2_PREFACE, b"", Verdict::Unknown);
         check(HTTP2_PREFACE, b"\x00\x00\x12\x04", Verdict::Unknown);
+    }
+
+    const POSTGRES: Verdict = Verdict::Postgres { client: Direction::Sent };
+
+    #[test]
+    fn postgres_is_told_from_its_startup_packet() {
+        check(b"\0\0\0\x08\x04\xd2\x16\x2f", b"", POSTGRES);
+        check(b"\0\0\0\x08\x04\xd2\x16\x30", b"N", POSTGRES);
+        let startup = b"\0\0\0\x12\0\x03\0\0user\0bob\0\0";
+        check(startup, b"", POSTGRES);
+        for length in 0..9 {
+            check(&startup[..length], b"", Verdict::NeedMore);
+        }
+    }
+
+    #[test]
+    fn postgres_is_told_in_the_middle() {
+        check(b"Q\0\0\0\x16 /* a */ select 1\0", b"", POSTGRES);
+        check(b"Q\0\0\0\x0dSELECT 1\0", b"", POSTGRES);
+        check(b"P\0\0\0\x12s1\0SELECT $1\0\0\0", b"", POSTGRES);
+        check(b"B\0\0\0\x0c\0s\0\0\0\0\0\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04", b"", POSTGRES);
+        check(b"", b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I", POSTGRES);
+        check(b"\x17\x03", b"2\0\0\0\x04D\0\0\0\x06\0\0C\0\0\0\x0dSELECT 1\0", POSTGRES);
+        check(b"", b"Z\0\0\0\x05T", POSTGRES);
+    }
+
+    #[test]
+    fn what_only_resembles_postgres_is_not() {
+        check(b"Q\0\0\0\x0dFROBNI 1\0", b"\x01", Verdict::Unknown);
+        check(b"Q\0\0\0\x0cSELECT 1\0", b"\x01", Verdict::Unknown);
+        check(b"Q\xff\0\0\x0dSELECT 1\0", b"\x01", Verdict::Unknown);
+        check(b"\0\0\0\x12\0\x02\0\0user\0bob\0\0", b"\x01", Verdict::Unknown);
+        check(b"", b"Z\0\0\0\x05X", Verdict::NeedMore);
+        check(b"\x01", b"Z\0\0\0\x05X", Verdict::Unknown);
+        check(b"PUT / HTTP/1.1\r\n", b"Z\0\0\0\x05I", SENT);
     }
 }

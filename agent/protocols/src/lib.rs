@@ -10,6 +10,7 @@ pub mod exchange;
 pub mod fuzz;
 pub mod http;
 pub mod http1;
+pub mod postgres;
 pub mod reader;
 pub mod sql;
 

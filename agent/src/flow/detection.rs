@@ -66,7 +66,7 @@ impl Detection {
         };
         match verdict {
             Verdict::Http1 { client } => return Found::Http1 { client },
-            Verdict::Unknown => return self.start_again(),
+            Verdict::Postgres { .. } | Verdict::Unknown => return self.start_again(),
             Verdict::NeedMore => {}
         }
         if fresh {
