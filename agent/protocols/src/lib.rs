@@ -12,6 +12,8 @@ pub mod grpc;
 pub mod http;
 pub mod http1;
 pub mod http2;
+pub mod postgres;
 pub mod reader;
+pub mod sql;
 
 pub use exchange::{Actor, CloseReason, Event, Exchange, Extent, Outcome, Party, Stamp};
