@@ -33,7 +33,8 @@ pub const LONGEST_PREFIX: usize = http1::LONG_LINE + 64;
 /// not rule out the other.
 ///
 /// HTTP/2 is known by its preface or, in the middle of a connection, by whole frames with a header block
-/// that reads as a request's or a response's.
+/// that reads as a request's or a response's. PostgreSQL is known by its startup packet or, in the middle, by
+/// a statement or by messages that follow each other to the end of an operation.
 #[must_use]
 pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
     match (first(sent), first(received)) {
@@ -51,13 +52,11 @@ pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
         (First::Http2(Party::Server), _) | (_, First::Http2(Party::Client)) => {
             Verdict::Http2 { client: Direction::Received }
         }
-        (First::PostgresClient, First::PostgresClient) | (First::PostgresServer, First::PostgresServer) => {
-            Verdict::Unknown
-        }
-        (First::PostgresClient, _) | (_, First::PostgresServer) => {
+        (First::Postgres(sender), First::Postgres(receiver)) if sender == receiver => Verdict::Unknown,
+        (First::Postgres(Party::Client), _) | (_, First::Postgres(Party::Server)) => {
             Verdict::Postgres { client: Direction::Sent }
         }
-        (First::PostgresServer, _) | (_, First::PostgresClient) => {
+        (First::Postgres(Party::Server), _) | (_, First::Postgres(Party::Client)) => {
             Verdict::Postgres { client: Direction::Received }
         }
         (First::Other, First::Other) => Verdict::Unknown,
@@ -84,8 +83,7 @@ enum First {
     Http1Response,
     /// And who sent it.
     Http2(Party),
-    PostgresClient,
-    PostgresServer,
+    Postgres(Party),
     Other,
 }
 
@@ -96,6 +94,9 @@ fn first(bytes: &[u8]) -> First {
     let bytes = &bytes[blank..];
     if bytes.is_empty() {
         return First::Open;
+    }
+    if bytes[0] == 0 && postgres::looks_like_frontend(bytes) == Some(true) {
+        return First::Postgres(Party::Client);
     }
     // A frame begins with a zero, or is longer than any at a connection's start; HTTP/1 never does.
     if bytes[0] == 0 || bytes[0] == http2::PREFACE[0] {
@@ -108,17 +109,17 @@ fn first(bytes: &[u8]) -> First {
     match (http1::looks_like_request(bytes), http1::looks_like_response(bytes)) {
         (Some(true), _) => First::Http1Request,
         (_, Some(true)) => First::Http1Response,
-        (Some(false), Some(false)) => binary(whole),
+        (Some(false), Some(false)) => typed(whole),
         _ if bytes.len() >= http1::LONG_LINE => First::Other,
         _ => First::Open,
     }
 }
 
-/// What is no HTTP: protocols whose messages begin with a type or a length.
-fn binary(bytes: &[u8]) -> First {
+/// What is no HTTP: a protocol whose messages begin with a type and a length.
+fn typed(bytes: &[u8]) -> First {
     match (postgres::looks_like_frontend(bytes), postgres::looks_like_backend(bytes)) {
-        (Some(true), _) => First::PostgresClient,
-        (_, Some(true)) => First::PostgresServer,
+        (Some(true), _) => First::Postgres(Party::Client),
+        (_, Some(true)) => First::Postgres(Party::Server),
         (Some(false), Some(false)) => First::Other,
         _ if bytes.len() >= http1::LONG_LINE => First::Other,
         _ => First::Open,

@@ -16,6 +16,23 @@ pub fn detection(data: &[u8]) {
     let _ = detect(sent, received);
 }
 
+/// Any text in any dialect, cut or whole.
+///
+/// # Panics
+///
+/// When a text or a summary is longer than it may be.
+pub fn sql(data: &[u8]) {
+    let Some((&control, data)) = data.split_first() else { return };
+    let text = String::from_utf8_lossy(data);
+    let dialect = [Dialect::Generic, Dialect::Postgres, Dialect::MySql][usize::from(control & 3).min(2)];
+    let limit = if control & 4 == 0 { 4096 } else { usize::from(control) };
+    let found = sql::describe(&text, dialect, control & 8 != 0, limit);
+    assert!(found.text.len() <= limit);
+    if let Some(summary) = found.summary {
+        assert!(!summary.is_empty() && summary.chars().count() <= 255, "{summary}");
+    }
+}
+
 /// Any script of operations on an HTTP/1 connection.
 ///
 /// Each operation is a control byte, a length byte, and as many bytes of data as it asks for.
@@ -178,23 +195,6 @@ pub fn postgres(data: &[u8]) {
     ledger.drain(|| connection.poll_event());
     assert_eq!(connection.state(), postgres::State::Closed);
     assert_eq!(ledger.open, Vec::<u64>::new());
-}
-
-/// Any text in any dialect, cut or whole.
-///
-/// # Panics
-///
-/// When a text or a summary is longer than it may be.
-pub fn sql(data: &[u8]) {
-    let Some((&control, data)) = data.split_first() else { return };
-    let text = String::from_utf8_lossy(data);
-    let dialect = [Dialect::Generic, Dialect::Postgres, Dialect::MySql][usize::from(control & 3).min(2)];
-    let limit = if control & 4 == 0 { 4096 } else { usize::from(control) };
-    let found = sql::describe(&text, dialect, control & 8 != 0, limit);
-    assert!(found.text.len() <= limit);
-    if let Some(summary) = found.summary {
-        assert!(!summary.is_empty() && summary.chars().count() <= 255, "{summary}");
-    }
 }
 
 /// Holds that every exchange opens once and ends once.
