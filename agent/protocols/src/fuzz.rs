@@ -6,6 +6,7 @@ use crate::{
     http1::{Connection, HttpEvent, Limits, State},
     http2,
     reader::Reader,
+    sql::{self, Dialect},
 };
 
 /// Any two prefixes have a verdict.
@@ -13,6 +14,23 @@ pub fn detection(data: &[u8]) {
     let split = data.first().map_or(0, |&at| usize::from(at).min(data.len()));
     let (sent, received) = data.split_at(split);
     let _ = detect(sent, received);
+}
+
+/// Any text in any dialect, cut or whole.
+///
+/// # Panics
+///
+/// When a text or a summary is longer than it may be.
+pub fn sql(data: &[u8]) {
+    let Some((&control, data)) = data.split_first() else { return };
+    let text = String::from_utf8_lossy(data);
+    let dialect = [Dialect::Generic, Dialect::Postgres, Dialect::MySql][usize::from(control & 3).min(2)];
+    let limit = if control & 4 == 0 { 4096 } else { usize::from(control) };
+    let found = sql::describe(&text, dialect, control & 8 != 0, limit);
+    assert!(found.text.len() <= limit);
+    if let Some(summary) = found.summary {
+        assert!(!summary.is_empty() && summary.chars().count() <= 255, "{summary}");
+    }
 }
 
 /// Any script of operations on an HTTP/1 connection.

@@ -13,5 +13,6 @@ pub mod http;
 pub mod http1;
 pub mod http2;
 pub mod reader;
+pub mod sql;
 
 pub use exchange::{Actor, CloseReason, Event, Exchange, Extent, Outcome, Party, Stamp};
