@@ -1,6 +1,6 @@
 //! Which protocol a connection speaks and who is its client, from the first bytes of each direction.
 
-use crate::{exchange::Party, http1, http2};
+use crate::{exchange::Party, http1, http2, postgres};
 
 /// The direction of bytes as the traced process sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +17,8 @@ pub enum Verdict {
     Http1 { client: Direction },
     /// HTTP/2 in cleartext. `client` is the direction of the requests.
     Http2 { client: Direction },
+    /// PostgreSQL's frontend/backend protocol 3. `client` is the direction of the queries.
+    Postgres { client: Direction },
     /// No protocol that is parsed.
     Unknown,
 }
@@ -31,7 +33,8 @@ pub const LONGEST_PREFIX: usize = http1::LONG_LINE + 64;
 /// not rule out the other.
 ///
 /// HTTP/2 is known by its preface or, in the middle of a connection, by whole frames with a header block
-/// that reads as a request's or a response's.
+/// that reads as a request's or a response's. PostgreSQL is known by its startup packet or, in the middle, by
+/// a statement or by messages that follow each other to the end of an operation.
 #[must_use]
 pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
     match (first(sent), first(received)) {
@@ -48,6 +51,13 @@ pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
         }
         (First::Http2(Party::Server), _) | (_, First::Http2(Party::Client)) => {
             Verdict::Http2 { client: Direction::Received }
+        }
+        (First::Postgres(sender), First::Postgres(receiver)) if sender == receiver => Verdict::Unknown,
+        (First::Postgres(Party::Client), _) | (_, First::Postgres(Party::Server)) => {
+            Verdict::Postgres { client: Direction::Sent }
+        }
+        (First::Postgres(Party::Server), _) | (_, First::Postgres(Party::Client)) => {
+            Verdict::Postgres { client: Direction::Received }
         }
         (First::Other, First::Other) => Verdict::Unknown,
         (First::Open, _) | (_, First::Open) => Verdict::NeedMore,
@@ -73,15 +83,20 @@ enum First {
     Http1Response,
     /// And who sent it.
     Http2(Party),
+    Postgres(Party),
     Other,
 }
 
 fn first(bytes: &[u8]) -> First {
     let bytes = &bytes[..bytes.len().min(LONGEST_PREFIX)];
+    let whole = bytes;
     let blank = bytes.iter().take_while(|&&byte| matches!(byte, b'\r' | b'\n')).count();
     let bytes = &bytes[blank..];
     if bytes.is_empty() {
         return First::Open;
+    }
+    if bytes[0] == 0 && postgres::looks_like_frontend(bytes) == Some(true) {
+        return First::Postgres(Party::Client);
     }
     // A frame begins with a zero, or is longer than any at a connection's start; HTTP/1 never does.
     if bytes[0] == 0 || bytes[0] == http2::PREFACE[0] {
@@ -94,6 +109,17 @@ fn first(bytes: &[u8]) -> First {
     match (http1::looks_like_request(bytes), http1::looks_like_response(bytes)) {
         (Some(true), _) => First::Http1Request,
         (_, Some(true)) => First::Http1Response,
+        (Some(false), Some(false)) => typed(whole),
+        _ if bytes.len() >= http1::LONG_LINE => First::Other,
+        _ => First::Open,
+    }
+}
+
+/// What is no HTTP: a protocol whose messages begin with a type and a length.
+fn typed(bytes: &[u8]) -> First {
+    match (postgres::looks_like_frontend(bytes), postgres::looks_like_backend(bytes)) {
+        (Some(true), _) => First::Postgres(Party::Client),
+        (_, Some(true)) => First::Postgres(Party::Server),
         (Some(false), Some(false)) => First::Other,
         _ if bytes.len() >= http1::LONG_LINE => First::Other,
         _ => First::Open,
@@ -110,6 +136,7 @@ mod tests {
         let mirrored = match expect {
             Verdict::Http1 { client } => Verdict::Http1 { client: client.opposite() },
             Verdict::Http2 { client } => Verdict::Http2 { client: client.opposite() },
+            Verdict::Postgres { client } => Verdict::Postgres { client: client.opposite() },
             Verdict::NeedMore | Verdict::Unknown => expect,
         };
         assert_eq!(detect(received, sent), mirrored);
@@ -218,5 +245,40 @@ mod tests {
         not(10, 0x20); // A table size behind a field.
         check(&[0; 64], b"\x01", Verdict::Unknown);
         check(b"\0\0\x04\x08\0\0\0\0\0\0\0\x10\0\0\xff", b"\x01", Verdict::Unknown);
+    }
+
+    const POSTGRES: Verdict = Verdict::Postgres { client: Direction::Sent };
+
+    #[test]
+    fn postgres_is_told_from_its_startup_packet() {
+        check(b"\0\0\0\x08\x04\xd2\x16\x2f", b"", POSTGRES);
+        check(b"\0\0\0\x08\x04\xd2\x16\x30", b"N", POSTGRES);
+        let startup = b"\0\0\0\x12\0\x03\0\0user\0bob\0\0";
+        check(startup, b"", POSTGRES);
+        for length in 0..9 {
+            check(&startup[..length], b"", Verdict::NeedMore);
+        }
+    }
+
+    #[test]
+    fn postgres_is_told_in_the_middle() {
+        check(b"Q\0\0\0\x16 /* a */ select 1\0", b"", POSTGRES);
+        check(b"Q\0\0\0\x0dSELECT 1\0", b"", POSTGRES);
+        check(b"P\0\0\0\x12s1\0SELECT $1\0\0\0", b"", POSTGRES);
+        check(b"B\0\0\0\x0c\0s\0\0\0\0\0\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04", b"", POSTGRES);
+        check(b"", b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I", POSTGRES);
+        check(b"\x17\x03", b"2\0\0\0\x04D\0\0\0\x06\0\0C\0\0\0\x0dSELECT 1\0", POSTGRES);
+        check(b"", b"Z\0\0\0\x05T", POSTGRES);
+    }
+
+    #[test]
+    fn what_only_resembles_postgres_is_not() {
+        check(b"Q\0\0\0\x0dFROBNI 1\0", b"\x01", Verdict::Unknown);
+        check(b"Q\0\0\0\x0cSELECT 1\0", b"\x01", Verdict::Unknown);
+        check(b"Q\xff\0\0\x0dSELECT 1\0", b"\x01", Verdict::Unknown);
+        check(b"\0\0\0\x12\0\x02\0\0user\0bob\0\0", b"\x01", Verdict::Unknown);
+        check(b"", b"Z\0\0\0\x05X", Verdict::NeedMore);
+        check(b"\x01", b"Z\0\0\0\x05X", Verdict::Unknown);
+        check(b"PUT / HTTP/1.1\r\n", b"Z\0\0\0\x05I", SENT);
     }
 }

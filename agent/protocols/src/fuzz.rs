@@ -3,8 +3,8 @@
 use crate::{
     detect::detect,
     exchange::{CloseReason, Event, Party, Stamp},
-    http1::{Connection, HttpEvent, Limits, State},
-    http2,
+    http1::{Connection, Limits, State},
+    http2, postgres,
     reader::Reader,
     sql::{self, Dialect},
 };
@@ -145,6 +145,58 @@ pub fn hpack(data: &[u8]) {
     http2::decode_any(data);
 }
 
+/// Any script of operations on a PostgreSQL connection, written as for [`http1`].
+///
+/// # Panics
+///
+/// When memory is not bounded, an exchange ends twice, or one stays open after the close.
+pub fn postgres(data: &[u8]) {
+    let limits = postgres::Limits {
+        statement: 64,
+        statements: 4,
+        statement_bytes: 200,
+        portals: 2,
+        outstanding: 6,
+        failures: 3,
+        ..postgres::Limits::default()
+    };
+    let mut reader = Reader::new(data);
+    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
+    let mut connection =
+        if opened { postgres::Connection::opened(limits) } else { postgres::Connection::new(limits) };
+    let mut ledger = Ledger::default();
+    let mut offsets = [0_u64; 2];
+    let mut time = 0;
+    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
+        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
+        time += u64::from(control >> 4);
+        let at = Stamp { time, ..Stamp::default() };
+        let offset = &mut offsets[side];
+        match control >> 1 & 7 {
+            0..=4 => {
+                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
+                connection.handle_bytes(from, at, *offset, bytes);
+                *offset += bytes.len() as u64;
+            }
+            5 => {
+                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
+                let gap = u64::from(length) * 7;
+                connection.handle_gap(from, at, *offset, gap, tail);
+                *offset += gap;
+            }
+            6 => *offset += u64::from(length),
+            _ => connection.handle_shutdown(from, at),
+        }
+        ledger.drain(|| connection.poll_event());
+        assert!(connection.buffered() <= 32 * 1024, "held {}", connection.buffered());
+        assert!(connection.outstanding() <= limits.outstanding);
+    }
+    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
+    ledger.drain(|| connection.poll_event());
+    assert_eq!(connection.state(), postgres::State::Closed);
+    assert_eq!(ledger.open, Vec::<u64>::new());
+}
+
 /// Holds that every exchange opens once and ends once.
 #[derive(Default)]
 struct Ledger {
@@ -153,7 +205,7 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn drain(&mut self, mut poll: impl FnMut() -> Option<HttpEvent>) {
+    fn drain<R, D>(&mut self, mut poll: impl FnMut() -> Option<Event<R, D>>) {
         while let Some(event) = poll() {
             match event {
                 Event::Request { id, .. } => {

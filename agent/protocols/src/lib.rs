@@ -12,6 +12,7 @@ pub mod grpc;
 pub mod http;
 pub mod http1;
 pub mod http2;
+pub mod postgres;
 pub mod reader;
 pub mod sql;
 

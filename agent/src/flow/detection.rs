@@ -66,7 +66,7 @@ impl Detection {
         };
         match verdict {
             Verdict::Http1 { client } => return Found::Http1 { client },
-            Verdict::Unknown | Verdict::Http2 { .. } => return self.start_again(),
+            Verdict::Unknown | Verdict::Http2 { .. } | Verdict::Postgres { .. } => return self.start_again(),
             Verdict::NeedMore => {}
         }
         if fresh {

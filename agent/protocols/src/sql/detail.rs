@@ -62,6 +62,8 @@ pub struct SqlDetail {
     /// `db.operation.batch.size`: `None` where it is not a batch.
     pub batch_size: Option<u32>,
     pub failure: Option<Failure>,
+    /// The server did not run it, since it had refused something before it in the same pipeline.
+    pub skipped: bool,
 }
 
 /// The server's refusal. Its message is not kept: it may quote values.
