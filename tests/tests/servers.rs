@@ -136,7 +136,12 @@ fn durations_agree(exchanges: &[Exchange], spans: &BTreeMap<usize, &Span>) -> Re
     }
     differences.sort();
     let at = |percent: usize| differences[differences.len() * percent / 100];
-    println!("differences to the client's durations: median {:?}, p90 {:?}, p99 {:?}", at(50), at(90), at(99));
+    println!(
+        "differences to the client's durations: median {:?}, p90 {:?}, p99 {:?}",
+        at(50),
+        at(90),
+        at(99)
+    );
     ensure!(at(50) < Duration::from_millis(1), "half of the durations differ by {:?} or more", at(50));
     Ok(())
 }

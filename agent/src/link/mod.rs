@@ -322,7 +322,8 @@ impl Links {
         start = start.min(held.partner_start.unwrap_or(start));
         let (partner, references) = (held.partner, held.references);
         // One that the client gave up may well go on.
-        let call = partner.and_then(|call| self.held.get(&call)).filter(|call| call.whole && is_whole(&exchange));
+        let call =
+            partner.and_then(|call| self.held.get(&call)).filter(|call| call.whole && is_whole(&exchange));
         if let Some(call_end) = call.and_then(|call| call.end) {
             end = end.min(call_end);
         }

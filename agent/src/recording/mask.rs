@@ -46,7 +46,9 @@ struct Stream {
 #[derive(Debug)]
 enum Place {
     /// A line begins; `folds` where a secret value goes on if it begins with space (RFC 9112 section 5.2).
-    LineStart { folds: bool },
+    LineStart {
+        folds: bool,
+    },
     /// A header's name so far.
     Name(Vec<u8>),
     /// A value, or a line without one, that is no secret.
@@ -56,7 +58,9 @@ enum Place {
     Target,
     /// A query parameter's name so far.
     Parameter(Vec<u8>),
-    ParameterValue { secret: bool },
+    ParameterValue {
+        secret: bool,
+    },
 }
 
 impl Mask {
@@ -107,10 +111,8 @@ impl Stream {
         let unseen = std::mem::take(&mut self.unseen);
         let within = matches!(self.place, Place::Secret | Place::Parameter(_) | Place::ParameterValue { .. });
         // A message mostly begins with an operation; inside a secret, whatever looks like one does not.
-        if unseen || !within {
-            if bytes.starts_with(b"HTTP/1.") || is_request_line(bytes) {
-                (self.place, self.in_head) = (Place::LineStart { folds: false }, true);
-            }
+        if (unseen || !within) && (bytes.starts_with(b"HTTP/1.") || is_request_line(bytes)) {
+            (self.place, self.in_head) = (Place::LineStart { folds: false }, true);
         }
         for byte in bytes {
             self.step(byte, redaction);
@@ -166,7 +168,8 @@ fn is_request_line(bytes: &[u8]) -> bool {
     let method = bytes.iter().take(NAME_MAX).position(|&byte| byte == b' ');
     method.is_some_and(|end| {
         let target = &bytes[end + 1..];
-        is_method(&bytes[..end]) && (matches!(target.first(), Some(b'/' | b'*')) || target.starts_with(b"http"))
+        is_method(&bytes[..end])
+            && (matches!(target.first(), Some(b'/' | b'*')) || target.starts_with(b"http"))
     })
 }
 
@@ -249,8 +252,10 @@ mod tests {
 
     #[test]
     fn every_split_is_masked_as_the_whole() {
-        let input = b"POST /a?sig=abc&b=c HTTP/1.1\r\nA: b\r\nCookie: abc\r\n def\r\nHost: a\r\n\r\nbody: x\r\n";
-        let expect = b"POST /a?sig=***&b=c HTTP/1.1\r\nA: b\r\nCookie: ***\r\n ***\r\nHost: a\r\n\r\nbody: x\r\n";
+        let input =
+            b"POST /a?sig=abc&b=c HTTP/1.1\r\nA: b\r\nCookie: abc\r\n def\r\nHost: a\r\n\r\nbody: x\r\n";
+        let expect =
+            b"POST /a?sig=***&b=c HTTP/1.1\r\nA: b\r\nCookie: ***\r\n ***\r\nHost: a\r\n\r\nbody: x\r\n";
         for split in 0..=input.len() {
             let mut sender = Sender::default();
             sender.check(&input[..split], &expect[..split]);

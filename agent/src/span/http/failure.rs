@@ -35,9 +35,7 @@ impl Failure {
                 kind: "incomplete_response",
                 description: "the connection was closed before the response ended",
             }),
-            Outcome::Reset { .. } => {
-                Some(Self { kind: "stream_reset", description: "the stream was reset" })
-            }
+            Outcome::Reset { .. } => Some(Self { kind: "stream_reset", description: "the stream was reset" }),
             Outcome::Complete
             | Outcome::Upgraded
             | Outcome::Lost
