@@ -1,8 +1,11 @@
 //! `honeyguide attach PID`: that process's spans in the terminal, unless other destinations are named.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use clap::Args;
 
 use super::flags::{DurationFlag, ExportFlags};
@@ -45,10 +48,13 @@ impl Attach {
 }
 
 fn exists(proc: &ProcRoot, pid: u32) -> anyhow::Result<()> {
-    ensure!(
-        proc.stat(pid).is_some(),
-        "there is no process {pid} (or it has ended); `ps -e` lists those there are"
-    );
+    let Some(stat) = proc.stat(pid) else {
+        bail!("there is no process {pid} (or it has ended); `ps -e` lists those there are");
+    };
+    ensure!(!stat.kernel_thread, "process {pid} is a thread of the kernel's, which makes no calls to trace");
+    // Another root may be another namespace's, where the number is another process.
+    let own = proc.path() == Path::new("/proc") && pid == std::process::id();
+    ensure!(!own, "process {pid} is this honeyguide itself, which is never traced");
     Ok(())
 }
 
@@ -64,5 +70,11 @@ mod tests {
         assert!(exists(&fake.root(), 7).is_ok());
         let error = exists(&fake.root(), 8).unwrap_err().to_string();
         assert_eq!(error, "there is no process 8 (or it has ended); `ps -e` lists those there are");
+    }
+
+    #[test]
+    fn the_agent_itself_is_not_attached_to() {
+        let error = exists(&ProcRoot::default(), std::process::id()).unwrap_err().to_string();
+        assert!(error.ends_with("is this honeyguide itself, which is never traced"), "{error}");
     }
 }

@@ -12,7 +12,7 @@ mod settings;
 pub mod units;
 mod yaml;
 
-use std::{fs, path::Path};
+use std::{fs::File, io::Read as _, path::Path};
 
 pub use error::{ConfigError, Problem};
 pub use layer::Layer;
@@ -54,11 +54,13 @@ pub fn load(
 pub fn read_file(path: &Path) -> Result<Layer, ConfigError> {
     let name = path.display().to_string();
     let unreadable = |reason: String| ConfigError::new(&name, vec![Problem { line: None, message: reason }]);
-    let size = fs::metadata(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?.len();
-    if size > FILE_LIMIT {
+    let mut text = String::new();
+    // A device or a pipe has no size to ask for.
+    let read = File::open(path).and_then(|file| file.take(FILE_LIMIT + 1).read_to_string(&mut text));
+    if text.len() as u64 > FILE_LIMIT {
         return Err(unreadable(format!("is larger than {}", units::size_text(FILE_LIMIT))));
     }
-    let text = fs::read_to_string(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
+    read.map_err(|e| unreadable(format!("cannot be read: {e}")))?;
     read_text(&text).map_err(|problems| ConfigError::new(&name, problems))
 }
 

@@ -228,3 +228,84 @@ impl Flows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use honeyguide_protocols::{Event, Outcome, detect::Direction};
+
+    use super::*;
+
+    const TCP: Endpoints = Endpoints::Unknown;
+
+    struct Watched(Flows);
+
+    impl Watched {
+        fn new() -> Self {
+            let mut flows = Flows::new(8);
+            flows.handle_connection(ConnectionRecord {
+                socket: 1,
+                time: 0,
+                pid: 7,
+                endpoints: TCP,
+                netns: 0,
+                from_start: true,
+                sequences: None,
+                unix: None,
+            });
+            Self(flows)
+        }
+
+        fn data(&mut self, time: u64, direction: Direction, bytes: &[u8]) {
+            self.0.handle_data(&DataRecord {
+                socket: 1,
+                stamp: Stamp { time, ..Stamp::default() },
+                direction,
+                offset: 0,
+                length: bytes.len() as u64,
+                bytes,
+                tail: [0; 16],
+                tail_length: 0,
+                eof: false,
+                error: None,
+            });
+        }
+
+        fn state(&mut self, time: u64, change: StateChange) {
+            self.0.handle_state(&StateRecord { socket: 1, time, change });
+        }
+
+        fn ended(&mut self) -> Vec<(Outcome, Option<u64>)> {
+            std::iter::from_fn(|| self.0.poll_event())
+                .filter_map(|event| match event.event {
+                    Event::Exchange(exchange) => {
+                        Some((exchange.outcome, exchange.closed.map(|closed| closed.time)))
+                    }
+                    Event::Request { .. } | Event::Response { .. } => None,
+                })
+                .collect()
+        }
+    }
+
+    #[test]
+    fn a_client_that_closed_its_half_may_read_its_answer_when_the_kernel_is_done() {
+        let mut watched = Watched::new();
+        watched.data(1, Direction::Sent, b"GET / HTTP/1.1\r\n\r\n");
+        watched.state(2, StateChange::LocalShutdown);
+        watched.state(3, StateChange::Closed);
+        watched.data(4, Direction::Received, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(watched.ended(), [(Outcome::Complete, None)]);
+        watched.0.handle_time(3 + END_LINGER);
+        assert!(watched.0.is_empty());
+    }
+
+    #[test]
+    fn a_call_that_is_given_up_ends_when_its_connection_does() {
+        let mut watched = Watched::new();
+        watched.data(1, Direction::Sent, b"GET / HTTP/1.1\r\n\r\n");
+        watched.state(3, StateChange::Closed);
+        watched.0.handle_time(2 + END_LINGER);
+        assert_eq!(watched.ended(), []);
+        watched.0.handle_time(3 + END_LINGER);
+        assert_eq!(watched.ended(), [(Outcome::Aborted(CloseReason::Finished), Some(3))]);
+    }
+}

@@ -54,6 +54,11 @@ impl Who {
         for pid in missing {
             warn!("there is no process {pid}");
         }
+        let select = &settings.select;
+        let only_exe = select.ports.is_empty() && select.pids.is_empty() && !select.exe.is_empty();
+        if only_exe && self.discovery.selected().is_empty() {
+            status(format_args!("no program that was asked for by name runs yet; waiting for one"));
+        }
         for range in self.discovery.silent_ports() {
             status(format_args!("nobody listens on port {range} yet; waiting for it"));
         }

@@ -111,10 +111,8 @@ impl Stream {
         let unseen = std::mem::take(&mut self.unseen);
         let within = matches!(self.place, Place::Secret | Place::Parameter(_) | Place::ParameterValue { .. });
         // A message mostly begins with an operation; inside a secret, whatever looks like one does not.
-        if unseen || !within {
-            if bytes.starts_with(b"HTTP/1.") || is_request_line(bytes) {
-                (self.place, self.in_head) = (Place::LineStart { folds: false }, true);
-            }
+        if (unseen || !within) && (bytes.starts_with(b"HTTP/1.") || is_request_line(bytes)) {
+            (self.place, self.in_head) = (Place::LineStart { folds: false }, true);
         }
         for byte in bytes {
             self.step(byte, redaction);

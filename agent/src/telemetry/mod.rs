@@ -343,6 +343,10 @@ impl fmt::Display for Account {
             let SignalSnapshot { exported, .. } = destination.traces;
             let dropped = destination.traces.dropped();
             write!(f, " · {}: {exported} exported, {dropped} dropped", destination.name)?;
+            let points = destination.metrics.dropped();
+            if points > 0 {
+                write!(f, " (and {points} points of metrics)")?;
+            }
         }
         Ok(())
     }

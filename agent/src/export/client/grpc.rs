@@ -19,7 +19,7 @@ use tonic::{
 };
 
 use super::{
-    MAX_ANSWER, Outcome, chain, excerpt, headers,
+    MAX_ANSWER, Outcome, causes, excerpt, headers,
     tls::{self, Connector, Version},
 };
 use crate::export::{
@@ -106,8 +106,9 @@ fn origin(settings: &SignalSettings) -> anyhow::Result<Uri> {
 /// The specification's table of retryable codes.
 fn outcome(status: &Status) -> Outcome {
     // A status with a cause was made here: the connection failed, not the request.
-    if status.source().is_some() {
-        return Outcome::Retryable { after: None, reason: chain(status) };
+    if let Some(cause) = status.source() {
+        // Its own text shows the causes as a programmer sees them; theirs says the same in words.
+        return Outcome::Retryable { after: None, reason: causes(cause.to_string(), cause.source()) };
     }
     let reason = format!("answered {:?}: {}", status.code(), excerpt(status.message()));
     let after = Refusal::decode(status.details()).ok().and_then(|details| details.retry_delay());

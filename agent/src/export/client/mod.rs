@@ -101,8 +101,11 @@ fn headers(settings: &SignalSettings) -> anyhow::Result<::http::HeaderMap> {
 
 /// An error with its causes, on one line.
 fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
+    causes(error.to_string(), error.source())
+}
+
+/// `text`, and the causes behind it.
+fn causes(mut text: String, mut source: Option<&(dyn Error + 'static)>) -> String {
     while let Some(cause) = source {
         let cause_text = cause.to_string();
         if !text.ends_with(&cause_text) {
