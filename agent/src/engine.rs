@@ -3,12 +3,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use honeyguide_protocols::Event;
+use honeyguide_protocols::{Event, Exchange, http::HttpDetail, sql::SqlDetail};
 
 use crate::{
     clock::Clock,
     decode::{DataRecord, Record},
-    flow::{FlowEvent, Flows, Role},
+    flow::{ConnectionInfo, Detail, FlowEvent, Flows, Head, Role},
     link::{LinkSettings, Linked, Links, Token},
     metrics::{
         http::{Active, Finished, HttpMetricCounters, HttpMetricSettings, HttpMetrics},
@@ -17,7 +17,7 @@ use crate::{
     resource::Resource,
     span::{
         Span,
-        context::SAMPLED,
+        context::{Identity, SAMPLED},
         http::{Call, HttpSettings, Request, SpanInput},
         id::IdGenerator,
         route::{RouteSettings, Routes},
@@ -166,9 +166,8 @@ impl Engine {
                 let pid = owner(extent.last.actor.pid, connection.pid);
                 let resource = processes.resource(pid);
                 self.links.handle_request(&connection, role, id, &extent, &head, is_loyal(&resource));
-                if role == Role::Server {
-                    let request =
-                        Request::new(&head, role, &connection.endpoints, false, &self.settings.http);
+                if let (Role::Server, Head::Http(head)) = (role, &head) {
+                    let request = Request::new(head, role, &connection.endpoints, false, &self.settings.http);
                     let time = self.clock.unix(extent.first.time);
                     if let Some(active) = self.metrics.request_started(&resource, &request, time) {
                         let token = Token { socket: connection.socket, exchange: id };
@@ -190,8 +189,35 @@ impl Engine {
     fn finish(&mut self, linked: Linked, processes: &mut dyn Processes) {
         let Linked { connection, role, exchange, identity, start, end, rule: _ } = linked;
         let resource = processes.resource(owner(exchange.request.last.actor.pid, connection.pid));
-        let (start, end) = (self.clock.unix(start), self.clock.unix(end));
-        let call = Call::new(&exchange, role, &connection.endpoints, false, &self.settings.http);
+        let damaged = exchange.damaged;
+        let place = Place {
+            role,
+            connection: &connection,
+            resource,
+            sampled: identity.trace_flags & SAMPLED != 0,
+            identity,
+            start: self.clock.unix(start),
+            end: self.clock.unix(end),
+        };
+        let sampled = place.sampled;
+        let (exchange, detail) = exchange.split();
+        let span = match detail {
+            Detail::Http(detail) => self.finish_http(&exchange.map(|()| detail), place),
+            Detail::Sql(detail) => self.finish_sql(&exchange.map(|()| detail), place),
+        };
+        match span {
+            Some(span) => {
+                self.counters.spans += 1;
+                self.counters.damaged += u64::from(damaged);
+                self.spans.push(span);
+            }
+            None => self.counters.not_sampled += u64::from(!sampled),
+        }
+    }
+
+    fn finish_http(&mut self, exchange: &Exchange<HttpDetail>, place: Place<'_>) -> Option<Span> {
+        let Place { role, connection, resource, identity, start, end, sampled } = place;
+        let call = Call::new(exchange, role, &connection.endpoints, false, &self.settings.http);
         let learn = call.status().is_none_or(|status| status != 404);
         let route = match role {
             Role::Server => self.routes.route(resource.service(), call.request.path(), learn),
@@ -200,28 +226,30 @@ impl Engine {
                 self.routes.route(upstream, call.request.path(), learn)
             }
         };
-        let sampled = identity.trace_flags & SAMPLED != 0;
         let span = sampled.then_some((identity.trace_id, identity.span_id));
         let finished = Finished { call: &call, route: route.as_ref(), start, end, span };
         self.metrics.request_finished(&resource, &finished);
-        if !sampled {
-            self.counters.not_sampled += 1;
-            return;
-        }
-        self.counters.spans += 1;
-        self.counters.damaged += u64::from(exchange.damaged);
-        let input = SpanInput {
-            role,
-            endpoints: &connection.endpoints,
-            encrypted: false,
-            identity,
-            start,
-            end,
-            route,
-            resource,
-        };
-        self.spans.push(call.span(input, &self.settings.http));
+        let endpoints = &connection.endpoints;
+        let input = SpanInput { role, endpoints, encrypted: false, identity, start, end, route, resource };
+        sampled.then(|| call.span(input, &self.settings.http))
     }
+
+    fn finish_sql(&mut self, exchange: &Exchange<SqlDetail>, place: Place<'_>) -> Option<Span> {
+        let _ = (exchange, place);
+        None
+    }
+}
+
+/// Where an exchange stands: in its trace, in time, in its process.
+struct Place<'a> {
+    role: Role,
+    connection: &'a ConnectionInfo,
+    resource: Arc<Resource>,
+    identity: Identity,
+    /// Nanoseconds since the Unix epoch.
+    start: u64,
+    end: u64,
+    sampled: bool,
 }
 
 /// A close is seen outside any process; then the connection's own process did it.

@@ -35,6 +35,8 @@ offsets! {
     OFF_PROTOCOL,
     /// `sock.sk_err`
     OFF_ERROR,
+    /// `sock.sk_shutdown`: a byte since 5.6
+    OFF_SHUTDOWN,
     /// `tcp_sock.write_seq`
     OFF_WRITE_SEQ,
     /// `tcp_sock.copied_seq`

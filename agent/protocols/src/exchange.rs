@@ -93,3 +93,17 @@ pub enum Event<R, D> {
     /// The exchange is over.
     Exchange(Exchange<D>),
 }
+
+impl<D> Exchange<D> {
+    /// The exchange without its detail, and the detail.
+    pub fn split(self) -> (Exchange<()>, D) {
+        let Self { id, request, response, outcome, closed, damaged, detail } = self;
+        (Exchange { id, request, response, outcome, closed, damaged, detail: () }, detail)
+    }
+
+    /// The same exchange with another detail.
+    pub fn map<T>(self, detail: impl FnOnce(D) -> T) -> Exchange<T> {
+        let Self { id, request, response, outcome, closed, damaged, detail: own } = self;
+        Exchange { id, request, response, outcome, closed, damaged, detail: detail(own) }
+    }
+}

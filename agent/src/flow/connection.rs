@@ -2,15 +2,12 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use honeyguide_protocols::{
-    CloseReason, Party, Stamp,
-    detect::Direction,
-    http1::{self, State},
-};
+use honeyguide_protocols::{CloseReason, Event, Party, Stamp, detect::Direction};
 
 use super::{
     Endpoints, FlowCounters, FlowEvent, FlowStates, Role,
     detection::{Detection, Found},
+    protocol::{Kind, Parser, Standing},
 };
 use crate::decode::{ConnectionRecord, DataRecord};
 
@@ -57,7 +54,7 @@ pub(super) struct Flow {
 #[derive(Debug)]
 enum Protocol {
     Detecting(Detection),
-    Http1 { parser: Box<http1::Connection>, client: Direction, exchanges: u64 },
+    Known { parser: Parser, client: Direction, exchanges: u64 },
     Ignored,
 }
 
@@ -119,7 +116,7 @@ impl Flow {
             counters.lost_stretches += 1;
         }
         self.detect(record, lost, counters);
-        if let Protocol::Http1 { parser, client, .. } = &mut self.protocol {
+        if let Protocol::Known { parser, client, .. } = &mut self.protocol {
             feed(parser, party(record.direction, *client), record, lost);
         }
         let outcome = self.report(counters, events);
@@ -135,7 +132,7 @@ impl Flow {
         counters: &mut FlowCounters,
         events: &mut VecDeque<FlowEvent>,
     ) {
-        if let Protocol::Http1 { parser, client, .. } = &mut self.protocol {
+        if let Protocol::Known { parser, client, .. } = &mut self.protocol {
             parser.handle_shutdown(party(Direction::Sent, *client), at);
         }
         self.report(counters, events);
@@ -148,19 +145,16 @@ impl Flow {
         counters: &mut FlowCounters,
         events: &mut VecDeque<FlowEvent>,
     ) {
-        if let Protocol::Http1 { parser, .. } = &mut self.protocol {
+        if let Protocol::Known { parser, .. } = &mut self.protocol {
             parser.handle_close(at, reason);
-            let seen = parser.counters();
-            counters.malformed_messages += u64::from(seen.failures);
-            counters.orphan_responses += seen.orphan_responses;
-            counters.parser_drops += seen.dropped_requests + seen.dropped_events;
+            parser.count(counters);
         }
         self.report(counters, events);
     }
 
     /// Whether a request is without its whole answer.
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(&self.protocol, Protocol::Http1 { parser, .. } if parser.outstanding() > 0)
+        matches!(&self.protocol, Protocol::Known { parser, .. } if parser.outstanding() > 0)
     }
 
     /// True the first time.
@@ -169,9 +163,13 @@ impl Flow {
     }
 
     pub(super) fn count_state(&self, states: &mut FlowStates) {
-        match self.protocol {
+        match &self.protocol {
             Protocol::Detecting(_) => states.detecting += 1,
-            Protocol::Http1 { .. } => states.http1 += 1,
+            Protocol::Known { parser, .. } => match parser.kind() {
+                Kind::Http1 => states.http1 += 1,
+                Kind::Http2 => states.http2 += 1,
+                Kind::Postgres => states.postgres += 1,
+            },
             Protocol::Ignored => states.ignored += 1,
         }
     }
@@ -184,43 +182,38 @@ impl Flow {
                 counters.ignored += 1;
                 self.protocol = Protocol::Ignored;
             }
-            Found::Http1 { client } => {
-                let limits = http1::Limits::default();
-                let mut parser = Box::new(if detection.is_from_start() {
-                    http1::Connection::opened(limits)
-                } else {
-                    http1::Connection::new(limits)
-                });
+            Found::Known { kind, client } => {
+                let mut parser = Parser::new(kind, detection.is_from_start());
                 for piece in detection.take_pending() {
                     piece.feed(&mut parser, client);
                 }
-                self.protocol = Protocol::Http1 { parser, client, exchanges: 0 };
+                self.protocol = Protocol::Known { parser, client, exchanges: 0 };
             }
         }
     }
 
     /// Hands on what the parser has, and says what became of the connection.
     fn report(&mut self, counters: &mut FlowCounters, events: &mut VecDeque<FlowEvent>) -> Outcome {
-        let Protocol::Http1 { parser, client, exchanges } = &mut self.protocol else {
+        let Protocol::Known { parser, client, exchanges } = &mut self.protocol else {
             return match self.protocol {
                 Protocol::Ignored => Outcome::Ignore,
-                Protocol::Detecting(_) | Protocol::Http1 { .. } => Outcome::Followed,
+                Protocol::Detecting(_) | Protocol::Known { .. } => Outcome::Followed,
             };
         };
         let role = if *client == Direction::Sent { Role::Client } else { Role::Server };
         let before = *exchanges;
         while let Some(event) = parser.poll_event() {
-            *exchanges += u64::from(matches!(event, honeyguide_protocols::Event::Exchange(_)));
+            *exchanges += u64::from(matches!(event, Event::Exchange(_)));
             events.push_back(FlowEvent { connection: Arc::clone(&self.info), role, event });
         }
-        match parser.state() {
-            State::Open | State::Closed => {}
-            State::Upgraded => {
+        match parser.standing() {
+            Standing::Good => {}
+            Standing::Upgraded => {
                 counters.upgraded += 1;
                 self.protocol = Protocol::Ignored;
                 return Outcome::Ignore;
             }
-            State::Failed => {
+            Standing::Failed => {
                 counters.failed += 1;
                 self.protocol = Protocol::Ignored;
                 return Outcome::Ignore;
@@ -231,7 +224,7 @@ impl Flow {
 }
 
 /// Gives a record to the parser: what was lost before it, its bytes, what of it was not captured, its end.
-pub(super) fn feed(parser: &mut http1::Connection, from: Party, record: &DataRecord<'_>, lost: u64) {
+pub(super) fn feed(parser: &mut Parser, from: Party, record: &DataRecord<'_>, lost: u64) {
     if lost > 0 {
         parser.handle_gap(from, record.stamp, record.offset - lost, lost, &[]);
     }

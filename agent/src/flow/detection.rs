@@ -4,10 +4,12 @@ use honeyguide_common::record::TAIL;
 use honeyguide_protocols::{
     Stamp,
     detect::{self, Direction, LONGEST_PREFIX, Verdict},
-    http1,
 };
 
-use super::connection::{feed, party};
+use super::{
+    connection::{feed, party},
+    protocol::{Kind, Parser},
+};
 use crate::decode::DataRecord;
 
 /// Records kept while nothing is decided.
@@ -19,7 +21,7 @@ const MAX_ATTEMPTS: u32 = 256;
 pub(super) enum Found {
     NotYet,
     Nothing,
-    Http1 { client: Direction },
+    Known { kind: Kind, client: Direction },
 }
 
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Detection {
         Self { from_start, attempts: 0, prefixes: [Vec::new(), Vec::new()], pending: Vec::new() }
     }
 
-    /// Looks at one more record. On [`Found::Http1`] the record itself is not pending.
+    /// Looks at one more record. On [`Found::Known`] the record itself is not pending.
     pub(super) fn handle(&mut self, record: &DataRecord<'_>, lost: u64) -> Found {
         if lost > 0 {
             self.from_start = false;
@@ -65,8 +67,10 @@ impl Detection {
             judge(record.direction, &self.prefixes[own], &self.prefixes[other])
         };
         match verdict {
-            Verdict::Http1 { client } => return Found::Http1 { client },
-            Verdict::Unknown | Verdict::Http2 { .. } | Verdict::Postgres { .. } => return self.start_again(),
+            Verdict::Http1 { client } => return Found::Known { kind: Kind::Http1, client },
+            Verdict::Http2 { client } => return Found::Known { kind: Kind::Http2, client },
+            Verdict::Postgres { client } => return Found::Known { kind: Kind::Postgres, client },
+            Verdict::Unknown => return self.start_again(),
             Verdict::NeedMore => {}
         }
         if fresh {
@@ -123,7 +127,7 @@ impl Piece {
         }
     }
 
-    pub(super) fn feed(&self, parser: &mut http1::Connection, client: Direction) {
+    pub(super) fn feed(&self, parser: &mut Parser, client: Direction) {
         let record = DataRecord {
             socket: 0,
             stamp: self.stamp,

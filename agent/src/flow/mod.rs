@@ -5,6 +5,7 @@
 mod connection;
 mod detection;
 mod endpoints;
+mod protocol;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,11 +13,12 @@ use std::{
 };
 
 use honeyguide_common::verdict;
-use honeyguide_protocols::{CloseReason, Stamp, http1::HttpEvent};
+use honeyguide_protocols::{CloseReason, Stamp};
 
 pub use connection::ConnectionInfo;
 use connection::{Flow, Outcome};
 pub use endpoints::{Endpoints, Role};
+pub use protocol::{CallEvent, Detail, Head, Kind};
 
 use crate::decode::{ConnectionRecord, DataRecord, StateChange, StateRecord};
 
@@ -30,7 +32,7 @@ const EVICTED_SHARE: usize = 16;
 pub struct FlowEvent {
     pub connection: Arc<ConnectionInfo>,
     pub role: Role,
-    pub event: HttpEvent,
+    pub event: CallEvent,
 }
 
 /// All connections that are followed.
@@ -76,6 +78,8 @@ pub struct FlowCounters {
 pub struct FlowStates {
     pub detecting: u64,
     pub http1: u64,
+    pub http2: u64,
+    pub postgres: u64,
     pub ignored: u64,
 }
 

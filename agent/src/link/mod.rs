@@ -16,7 +16,6 @@ use std::{
 use honeyguide_protocols::{
     Exchange, Stamp,
     exchange::{Extent, Outcome},
-    http::{HttpDetail, RequestHead},
 };
 
 use self::{
@@ -24,7 +23,7 @@ use self::{
     wire::Wire,
 };
 use crate::{
-    flow::{ConnectionInfo, Role},
+    flow::{ConnectionInfo, Detail, Head, Role},
     span::{
         SpanId,
         context::{self, Identity, Incoming, TraceParent},
@@ -62,7 +61,7 @@ pub enum Rule {
 pub struct Linked {
     pub connection: Arc<ConnectionInfo>,
     pub role: Role,
-    pub exchange: Exchange<HttpDetail>,
+    pub exchange: Exchange<Detail>,
     pub identity: Identity,
     /// Monotonic nanoseconds, made consistent with the other end's where that was seen.
     pub start: u64,
@@ -133,7 +132,7 @@ struct Held {
     end: Option<u64>,
     /// It ended with the response.
     whole: bool,
-    exchange: Option<Exchange<HttpDetail>>,
+    exchange: Option<Exchange<Detail>>,
     /// Handed out; kept for those that refer to it.
     done: bool,
     references: u32,
@@ -168,13 +167,14 @@ impl Links {
         role: Role,
         exchange: u64,
         request: &Extent,
-        head: &RequestHead,
+        head: &Head,
         loyal: bool,
     ) {
         self.make_room();
         let token = Token { socket: connection.socket, exchange };
         let incoming = if self.settings.trace_context {
-            context::incoming(head.traceparent.as_deref(), head.tracestate.as_deref())
+            let (parent, state) = head.trace_context();
+            context::incoming(parent.as_deref(), state)
         } else {
             Incoming::Absent
         };
@@ -211,7 +211,7 @@ impl Links {
         &mut self,
         connection: &Arc<ConnectionInfo>,
         role: Role,
-        exchange: Exchange<HttpDetail>,
+        exchange: Exchange<Detail>,
         now: u64,
     ) {
         let token = Token { socket: connection.socket, exchange: exchange.id };
@@ -465,13 +465,13 @@ fn from_header(incoming: &Incoming) -> (Parent, Rule) {
 }
 
 /// The last byte of the response; where there was none any more, the connection's end: that long it was waited for.
-fn end_of(exchange: &Exchange<HttpDetail>) -> u64 {
+fn end_of(exchange: &Exchange<Detail>) -> u64 {
     let request = exchange.request.last.time;
     let last = exchange.response.as_ref().map_or(request, |response| response.last.time.max(request));
     exchange.closed.map_or(last, |closed| closed.time.max(last))
 }
 
 /// Both ends saw the same last byte.
-fn is_whole(exchange: &Exchange<HttpDetail>) -> bool {
+fn is_whole(exchange: &Exchange<Detail>) -> bool {
     matches!(exchange.outcome, Outcome::Complete | Outcome::Upgraded)
 }

@@ -9,10 +9,10 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use honeyguide_protocols::{exchange::Extent, http::RequestHead};
+use honeyguide_protocols::exchange::Extent;
 
 use super::Token;
-use crate::flow::{ConnectionInfo, Endpoints, Role};
+use crate::flow::{ConnectionInfo, Endpoints, Head, Role};
 
 /// Names a request on the wire; equal for both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,13 +66,8 @@ impl Wire {
 
 /// The name of a request that begins at `request.offset` of its direction; `None` where the connection is
 /// not known well enough.
-pub(super) fn key(
-    connection: &ConnectionInfo,
-    role: Role,
-    request: &Extent,
-    head: &RequestHead,
-) -> Option<Key> {
-    let fingerprint = head.fingerprint;
+pub(super) fn key(connection: &ConnectionInfo, role: Role, request: &Extent, head: &Head) -> Option<Key> {
+    let fingerprint = head.fingerprint();
     match (&connection.endpoints, connection.sequences, connection.unix) {
         (Endpoints::Tcp { local, remote }, Some((sent, received)), _) => {
             let (client, server, base) = match role {

@@ -19,6 +19,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("OFF_TYPE", "sock", "sk_type"),
     ("OFF_PROTOCOL", "sock", "sk_protocol"),
     ("OFF_ERROR", "sock", "sk_err"),
+    ("OFF_SHUTDOWN", "sock", "sk_shutdown"),
     ("OFF_WRITE_SEQ", "tcp_sock", "write_seq"),
     ("OFF_COPIED_SEQ", "tcp_sock", "copied_seq"),
     ("OFF_RCV_NXT", "tcp_sock", "rcv_nxt"),

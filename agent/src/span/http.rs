@@ -15,7 +15,7 @@ use std::{borrow::Cow, fmt::Write as _, net::SocketAddr, sync::Arc};
 use honeyguide_protocols::{
     CloseReason,
     exchange::{Exchange, Outcome},
-    http::{HttpDetail, RequestHead, Version},
+    http::{self, HttpDetail, RequestHead, Version},
 };
 
 use self::{failure::Failure, forwarded::Origin, target::Target};
@@ -305,7 +305,7 @@ impl<'a> Call<'a> {
         let (request, head) = (&self.request, self.request.head);
         let mut attributes = Attributes::with_capacity(TYPICAL_ATTRIBUTES);
         attributes.set("http.request.method", Value::Str(request.method.clone()));
-        if request.method == "_OTHER" {
+        if request.method == "_OTHER" && *head.method != *http::UNKNOWN {
             attributes.set("http.request.method_original", head.method.to_string());
         }
         if let Some(status) = self.status() {

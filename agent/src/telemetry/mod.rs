@@ -145,6 +145,8 @@ impl Account {
                 &[
                     ("detecting", self.states.detecting),
                     ("http1", self.states.http1),
+                    ("http2", self.states.http2),
+                    ("postgres", self.states.postgres),
                     ("ignored", self.states.ignored),
                 ],
             ),

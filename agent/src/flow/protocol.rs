@@ -1,0 +1,202 @@
+//! The protocols a connection may speak, behind one set of calls. A new one is a variant here.
+
+use std::sync::Arc;
+
+use honeyguide_protocols::{
+    CloseReason, Event, Party, Stamp,
+    http::{HttpDetail, RequestHead},
+    http1, http2, postgres,
+    sql::{Dialect, SqlDetail, SqlHead, describe},
+};
+
+use super::FlowCounters;
+
+/// Which protocol, without its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Http1,
+    Http2,
+    Postgres,
+}
+
+/// What a request says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Head {
+    Http(Arc<RequestHead>),
+    Sql(Arc<SqlHead>),
+}
+
+/// What an exchange says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Detail {
+    Http(HttpDetail),
+    Sql(SqlDetail),
+}
+
+pub type CallEvent = Event<Head, Detail>;
+
+/// How far a connection is to be believed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Good,
+    /// It went on in another protocol, or encrypted.
+    Upgraded,
+    /// Too much of it made no sense.
+    Failed,
+}
+
+#[derive(Debug)]
+pub(super) enum Parser {
+    Http1(Box<http1::Connection>),
+    Http2(Box<http2::Connection>),
+    Postgres(Box<postgres::Connection>),
+}
+
+/// The same call on whichever parser it is.
+macro_rules! each {
+    ($self:expr, $parser:ident => $call:expr) => {
+        match $self {
+            Self::Http1($parser) => $call,
+            Self::Http2($parser) => $call,
+            Self::Postgres($parser) => $call,
+        }
+    };
+}
+
+impl Parser {
+    /// `opened`: nothing of the connection was missed.
+    pub(super) fn new(kind: Kind, opened: bool) -> Self {
+        macro_rules! begin {
+            ($protocol:ident) => {{
+                let limits = $protocol::Limits::default();
+                Box::new(if opened {
+                    $protocol::Connection::opened(limits)
+                } else {
+                    $protocol::Connection::new(limits)
+                })
+            }};
+        }
+        match kind {
+            Kind::Http1 => Self::Http1(begin!(http1)),
+            Kind::Http2 => Self::Http2(begin!(http2)),
+            Kind::Postgres => Self::Postgres(begin!(postgres)),
+        }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Http1(_) => Kind::Http1,
+            Self::Http2(_) => Kind::Http2,
+            Self::Postgres(_) => Kind::Postgres,
+        }
+    }
+
+    pub(super) fn handle_bytes(&mut self, from: Party, at: Stamp, offset: u64, bytes: &[u8]) {
+        each!(self, parser => parser.handle_bytes(from, at, offset, bytes));
+    }
+
+    pub(super) fn handle_gap(&mut self, from: Party, at: Stamp, offset: u64, length: u64, tail: &[u8]) {
+        each!(self, parser => parser.handle_gap(from, at, offset, length, tail));
+    }
+
+    pub(super) fn handle_shutdown(&mut self, from: Party, at: Stamp) {
+        each!(self, parser => parser.handle_shutdown(from, at));
+    }
+
+    pub(super) fn handle_close(&mut self, at: Stamp, reason: CloseReason) {
+        each!(self, parser => parser.handle_close(at, reason));
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<CallEvent> {
+        match self {
+            Self::Http1(parser) => parser.poll_event().map(|event| lift(event, Head::Http, Detail::Http)),
+            Self::Http2(parser) => parser.poll_event().map(|event| lift(event, Head::Http, Detail::Http)),
+            Self::Postgres(parser) => parser.poll_event().map(|event| lift(event, Head::Sql, Detail::Sql)),
+        }
+    }
+
+    /// Requests without their whole answer.
+    pub(super) fn outstanding(&self) -> usize {
+        each!(self, parser => parser.outstanding())
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        match self {
+            Self::Http1(parser) => match parser.state() {
+                http1::State::Open | http1::State::Closed => Standing::Good,
+                http1::State::Upgraded => Standing::Upgraded,
+                http1::State::Failed => Standing::Failed,
+            },
+            Self::Http2(parser) => match parser.state() {
+                http2::State::Open | http2::State::Closed => Standing::Good,
+                http2::State::Failed => Standing::Failed,
+            },
+            Self::Postgres(parser) => match parser.state() {
+                postgres::State::Open | postgres::State::Closed => Standing::Good,
+                postgres::State::Encrypted => Standing::Upgraded,
+                postgres::State::Failed => Standing::Failed,
+            },
+        }
+    }
+
+    /// Adds what went wrong on this connection, at its end.
+    pub(super) fn count(&self, into: &mut FlowCounters) {
+        let (failures, orphans, drops) = match self {
+            Self::Http1(parser) => {
+                let seen = parser.counters();
+                (seen.failures, seen.orphan_responses, seen.dropped_requests + seen.dropped_events)
+            }
+            Self::Http2(parser) => {
+                let seen = parser.counters();
+                (seen.failures, seen.orphan_responses, seen.dropped_requests + seen.dropped_events)
+            }
+            Self::Postgres(parser) => {
+                let seen = parser.counters();
+                let drops = seen.dropped_requests + seen.dropped_events + seen.dropped_statements;
+                (seen.failures, seen.orphan_responses, drops)
+            }
+        };
+        into.malformed_messages += u64::from(failures);
+        into.orphan_responses += orphans;
+        into.parser_drops += drops;
+    }
+}
+
+/// What `link` reads of a request.
+impl Head {
+    /// A hash of the first bytes on the wire, equal at both ends; 0 where the protocol has none.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        match self {
+            Self::Http(head) => head.fingerprint,
+            Self::Sql(_) => 0,
+        }
+    }
+
+    /// W3C trace context that the request carries: headers, or a comment in a statement (SQL commenter).
+    #[must_use]
+    pub fn trace_context(&self) -> (Option<Box<str>>, Option<&str>) {
+        match self {
+            Self::Http(head) => (head.traceparent.clone(), head.tracestate.as_deref()),
+            Self::Sql(head) => {
+                let statement = head.statement.as_ref().filter(|s| s.text.contains("traceparent"));
+                let found = statement.and_then(|statement| {
+                    describe(&statement.text, Dialect::Generic, statement.truncated, 0).traceparent
+                });
+                (found, None)
+            }
+        }
+    }
+}
+
+fn lift<R, D>(
+    event: Event<R, D>,
+    head: impl FnOnce(R) -> Head,
+    detail: impl FnOnce(D) -> Detail,
+) -> CallEvent {
+    match event {
+        Event::Request { id, extent, head: request } => Event::Request { id, extent, head: head(request) },
+        Event::Response { id, first } => Event::Response { id, first },
+        Event::Exchange(exchange) => Event::Exchange(exchange.map(detail)),
+    }
+}
