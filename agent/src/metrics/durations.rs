@@ -153,6 +153,7 @@ impl<K> Durations<K> {
                 .state
                 .0
                 .iter_mut()
+                .filter(|series| !series.value.is_empty())
                 .map(|series| {
                     let start = match temporality {
                         Temporality::Delta => previous,

@@ -5,7 +5,11 @@ use honeyguide_protocols::{
 };
 
 use super::*;
-use crate::{attribute::Value, flow::Endpoints, span::http::HttpSettings};
+use crate::{
+    attribute::{Attributes, Value},
+    flow::Endpoints,
+    span::http::HttpSettings,
+};
 
 const SECOND: u64 = 1_000_000_000;
 
