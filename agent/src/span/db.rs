@@ -8,9 +8,9 @@
 //! SQLSTATE of PostgreSQL and the error number of MySQL and MariaDB, as the conventions have it. `error.type`
 //! is that code; `_OTHER` for a refusal without one; `pipeline_aborted` where the server did not run the
 //! statement because it had refused an earlier one of the same pipeline; otherwise a name of
-//! [`Failure::of_outcome`].
+//! `Failure::of_outcome`.
 //!
-//! Beyond the conventions a span may carry the marks of [`ending::mark`], and
+//! Beyond the conventions a span may carry the marks of `ending::mark`, and
 //! - `honeyguide.db.statement` = `prepared_before`: the statement was prepared before its connection was
 //!   watched, or while bytes were lost; its text is not known, and `db.operation.name` is the protocol's
 //!   operation.

@@ -1,7 +1,7 @@
 //! From an HTTP exchange to a span, by the stable semantic conventions for HTTP spans (1.44).
 //!
 //! [`Call`] is what the conventions derive from an exchange; spans and metrics both read it, so that they
-//! cannot differ. Beyond the conventions a span may carry the marks of [`ending::mark`].
+//! cannot differ. Beyond the conventions a span may carry the marks of `ending::mark`.
 
 mod failure;
 mod forwarded;
