@@ -11,13 +11,17 @@ use crate::{
     flow::{ConnectionInfo, Detail, FlowEvent, Flows, Head, Role},
     link::{LinkSettings, Linked, Links, Token},
     metrics::{
-        http::{Active, Finished, HttpMetricCounters, HttpMetricSettings, HttpMetrics},
+        self,
+        db::DbMetrics,
+        durations::{DurationSettings, Run},
+        http::{Active, Finished, HttpMetricSettings, HttpMetrics},
         model::ResourceMetrics,
     },
     resource::Resource,
     span::{
         Span,
         context::{Identity, SAMPLED},
+        db::{self, DbInput, Statements},
         http::{Call, HttpSettings, Request, SpanInput},
         id::IdGenerator,
         route::{RouteSettings, Routes},
@@ -46,6 +50,8 @@ pub struct Engine {
     settings: EngineSettings,
     routes: Routes,
     metrics: HttpMetrics,
+    db_metrics: DbMetrics,
+    statements: Statements,
     /// What each open server request holds of the active-requests metric.
     active: HashMap<Token, Active, foldhash::fast::FixedState>,
     clock: Clock,
@@ -78,6 +84,8 @@ impl Engine {
             counters: EngineCounters::default(),
             routes: Routes::new(settings.routes.clone())?,
             metrics: HttpMetrics::new(settings.metrics.clone(), start),
+            db_metrics: DbMetrics::new(durations(&settings.metrics), start),
+            statements: Statements::default(),
             active: HashMap::default(),
             clock,
             spans: Vec::new(),
@@ -137,12 +145,16 @@ impl Engine {
 
     /// The metrics of traced processes; `now` in nanoseconds since the Unix epoch.
     pub fn collect(&mut self, now: u64) -> Vec<ResourceMetrics> {
-        self.metrics.collect(now)
+        let mut all = self.metrics.collect(now);
+        self.db_metrics.collect(now, &mut all);
+        all
     }
 
+    /// Measurements that overflowed, and that found no place.
     #[must_use]
-    pub fn metric_counters(&self) -> HttpMetricCounters {
-        self.metrics.counters()
+    pub fn metric_losses(&self) -> (u64, u64) {
+        let (http, db) = (self.metrics.counters(), self.db_metrics.counters());
+        (http.overflowed + db.overflowed, http.dropped + db.dropped)
     }
 
     fn handle_data(&mut self, data: &DataRecord<'_>, processes: &mut dyn Processes) {
@@ -235,8 +247,17 @@ impl Engine {
     }
 
     fn finish_sql(&mut self, exchange: &Exchange<SqlDetail>, place: Place<'_>) -> Option<Span> {
-        let _ = (exchange, place);
-        None
+        let Place { role, connection, resource, identity, start, end, sampled } = place;
+        if !db::is_reported(&exchange.detail) {
+            return None;
+        }
+        let text = self.statements.describe(&exchange.detail.request);
+        let call = db::Call::new(exchange, role, &connection.endpoints, text);
+        let span = sampled.then_some((identity.trace_id, identity.span_id));
+        let finished = metrics::db::Finished { call: &call, run: Run { start, end, span } };
+        self.db_metrics.request_finished(&resource, &finished);
+        let endpoints = &connection.endpoints;
+        sampled.then(|| call.span(DbInput { role, endpoints, identity, start, end, resource }))
     }
 }
 
@@ -255,6 +276,16 @@ struct Place<'a> {
 /// A close is seen outside any process; then the connection's own process did it.
 fn owner(actor: u32, connection: u32) -> u32 {
     if actor == 0 { connection } else { actor }
+}
+
+fn durations(settings: &HttpMetricSettings) -> DurationSettings {
+    DurationSettings {
+        temporality: settings.temporality,
+        cardinality_limit: settings.cardinality_limit,
+        max_series: settings.max_series,
+        max_resources: settings.max_resources,
+        idle_after: settings.idle_after,
+    }
 }
 
 /// Whether the threads of a process stay with the request they read: one interpreter, no tasks that move

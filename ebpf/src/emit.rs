@@ -16,7 +16,12 @@ use honeyguide_common::{
     record::{self, CLASSES, Data, Header, MAX_VECTORS},
 };
 
-use crate::{call::IoVec, error, maps::{EVENTS, HIGH_WATER}, memory, settings};
+use crate::{
+    call::IoVec,
+    error,
+    maps::{EVENTS, HIGH_WATER},
+    memory, settings,
+};
 
 /// One stretch of one socket operation, with the user memory it lies in.
 #[derive(Clone, Copy)]
@@ -303,7 +308,11 @@ fn submit(slot: *mut u8, wake: bool) {
         {
             *most = waiting;
         }
-        let flags = if wake || waiting >= settings::WAKEUP_BYTES.load() { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+        let flags = if wake || waiting >= settings::WAKEUP_BYTES.load() {
+            BPF_RB_FORCE_WAKEUP
+        } else {
+            BPF_RB_NO_WAKEUP
+        };
         bpf_ringbuf_submit(slot.cast(), u64::from(flags));
     }
 }

@@ -8,7 +8,8 @@ use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_probe_read_user};
 use honeyguide_common::{
     Failure,
     record::{
-        DIRECTION_SEND, EDGE, FLAG_EOF, MAX_CAPTURE, ORIGIN_BUFFER, ORIGIN_MESSAGE, ORIGIN_OTHER, ORIGIN_VECTOR,
+        DIRECTION_SEND, EDGE, FLAG_EOF, MAX_CAPTURE, ORIGIN_BUFFER, ORIGIN_MESSAGE, ORIGIN_OTHER,
+        ORIGIN_VECTOR,
     },
 };
 

@@ -25,6 +25,8 @@ use crate::{
     settings,
 };
 
+/// `sk_shutdown`: the peer will send no more (include/net/sock.h).
+const RCV_SHUTDOWN: u8 = 1;
 const SOCK_STREAM: u16 = 1;
 const IPPROTO_TCP: u16 = 6;
 /// Go listens with MPTCP by default since 1.24.
@@ -209,15 +211,18 @@ fn sequences(sk: *const u8, record: &mut Connection, direction: u8, moved: u32, 
     ) else {
         return;
     };
+    // A read that also met the peer's FIN has counted it: one number more than there were bytes.
+    let shutdown = field::<u8>(sk, &offsets::OFF_SHUTDOWN).unwrap_or(0);
+    let fin = u32::from(shutdown & RCV_SHUTDOWN != 0 && copied == next);
     let (just_sent, just_read) = if direction == DIRECTION_SEND { (moved, 0) } else { (0, moved) };
     record.send_sequence = write.wrapping_sub(just_sent).wrapping_sub(sent);
-    record.receive_sequence = copied.wrapping_sub(just_read).wrapping_sub(received);
+    record.receive_sequence = copied.wrapping_sub(fin).wrapping_sub(just_read).wrapping_sub(received);
     record.header.flags = FLAG_SEQUENCES;
     // An active opener's acknowledged bytes count its SYN, so "nothing before" is 0 or 1.
     let sent_before =
         acked.wrapping_add(u64::from(write.wrapping_sub(una))).wrapping_sub(u64::from(just_sent));
-    let read_before =
-        bytes_in.wrapping_sub(u64::from(next.wrapping_sub(copied))).wrapping_sub(u64::from(just_read));
+    let unread = u64::from(next.wrapping_sub(copied));
+    let read_before = bytes_in.wrapping_sub(unread).wrapping_sub(u64::from(just_read) + u64::from(fin));
     if sent == 0 && received == 0 && sent_before <= 1 && read_before == 0 {
         record.header.flags |= FLAG_FROM_START;
     }

@@ -6,18 +6,16 @@
 
 mod key;
 
-use std::{collections::HashMap, sync::Arc};
-
-use foldhash::fast::RandomState;
+use std::sync::Arc;
 
 use self::key::{Key, KeyRef};
 use super::{
     histogram::Histogram,
     model::{Exemplar, Metric, MetricData, NumberPoint, ResourceMetrics, Temporality},
-    registry::{Moment, OVERFLOW, SeriesTable},
+    registry::{Moment, OVERFLOW, SeriesTable, overflow},
+    resources::ByResource,
 };
 use crate::{
-    attribute::Attributes,
     flow::Role,
     resource::Resource,
     span::{
@@ -95,23 +93,16 @@ pub struct HttpMetricCounters {
 #[derive(Debug)]
 pub struct HttpMetrics {
     settings: HttpMetricSettings,
-    /// By the resource's address; the entry keeps it alive.
-    index: HashMap<usize, usize, RandomState>,
-    resources: Vec<Option<PerResource>>,
-    free: Vec<usize>,
+    resources: ByResource<PerResource>,
     /// Of all resources.
     series: usize,
     /// The time of the last collection, or of the start.
     collected: u64,
-    generations: u64,
     counters: HttpMetricCounters,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct PerResource {
-    resource: Arc<Resource>,
-    generation: u64,
-    touched: u64,
     server: PerRole,
     client: PerRole,
 }
@@ -135,12 +126,9 @@ impl HttpMetrics {
     pub fn new(settings: HttpMetricSettings, start: u64) -> Self {
         Self {
             settings,
-            index: HashMap::default(),
-            resources: Vec::new(),
-            free: Vec::new(),
+            resources: ByResource::default(),
             series: 0,
             collected: start,
-            generations: 0,
             counters: HttpMetricCounters::default(),
         }
     }
@@ -163,8 +151,8 @@ impl HttpMetrics {
         let (limit, moment) = (self.settings.cardinality_limit, self.moment(time));
         let room = self.settings.max_series.saturating_sub(self.series);
         let at = self.resource(resource)?;
-        let per = self.resources[at].as_mut()?;
-        let (generation, table) = (per.generation, &mut per.role(request.role).active);
+        let per = self.resources.at(at)?;
+        let (generation, table) = (per.generation, &mut per.state.role(request.role).active);
         let before = table.len();
         let slot = table.slot(&KeyRef::active(request), limit.min(before + room), moment, || 0);
         *table.touch(slot, moment)? += 1;
@@ -177,10 +165,10 @@ impl HttpMetrics {
     #[allow(clippy::needless_pass_by_value, reason = "given back once")]
     pub fn request_ended(&mut self, active: Active) {
         let moment = self.moment(self.collected);
-        let per = self.resources.get_mut(active.resource).and_then(Option::as_mut);
+        let per = self.resources.at(active.resource);
         let Some(per) = per.filter(|r| r.generation == active.generation) else { return };
-        per.touched = moment.collected;
-        if let Some(value) = per.role(active.role).active.touch(active.slot, moment) {
+        per.touch(moment.collected);
+        if let Some(value) = per.state.role(active.role).active.touch(active.slot, moment) {
             *value -= 1;
         }
     }
@@ -192,8 +180,8 @@ impl HttpMetrics {
         let role = call.request.role;
         let route = route.filter(|_| role == Role::Server || self.settings.url_template);
         let Some(at) = self.resource(resource) else { return };
-        let Some(per) = self.resources[at].as_mut() else { return };
-        let table = &mut per.role(role).finished;
+        let Some(per) = self.resources.at(at) else { return };
+        let table = &mut per.state.role(role).finished;
         let before = table.len();
         let slot = table.slot(&KeyRef::finished(call, route), limit.min(before + room), moment, Sizes::new);
         self.series += table.len() - before;
@@ -218,15 +206,14 @@ impl HttpMetrics {
     pub fn collect(&mut self, now: u64) -> Vec<ResourceMetrics> {
         let (temporality, previous) = (self.settings.temporality, self.collected);
         let now = now.max(previous);
-        // Nobody else knows the resource: its process is gone, and its last values went out before.
-        self.remove(|per| Arc::strong_count(&per.resource) == 1 && per.touched < previous);
+        self.resources.remove_gone();
         let mut out = Vec::new();
-        for per in self.resources.iter_mut().filter_map(Option::as_mut) {
+        for per in self.resources.iter_mut() {
             let mut metrics = Vec::new();
-            per.server.collect(&SERVER, temporality, previous, now, &mut metrics);
-            per.client.collect(&CLIENT, temporality, previous, now, &mut metrics);
-            if !metrics.is_empty() {
-                out.push(ResourceMetrics { resource: Arc::clone(&per.resource), metrics });
+            per.state.server.collect(&SERVER, temporality, previous, now, &mut metrics);
+            per.state.client.collect(&CLIENT, temporality, previous, now, &mut metrics);
+            if let Some(resource) = per.release().filter(|_| !metrics.is_empty()) {
+                out.push(ResourceMetrics { resource, metrics });
             }
         }
         self.evict(previous, now);
@@ -238,28 +225,18 @@ impl HttpMetrics {
     fn evict(&mut self, previous: u64, now: u64) {
         let (delta, idle) = (self.settings.temporality == Temporality::Delta, self.settings.idle_after);
         let idle = |touched: u64| now.saturating_sub(touched) > idle;
-        for per in self.resources.iter_mut().filter_map(Option::as_mut) {
-            let before = per.len();
-            for role in [&mut per.server, &mut per.client] {
+        for PerResource { server, client } in self.resources.iter_mut().map(|per| &mut per.state) {
+            let before = server.len() + client.len();
+            for role in [&mut *server, &mut *client] {
                 role.finished.retain(|s| if delta { s.touched >= previous } else { !idle(s.touched) });
                 role.active.retain(|s| s.value != 0 || !idle(s.touched));
             }
             if !delta {
-                self.counters.evicted += (before - per.len()) as u64;
+                self.counters.evicted += (before - server.len() - client.len()) as u64;
             }
         }
-        self.remove(|per| per.is_empty() && idle(per.touched));
-    }
-
-    fn remove(&mut self, gone: impl Fn(&PerResource) -> bool) {
-        self.series = 0;
-        for (at, place) in self.resources.iter_mut().enumerate() {
-            if let Some(per) = place.take_if(|per| gone(per)) {
-                self.index.remove(&address(&per.resource));
-                self.free.push(at);
-            }
-            self.series += place.as_ref().map_or(0, PerResource::len);
-        }
+        self.resources.remove(|per| per.state.is_empty() && idle(per.touched));
+        self.series = self.resources.iter().map(|per| per.state.server.len() + per.state.client.len()).sum();
     }
 
     fn moment(&self, time: u64) -> Moment {
@@ -267,37 +244,10 @@ impl HttpMetrics {
     }
 
     fn resource(&mut self, resource: &Arc<Resource>) -> Option<usize> {
-        let collected = self.collected;
-        if let Some(&at) = self.index.get(&address(resource)) {
-            self.resources[at].as_mut()?.touched = collected;
-            return Some(at);
-        }
-        if self.index.len() >= self.settings.max_resources {
-            self.counters.dropped += 1;
-            return None;
-        }
-        self.generations += 1;
-        let entry = Some(PerResource {
-            resource: Arc::clone(resource),
-            generation: self.generations,
-            touched: collected,
-            server: PerRole::default(),
-            client: PerRole::default(),
-        });
-        let at = if let Some(at) = self.free.pop() {
-            self.resources[at] = entry;
-            at
-        } else {
-            self.resources.push(entry);
-            self.resources.len() - 1
-        };
-        self.index.insert(address(resource), at);
-        Some(at)
+        let at = self.resources.place(resource, self.settings.max_resources, self.collected);
+        self.counters.dropped += u64::from(at.is_none());
+        at
     }
-}
-
-fn address(resource: &Arc<Resource>) -> usize {
-    Arc::as_ptr(resource).addr()
 }
 
 impl PerResource {
@@ -308,16 +258,16 @@ impl PerResource {
         }
     }
 
-    fn len(&self) -> usize {
-        [&self.server, &self.client].map(|r| r.finished.len() + r.active.len()).iter().sum()
-    }
-
     fn is_empty(&self) -> bool {
         [&self.server, &self.client].iter().all(|r| r.finished.is_empty() && r.active.is_empty())
     }
 }
 
 impl PerRole {
+    fn len(&self) -> usize {
+        self.finished.len() + self.active.len()
+    }
+
     fn collect(
         &mut self,
         instruments: &Instruments,
@@ -380,12 +330,6 @@ impl Sizes {
             response: Histogram::new(&BYTES),
         }
     }
-}
-
-fn overflow() -> Attributes {
-    let mut attributes = Attributes::default();
-    attributes.set("otel.metric.overflow", true);
-    attributes
 }
 
 /// The bounds the conventions recommend for durations.

@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, Hash};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use crate::attribute::Attributes;
+
 /// A key as it is recorded, without owning its strings.
 pub trait BorrowedKey: Hash {
     type Owned;
@@ -119,6 +121,14 @@ impl<K, V> SeriesTable<K, V> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0 && self.series[OVERFLOW].is_none()
     }
+}
+
+/// The attributes of the [`OVERFLOW`] slot's series, as the SDK specification names them.
+#[must_use]
+pub fn overflow() -> Attributes {
+    let mut attributes = Attributes::default();
+    attributes.set("otel.metric.overflow", true);
+    attributes
 }
 
 #[cfg(test)]

@@ -1,10 +1,7 @@
 //! From an HTTP exchange to a span, by the stable semantic conventions for HTTP spans (1.44).
 //!
 //! [`Call`] is what the conventions derive from an exchange; spans and metrics both read it, so that they
-//! cannot differ. Beyond the conventions a span may carry:
-//! - `honeyguide.damaged` = true: bytes of the exchange were not captured, some detail may be missing;
-//! - `honeyguide.truncated` = true: the request's head was longer than what is kept;
-//! - `honeyguide.end` = `lost` | `unobserved`: the end was not seen, the duration is a lower bound.
+//! cannot differ. Beyond the conventions a span may carry the marks of `ending::mark`.
 
 mod failure;
 mod forwarded;
@@ -13,15 +10,15 @@ mod target;
 use std::{borrow::Cow, fmt::Write as _, net::SocketAddr, sync::Arc};
 
 use honeyguide_protocols::{
-    CloseReason,
-    exchange::{Exchange, Outcome},
+    exchange::Exchange,
     http::{self, HttpDetail, RequestHead, Version},
 };
 
-use self::{failure::Failure, forwarded::Origin, target::Target};
+use self::{forwarded::Origin, target::Target};
 use super::{
     Span, SpanKind, Status,
     context::{Identity, baggage},
+    ending, network,
     redact::Redaction,
 };
 use crate::{
@@ -139,7 +136,8 @@ impl<'a> Request<'a> {
                 let standard = (!matches!(endpoints, Endpoints::Unix { .. })).then(|| default_port(scheme));
                 (Some(Cow::Borrowed(host)), port.or(standard))
             }
-            None => unnamed_server(role, endpoints),
+            // No header names it.
+            None => network::server(role, endpoints),
         };
         let method = settings.known_methods.iter().find(|m| ***m == *head.method).cloned();
         let method = method.unwrap_or(Cow::Borrowed("_OTHER"));
@@ -220,26 +218,20 @@ impl<'a> Request<'a> {
     }
 
     fn set_network(&self, attributes: &mut Attributes, settings: &HttpSettings) {
+        network::set_peer(self.role, self.endpoints, attributes);
+        if !settings.network_details {
+            return;
+        }
         match self.endpoints {
-            Endpoints::Tcp { local, remote } => {
-                attributes.set("network.peer.address", remote.ip().to_string());
-                attributes.set("network.peer.port", remote.port());
-                if settings.network_details {
-                    attributes.set("network.local.address", local.ip().to_string());
-                    attributes.set("network.local.port", local.port());
-                    attributes.set("network.transport", "tcp");
-                }
+            Endpoints::Tcp { local, .. } => {
+                attributes.set("network.local.address", local.ip().to_string());
+                attributes.set("network.local.port", local.port());
+                attributes.set("network.transport", "tcp");
             }
-            Endpoints::Unix { path } => {
-                attributes.set("network.transport", "unix");
-                // The connecting side of a unix socket has no name.
-                if let Some(path) = path.as_ref().filter(|_| self.role == Role::Client) {
-                    attributes.set("network.peer.address", path.to_string());
-                } else if let Some(path) = path.as_ref().filter(|_| settings.network_details) {
-                    attributes.set("network.local.address", path.to_string());
-                }
+            Endpoints::Unix { path: Some(path) } if self.role == Role::Server => {
+                attributes.set("network.local.address", path.to_string());
             }
-            Endpoints::Unknown => {}
+            Endpoints::Unix { .. } | Endpoints::Unknown => {}
         }
     }
 }
@@ -254,7 +246,7 @@ impl<'a> Call<'a> {
         settings: &HttpSettings,
     ) -> Self {
         let request = Request::new(&exchange.detail.request, role, endpoints, encrypted, settings);
-        let failure = Failure::of(exchange, role);
+        let failure = failure::of(exchange, role);
         let (error, description) = failure.map_or((None, ""), |f| (Some(f.kind), f.description));
         Self { request, exchange, error, description }
     }
@@ -337,7 +329,7 @@ impl<'a> Call<'a> {
         if settings.body_sizes {
             self.set_body_sizes(&mut attributes);
         }
-        self.set_own(&mut attributes);
+        ending::mark(self.exchange, request.head.truncated, &mut attributes);
         attributes
     }
 
@@ -348,23 +340,6 @@ impl<'a> Call<'a> {
         }
         if let Some(size) = response_body.and_then(|s| i64::try_from(s).ok()) {
             attributes.set("http.response.body.size", size);
-        }
-    }
-
-    fn set_own(&self, attributes: &mut Attributes) {
-        if self.exchange.damaged {
-            attributes.set("honeyguide.damaged", true);
-        }
-        if self.request.head.truncated {
-            attributes.set("honeyguide.truncated", true);
-        }
-        match self.exchange.outcome {
-            Outcome::Lost => attributes.set("honeyguide.end", "lost"),
-            Outcome::Aborted(CloseReason::Unobserved) => attributes.set("honeyguide.end", "unobserved"),
-            Outcome::Complete
-            | Outcome::Upgraded
-            | Outcome::Reset { .. }
-            | Outcome::Aborted(CloseReason::Finished | CloseReason::Error(_)) => {}
         }
     }
 }
@@ -385,18 +360,6 @@ fn scheme(text: &str) -> Option<&'static str> {
 
 fn default_port(scheme: &str) -> u16 {
     if scheme == "https" { 443 } else { 80 }
-}
-
-/// Where no header names the server: its socket address. A client knows it as the remote end.
-fn unnamed_server<'a>(role: Role, endpoints: &'a Endpoints) -> (Option<Cow<'a, str>>, Option<u16>) {
-    match endpoints {
-        Endpoints::Tcp { local, remote } => {
-            let server = if role == Role::Client { remote } else { local };
-            (Some(Cow::Owned(server.ip().to_string())), Some(server.port()))
-        }
-        Endpoints::Unix { path } => (path.as_deref().map(Cow::Borrowed), None),
-        Endpoints::Unknown => (None, None),
-    }
 }
 
 fn version(version: Version) -> &'static str {

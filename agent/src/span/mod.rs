@@ -1,9 +1,11 @@
 //! Spans, as the agent makes them. `export` turns them into OTLP; nothing here names an OTLP type.
 
 pub mod context;
+pub mod db;
+mod ending;
 pub mod http;
 pub mod id;
-
+mod network;
 pub mod redact;
 pub mod route;
 pub mod sampler;

@@ -43,15 +43,15 @@ impl Account {
     /// What the engine and its parts know.
     #[must_use]
     pub fn of(engine: &Engine) -> Self {
-        let metrics = engine.metric_counters();
+        let (metrics_overflowed, metrics_dropped) = engine.metric_losses();
         Self {
             engine: engine.counters,
             flows: engine.flows.counters,
             states: engine.flows.states(),
             links: engine.links.counters,
             held: engine.links.len() as u64,
-            metrics_overflowed: metrics.overflowed,
-            metrics_dropped: metrics.dropped,
+            metrics_overflowed,
+            metrics_dropped,
             ..Self::default()
         }
     }

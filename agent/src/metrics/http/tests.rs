@@ -5,7 +5,11 @@ use honeyguide_protocols::{
 };
 
 use super::*;
-use crate::{attribute::Value, flow::Endpoints, span::http::HttpSettings};
+use crate::{
+    attribute::{Attributes, Value},
+    flow::Endpoints,
+    span::http::HttpSettings,
+};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -215,7 +219,7 @@ fn a_resource_nobody_holds_goes_after_its_last_values_went_out() {
     bench.resource = Arc::default();
     assert_eq!(bench.routes(10 * SECOND), ["/a 3..10 1"]);
     assert!(bench.routes(20 * SECOND).is_empty());
-    assert_eq!((bench.metrics.index.len(), bench.metrics.series), (0, 0));
+    assert_eq!((bench.metrics.resources.len(), bench.metrics.series), (0, 0));
 }
 
 #[test]
@@ -256,7 +260,7 @@ fn a_request_that_outlives_its_resource_is_no_other_ones() {
     let gone = bench.metrics.request_started(&Arc::default(), &call.request, 2 * SECOND).unwrap();
     bench.lines(10 * SECOND);
     bench.lines(20 * SECOND);
-    assert_eq!(bench.metrics.index.len(), 0);
+    assert_eq!(bench.metrics.resources.len(), 0);
     let resource = Arc::clone(&bench.resource);
     let _kept = bench.metrics.request_started(&resource, &call.request, 21 * SECOND).unwrap();
     bench.metrics.request_ended(gone);
