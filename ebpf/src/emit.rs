@@ -144,13 +144,19 @@ fn place<const N: usize>(piece: &Piece) {
     submit(slot, false);
 }
 
+/// Vectors read at once: a read of user memory costs far more than its bytes.
+const CHUNK: usize = 4;
+/// `Progress` lies where the fixed part comes later.
+const _: () = assert!(size_of::<Progress>() <= size_of::<Data>());
+
 /// Where gathering stands. It lies in the slot itself, where the fixed part comes later: values read back from
 /// there are unknown to the verifier, so every round of the loop looks the same to it. With variables in
 /// registers, older kernels follow each combination to the end.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Progress {
-    vector: IoVec,
+    /// The vectors being gathered: as many as one read brings.
+    vectors: [IoVec; CHUNK],
     /// Bytes of the vectors so far.
     seen: u64,
     captured: u32,
@@ -168,35 +174,50 @@ fn gather<const N: usize>(piece: &Piece, count: u64) {
     let progress = slot.cast::<Progress>();
     // SAFETY: the slot has room for it, and is this program's alone until it is submitted.
     unsafe {
-        (&raw mut (*progress).vector).write_volatile(IoVec { base: 0, length: 0 });
         (&raw mut (*progress).seen).write_volatile(0);
         (&raw mut (*progress).captured).write_volatile(0);
         (&raw mut (*progress).flags).write_volatile(u32::from(piece.flags));
     }
+    let mut last = 0;
     for index in 0..MAX_VECTORS {
         // SAFETY: as above.
         let seen = unsafe { (&raw const (*progress).seen).read_volatile() };
         if index as u64 >= count || seen >= u64::from(piece.length) {
             break;
         }
-        let address = piece.address + (index * size_of::<IoVec>()) as u64;
+        if index % CHUNK == 0 {
+            let address = piece.address + (index * size_of::<IoVec>()) as u64;
+            // SAFETY: as above.
+            if !unsafe { read_chunk(progress, address, count - index as u64) } {
+                break;
+            }
+        }
         // SAFETY: as above.
-        if !unsafe { gather_one::<N>(slot, address, piece.capture) } {
+        if !unsafe { gather_one::<N>(slot, index % CHUNK, piece.capture) } {
             break;
         }
+        last = index % CHUNK;
     }
-    // SAFETY: as above.
-    let end = unsafe { progress.read_volatile() };
+    // Field by field, before the fixed part takes their place: a copy of the whole would not fit the stack.
+    // SAFETY: as above; the index is below CHUNK.
+    let (seen, captured, flags, base, length) = unsafe {
+        let vector = (&raw const (*progress).vectors).cast::<IoVec>().add(last);
+        (
+            (&raw const (*progress).seen).read_volatile(),
+            (&raw const (*progress).captured).read_volatile(),
+            (&raw const (*progress).flags).read_volatile() as u16,
+            (&raw const (*vector).base).read_volatile(),
+            (&raw const (*vector).length).read_volatile(),
+        )
+    };
     let data = slot.cast::<Data>();
     // SAFETY: the slot has room for a `Data`.
-    unsafe { write_data(data, piece, end.captured, end.flags as u16) };
-    if end.captured < piece.length && end.flags as u16 & record::FLAG_FAULT == 0 {
-        if end.seen == u64::from(piece.length) {
-            let vector = end.vector;
-            let length =
-                if vector.length < record::TAIL as u64 { vector.length } else { record::TAIL as u64 };
+    unsafe { write_data(data, piece, captured, flags) };
+    if captured < piece.length && flags & record::FLAG_FAULT == 0 {
+        if seen == u64::from(piece.length) {
+            let tail = if length < record::TAIL as u64 { length } else { record::TAIL as u64 };
             // SAFETY: the slot is reserved still.
-            unsafe { read_tail(data, vector.base + vector.length - length, length as u32) };
+            unsafe { read_tail(data, base + length - tail, tail as u32) };
         } else {
             error::count(Failure::VectorTail);
         }
@@ -204,22 +225,38 @@ fn gather<const N: usize>(piece: &Piece, count: u64) {
     submit(slot, false);
 }
 
-/// One vector: false where user memory could not be read.
+/// The next vectors, `left` of them at most: false where user memory could not be read.
+///
+/// # Safety
+/// `progress` must be valid.
+#[inline(always)]
+unsafe fn read_chunk(progress: *mut Progress, address: u64, left: u64) -> bool {
+    let count = if left > CHUNK as u64 { CHUNK as u32 } else { left as u32 };
+    let bytes = memory::below::<128>(count * size_of::<IoVec>() as u32);
+    let bytes =
+        if bytes as usize > CHUNK * size_of::<IoVec>() { CHUNK * size_of::<IoVec>() } else { bytes as usize };
+    // SAFETY: the vectors' room is CHUNK of them; the helper checks the user's address.
+    unsafe {
+        let to = (&raw mut (*progress).vectors).cast::<c_void>();
+        if bpf_probe_read_user(to, bytes as u32, address as *const c_void) != 0 {
+            fault(progress);
+            return false;
+        }
+    }
+    true
+}
+
+/// One vector of those that were read: false where user memory could not be read.
 ///
 /// # Safety
 /// `slot` must be reserved with room for a `Data` and 2 N bytes, and begin with a `Progress`.
 #[inline(always)]
-unsafe fn gather_one<const N: usize>(slot: *mut u8, address: u64, capture: u32) -> bool {
+unsafe fn gather_one<const N: usize>(slot: *mut u8, index: usize, capture: u32) -> bool {
     let progress = slot.cast::<Progress>();
     // SAFETY: the caller's promise; the helpers check the user's addresses.
     unsafe {
-        let vector = (&raw mut (*progress).vector).cast::<c_void>();
-        let read = bpf_probe_read_user(vector, size_of::<IoVec>() as u32, address as *const c_void);
-        if read != 0 {
-            fault(progress);
-            return false;
-        }
-        let length = (&raw const (*progress).vector.length).read_volatile();
+        let vector = (&raw const (*progress).vectors).cast::<IoVec>().add(index);
+        let length = (&raw const (*vector).length).read_volatile();
         let seen = (&raw const (*progress).seen).read_volatile();
         (&raw mut (*progress).seen).write_volatile(seen + length);
         let captured = (&raw const (*progress).captured).read_volatile();
@@ -233,7 +270,7 @@ unsafe fn gather_one<const N: usize>(slot: *mut u8, address: u64, capture: u32) 
             take = N as u32;
         }
         let to = slot.add(size_of::<Data>() + memory::below::<N>(captured) as usize).cast::<c_void>();
-        let base = (&raw const (*progress).vector.base).read_volatile();
+        let base = (&raw const (*vector).base).read_volatile();
         if bpf_probe_read_user(to, take, base as *const c_void) != 0 {
             fault(progress);
             return false;

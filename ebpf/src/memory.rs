@@ -19,6 +19,16 @@ pub unsafe fn typed_pointer(base: *const u8, offset: &Global<u32>) -> *const u8 
     unsafe { *base.add(offset.load() as usize).cast::<*const u8>() }
 }
 
+/// Loads a word through a pointer the verifier knows the type of: one instruction where [`field`] is a call.
+///
+/// # Safety
+/// As for [`typed_pointer`]; `offset` must be a 32-bit field's.
+#[inline(always)]
+pub unsafe fn typed_word(base: *const u8, offset: &Global<u32>) -> u32 {
+    // SAFETY: the verifier proves the access against BTF when the program is loaded.
+    unsafe { *base.add(offset.load() as usize).cast::<u32>() }
+}
+
 /// A typed pointer's address as a number: the verifier allows no arithmetic on the pointer itself.
 #[inline(always)]
 pub fn address(pointer: *const u8) -> u64 {

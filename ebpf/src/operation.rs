@@ -94,17 +94,18 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
 
 const NO_BYTES: UserBytes = UserBytes { origin: ORIGIN_OTHER, address: 0, count: 0, context: 0 };
 
-/// Most messages of one vector are a plain buffer.
+/// One vector is a plain buffer; several are gathered.
 #[inline(always)]
 fn vectors(piece: &mut Piece, count: u64) {
+    if count > 1 {
+        emit::gathered(piece, count);
+        return;
+    }
     // SAFETY: bpf_probe_read_user checks the address.
     match unsafe { bpf_probe_read_user(piece.address as *const IoVec) } {
-        Ok(first) if first.length >= u64::from(piece.length) => {
-            piece.address = first.base;
+        Ok(only) => {
+            piece.address = only.base;
             emit::data(piece);
-        }
-        Ok(_) => {
-            emit::gathered(piece, count);
         }
         Err(_) => {
             error::count(Failure::UserFault);

@@ -43,8 +43,7 @@ pub fn is_port_selected(port: u16) -> bool {
 /// Whether the current task's registers hold a user's system call.
 #[inline(always)]
 pub fn has_user_call() -> bool {
-    // SAFETY: no arguments; the current task outlives the program.
-    let task = unsafe { bpf_get_current_task_btf() };
-    memory::field::<u32>(task.cast(), &offsets::OFF_TASK_FLAGS)
-        .is_some_and(|flags| flags & NOT_A_USER_CALL == 0)
+    // SAFETY: no arguments; the current task outlives the program, and `flags` is a 32-bit field of it.
+    let flags = unsafe { memory::typed_word(bpf_get_current_task_btf().cast(), &offsets::OFF_TASK_FLAGS) };
+    flags & NOT_A_USER_CALL == 0
 }

@@ -1,4 +1,5 @@
 //! Every request of a real server becomes one server span, with the right method, path, status and duration.
+#![allow(clippy::print_stderr)] // How far the durations differ is for whoever reads the log.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -136,7 +137,7 @@ fn durations_agree(exchanges: &[Exchange], spans: &BTreeMap<usize, &Span>) -> Re
     }
     differences.sort();
     let at = |percent: usize| differences[differences.len() * percent / 100];
-    println!(
+    eprintln!(
         "differences to the client's durations: median {:?}, p90 {:?}, p99 {:?}",
         at(50),
         at(90),
