@@ -337,6 +337,10 @@ impl fmt::Display for Account {
             write!(f, " ({} not sampled)", self.engine.not_sampled)?;
         }
         write!(f, " · {} records, {} lost, {} malformed", self.records(), self.lost(), self.malformed)?;
+        let unseen = self.failures.iter().sum::<u64>() - self.lost();
+        if unseen > 0 {
+            write!(f, ", {unseen} operations counted without their bytes")?;
+        }
         write!(f, " · {} connections", self.flows.opened + self.flows.undescribed)?;
         if let Some(percent) = (self.ring.0 * 100).checked_div(self.ring.1) {
             write!(f, " · ring peak {percent} %")?;
