@@ -11,10 +11,13 @@ use crate::process;
 type Piece = (&'static str, &'static str);
 
 const APPLICATION: [Piece; 3] = [("nginx", "nginx"), ("node", "nodejs"), ("python3", "python3")];
-const TESTS: [Piece; 5] = [
+const TESTS: [Piece; 7] = [
     ("bpftool", "bpftool"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
+    ("curl", "curl"),
+    // The server, which brings its clients; Debian's `pg_ctlcluster` comes with what every version needs.
+    ("pg_ctlcluster", "postgresql"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("strip", "binutils"),
 ];

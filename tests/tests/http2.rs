@@ -1,0 +1,132 @@
+//! Every stream of an HTTP/2 connection without TLS is one client span and one server span, the second the child of
+//! the first, however many of them are open at once.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use honeyguide_tests::{
+    agent::Agent,
+    apps::App,
+    capture::{Capture, Span},
+    gated::Gated,
+    nginx::Nginx,
+    paths, port, privilege,
+};
+
+/// Path, method and status of a request.
+type Requests = BTreeMap<String, (&'static str, u16)>;
+
+#[test]
+fn nginx_and_curl() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("http2::nginx_and_curl") else { return Ok(()) };
+    nginx(&[])
+}
+
+#[test]
+fn nginx_and_curl_with_many_streams() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("http2::nginx_and_curl_with_many_streams") else {
+        return Ok(());
+    };
+    nginx(&["--parallel", "--parallel-max", "20"])
+}
+
+#[test]
+fn node_and_node() -> Result<()> {
+    const STREAMS: usize = 20;
+    const REQUESTS: usize = 50;
+    let Some(_turn) = privilege::kernel_test("http2::node_and_node") else { return Ok(()) };
+    let server = App::node_script("http2_server.js", &[])?;
+    let mut command = Command::new("node");
+    command.arg(paths::app("http2_client.js")).arg(format!("http://127.0.0.1:{}", server.port()));
+    command.args([STREAMS.to_string(), REQUESTS.to_string()]);
+    let mut sent = Requests::new();
+    for (lane, number) in (0..STREAMS).flat_map(|lane| (0..REQUESTS).map(move |number| (lane, number))) {
+        let (method, status) = [("GET", 200), ("POST", 201), ("GET", 404), ("GET", 500)][number % 4];
+        sent.insert(format!("/{status}/{lane}/{number}"), (method, status));
+    }
+    every_stream_is_two_spans(server.pid(), &command, &sent)
+}
+
+/// Debian's nginx 1.22 and curl, 300 requests on one connection.
+fn nginx(options: &[&str]) -> Result<()> {
+    let listen = port::free()?;
+    let server = Nginx::start(
+        1,
+        &format!(
+            "listen 127.0.0.1:{listen} http2;\n\
+             location /ok/ {{ return 200 'ok'; }}\n\
+             location /made/ {{ return 201 'made'; }}\n\
+             location /broken/ {{ return 503; }}\n"
+        ),
+        &[],
+    )?;
+    let mut command = Command::new("curl");
+    command.args(["--http2-prior-knowledge", "--silent", "--show-error", "--output", "/dev/null"]);
+    command.args(options);
+    let mut sent = Requests::new();
+    for number in 0..300 {
+        let (name, status) = [("ok", 200), ("made", 201), ("broken", 503), ("nowhere", 404)][number % 4];
+        let path = format!("/{name}/{number}");
+        command.args(["--output", "/dev/null"]).arg(format!("http://127.0.0.1:{listen}{path}"));
+        sent.insert(path, ("GET", status));
+    }
+    every_stream_is_two_spans(server.pid(), &command, &sent)
+}
+
+fn every_stream_is_two_spans(server: u32, command: &Command, sent: &Requests) -> Result<()> {
+    let client = Gated::new(command)?;
+    let pids = [server, client.pid()].map(|pid| pid.to_string());
+    let agent = Agent::run(["--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
+    client.finish()?;
+    let capture = agent.stop()?;
+
+    ensure!(!capture.accounting.is_empty(), "the agent has written no account of itself");
+    let (dropped, counters) = capture.dropped();
+    ensure!(dropped == 0, "the agent dropped something: {counters:?}\n{}", capture.said);
+    one_span_each("client", &capture.clients(), sent)?;
+    one_span_each("server", &capture.servers(), sent)?;
+    ensure!(capture.spans.len() == 2 * sent.len(), "{} spans", capture.spans.len());
+    children_of_their_clients(&capture)
+}
+
+fn one_span_each(side: &str, spans: &[&Span], sent: &Requests) -> Result<()> {
+    let mut seen: BTreeMap<&str, &Span> = BTreeMap::new();
+    for span in spans {
+        let path = span.path();
+        let &(method, status) =
+            sent.get(path).with_context(|| format!("a {side} span of no request: {span:?}"))?;
+        ensure!((span.method(), span.status()) == (method, status), "{side}: {span:?}");
+        ensure!(span.get("network.protocol.version") == "2", "{side}: {span:?}");
+        let error = status >= if side == "client" { 400 } else { 500 };
+        ensure!(span.error == error, "{side}: {span:?}");
+        if let Some(first) = seen.insert(path, span) {
+            anyhow::bail!("two {side} spans for {path}:\n{first:?}\n{span:?}");
+        }
+    }
+    let missing: Vec<&String> = sent.keys().filter(|path| !seen.contains_key(path.as_str())).collect();
+    ensure!(
+        missing.is_empty(),
+        "{} {side} spans for {} requests; none for {missing:?}",
+        seen.len(),
+        sent.len()
+    );
+    Ok(())
+}
+
+fn children_of_their_clients(capture: &Capture) -> Result<()> {
+    let clients: HashMap<&str, &Span> =
+        capture.clients().into_iter().map(|span| (span.span_id.as_str(), span)).collect();
+    for server in capture.servers() {
+        let client = clients
+            .get(server.parent_span_id.as_str())
+            .with_context(|| format!("a server span without its client span: {server:?}"))?;
+        ensure!(
+            (client.path(), &client.trace_id) == (server.path(), &server.trace_id),
+            "the parent is another request's: {client:?}\n{server:?}"
+        );
+    }
+    Ok(())
+}
