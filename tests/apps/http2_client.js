@@ -1,8 +1,10 @@
-// One HTTP/2 connection, many streams. Takes a URL, the number of streams at once and the number of requests of each.
+// One HTTP/2 connection, many streams. Takes a URL, the number of streams at once and the number of requests of
+// each; BODY is the size of what is posted.
 'use strict';
 const http2 = require('node:http2');
 
 const [url, streams, requests] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
+const BODY = 'b'.repeat(Number(process.env.BODY));
 const session = http2.connect(url);
 session.on('error', (error) => {
   console.error(error);
@@ -20,7 +22,7 @@ function send(lane, number) {
     stream.on('error', reject);
     stream.on('end', resolve);
     stream.resume();
-    stream.end(status === 201 ? 'b'.repeat(500) : undefined);
+    stream.end(status === 201 ? BODY : undefined);
   });
 }
 

@@ -42,23 +42,26 @@ fn nginx_and_curl() -> Result<()> {
 fn nginx_and_node() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("http2::nginx_and_node") else { return Ok(()) };
     let (server, port) = nginx()?;
-    let (command, sent) = node(port, 20, 50);
+    let (command, sent) = node(port, 5, 200, 20);
     every_stream_is_two_spans(server.pid(), &command, &sent)
 }
 
 #[test]
 fn node_and_node() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("http2::node_and_node") else { return Ok(()) };
-    let server = App::node_script("http2_server.js", &[])?;
-    let (command, sent) = node(server.port(), 20, 50);
-    every_stream_is_two_spans(server.pid(), &command, &sent)
+    node_against_node(5, 200, 20)
 }
 
 #[test]
 fn node_and_node_one_at_a_time() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("http2::node_and_node_one_at_a_time") else { return Ok(()) };
-    let server = App::node_script("http2_server.js", &[])?;
-    let (command, sent) = node(server.port(), 1, 200);
+    node_against_node(1, 200, 2_000)
+}
+
+/// Bodies of `body` bytes either way.
+fn node_against_node(streams: usize, requests: usize, body: usize) -> Result<()> {
+    let server = App::node_script("http2_server.js", &[("BODY", &body.to_string())])?;
+    let (command, sent) = node(server.port(), streams, requests, body);
     every_stream_is_two_spans(server.pid(), &command, &sent)
 }
 
@@ -75,11 +78,12 @@ fn nginx() -> Result<(Nginx, u16)> {
     Ok((Nginx::start(1, &server, &[])?, port))
 }
 
-/// The client of `http2_client.js`: one connection, `streams` at once, `requests` of each.
-fn node(port: u16, streams: usize, requests: usize) -> (Command, Requests) {
+/// The client of `http2_client.js`: one connection, `streams` at once, `requests` of each, of which a quarter posts
+/// `body` bytes.
+fn node(port: u16, streams: usize, requests: usize, body: usize) -> (Command, Requests) {
     let mut command = Command::new("node");
     command.arg(paths::app("http2_client.js")).arg(format!("http://127.0.0.1:{port}"));
-    command.args([streams.to_string(), requests.to_string()]);
+    command.args([streams.to_string(), requests.to_string()]).env("BODY", body.to_string());
     let mut sent = Requests::new();
     for (lane, number) in (0..streams).flat_map(|lane| (0..requests).map(move |number| (lane, number))) {
         let status = STATUSES[number % 4];

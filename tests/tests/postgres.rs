@@ -206,7 +206,7 @@ fn traced(server: &Postgres, command: &Command) -> Result<(Capture, String)> {
         ensure!(span.get("db.system.name") == "postgresql", "{span:?}");
         ensure!(span.get("db.namespace") == DATABASE, "{span:?}");
         ensure!(span.name == span.get("db.query.summary"), "{span:?}");
-        ensure!(span.error == !span.get("error.type").is_empty(), "{span:?}");
+        ensure!(span.error != span.get("error.type").is_empty(), "{span:?}");
     }
     Ok((capture, printed))
 }
