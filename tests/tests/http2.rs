@@ -1,0 +1,149 @@
+//! Every stream of an HTTP/2 connection without TLS is one client span and one server span, the second the child of
+//! the first, however many of them are open at once.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use honeyguide_tests::{
+    agent::Agent,
+    apps::App,
+    capture::{Capture, Span},
+    gated::Gated,
+    nginx::Nginx,
+    paths, port, privilege,
+};
+
+/// Path, method and status of a request.
+type Requests = BTreeMap<String, (&'static str, u16)>;
+
+#[test]
+fn nginx_and_curl() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("http2::nginx_and_curl") else { return Ok(()) };
+    let (server, port) = nginx()?;
+    // curl 7.88 cannot use such a connection twice.
+    let mut command = Command::new("sh");
+    let curl = "for url; do curl --http2-prior-knowledge -sS -o /dev/null \"$url\" || exit; done";
+    command.args(["-c", curl, "sh"]);
+    let mut sent = Requests::new();
+    for number in 0..40 {
+        let status = STATUSES[number % 4];
+        let path = format!("/{status}/{number}");
+        command.arg(format!("http://127.0.0.1:{port}{path}"));
+        sent.insert(path, ("GET", status));
+    }
+    every_stream_is_two_spans(server.pid(), &command, &sent)
+}
+
+#[test]
+fn nginx_and_node() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("http2::nginx_and_node") else { return Ok(()) };
+    let (server, port) = nginx()?;
+    let (command, sent) = node(port, 5, 200, 20);
+    every_stream_is_two_spans(server.pid(), &command, &sent)
+}
+
+#[test]
+fn node_and_node() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("http2::node_and_node") else { return Ok(()) };
+    node_against_node(5, 200, 20)
+}
+
+#[test]
+fn node_and_node_one_at_a_time() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("http2::node_and_node_one_at_a_time") else { return Ok(()) };
+    node_against_node(1, 200, 2_000)
+}
+
+/// Bodies of `body` bytes either way.
+fn node_against_node(streams: usize, requests: usize, body: usize) -> Result<()> {
+    let server = App::node_script("http2_server.js", &[("BODY", &body.to_string())])?;
+    let (command, sent) = node(server.port(), streams, requests, body);
+    every_stream_is_two_spans(server.pid(), &command, &sent)
+}
+
+/// What the servers answer, by the path's first segment.
+const STATUSES: [u16; 4] = [200, 201, 404, 500];
+
+/// Debian's nginx 1.22, and the port where it speaks HTTP/2.
+fn nginx() -> Result<(Nginx, u16)> {
+    let port = port::free()?;
+    let mut server = format!("listen 127.0.0.1:{port} http2;\n");
+    for status in STATUSES {
+        writeln!(server, "location /{status}/ {{ return {status} 'answered'; }}")?;
+    }
+    Ok((Nginx::start(1, &server, &[])?, port))
+}
+
+/// The client of `http2_client.js`: one connection, `streams` at once, `requests` of each, of which a quarter posts
+/// `body` bytes.
+fn node(port: u16, streams: usize, requests: usize, body: usize) -> (Command, Requests) {
+    let mut command = Command::new("node");
+    command.arg(paths::app("http2_client.js")).arg(format!("http://127.0.0.1:{port}"));
+    command.args([streams.to_string(), requests.to_string()]).env("BODY", body.to_string());
+    let mut sent = Requests::new();
+    for (lane, number) in (0..streams).flat_map(|lane| (0..requests).map(move |number| (lane, number))) {
+        let status = STATUSES[number % 4];
+        let method = if status == 201 { "POST" } else { "GET" };
+        sent.insert(format!("/{status}/{lane}/{number}"), (method, status));
+    }
+    (command, sent)
+}
+
+fn every_stream_is_two_spans(server: u32, command: &Command, sent: &Requests) -> Result<()> {
+    let client = Gated::new(command)?;
+    let pids = [server, client.pid()].map(|pid| pid.to_string());
+    let agent = Agent::run(["--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
+    client.finish()?;
+    let capture = agent.stop()?;
+
+    ensure!(!capture.accounting.is_empty(), "the agent has written no account of itself");
+    let (dropped, counters) = capture.dropped();
+    ensure!(dropped == 0, "the agent dropped something: {counters:?}\n{}", capture.said);
+    one_span_each("client", &capture.clients(), sent)?;
+    one_span_each("server", &capture.servers(), sent)?;
+    ensure!(capture.spans.len() == 2 * sent.len(), "{} spans", capture.spans.len());
+    children_of_their_clients(&capture)
+}
+
+fn one_span_each(side: &str, spans: &[&Span], sent: &Requests) -> Result<()> {
+    let mut seen: BTreeMap<&str, &Span> = BTreeMap::new();
+    for span in spans {
+        let path = span.path();
+        let &(method, status) =
+            sent.get(path).with_context(|| format!("a {side} span of no request: {span:?}"))?;
+        ensure!((span.method(), span.status()) == (method, status), "{side}: {span:?}");
+        ensure!(span.get("network.protocol.version") == "2", "{side}: {span:?}");
+        let error = status >= if side == "client" { 400 } else { 500 };
+        ensure!(span.error == error, "{side}: {span:?}");
+        if let Some(first) = seen.insert(path, span) {
+            anyhow::bail!("two {side} spans for {path}:\n{first:?}\n{span:?}");
+        }
+    }
+    let missing: Vec<&String> = sent.keys().filter(|path| !seen.contains_key(path.as_str())).collect();
+    ensure!(
+        missing.is_empty(),
+        "{} {side} spans for {} requests; none for {missing:?}",
+        seen.len(),
+        sent.len()
+    );
+    Ok(())
+}
+
+fn children_of_their_clients(capture: &Capture) -> Result<()> {
+    let clients: HashMap<&str, &Span> =
+        capture.clients().into_iter().map(|span| (span.span_id.as_str(), span)).collect();
+    for server in capture.servers() {
+        let client = clients
+            .get(server.parent_span_id.as_str())
+            .with_context(|| format!("a server span without its client span: {server:?}"))?;
+        ensure!(
+            (client.path(), &client.trace_id) == (server.path(), &server.trace_id),
+            "the parent is another request's: {client:?}\n{server:?}"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! Every command of a PostgreSQL connection is one client span and one server span, the second the child of the
+//! first, and no value of a statement is in either.
+
+use std::{collections::HashMap, fs, path::Path, process::Command};
+
+use anyhow::{Context, Result, ensure};
+use honeyguide_tests::{
+    agent::Agent,
+    capture::{Capture, Span},
+    gated::Gated,
+    paths,
+    postgres::{DATABASE, Postgres},
+    privilege, python,
+};
+
+/// In every statement with a value, here and in `sql_client.py`. It must not leave the agent.
+const CANARY: &str = "canary-7f3a";
+
+#[test]
+fn psql_over_tcp() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("postgres::psql_over_tcp") else { return Ok(()) };
+    let server = Postgres::start()?;
+    psql(&server, Path::new("127.0.0.1"))
+}
+
+#[test]
+fn psql_over_a_unix_socket() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("postgres::psql_over_a_unix_socket") else { return Ok(()) };
+    let server = Postgres::start()?;
+    psql(&server, server.socket())
+}
+
+#[test]
+fn psycopg_over_tcp() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("postgres::psycopg_over_tcp") else { return Ok(()) };
+    let server = Postgres::start()?;
+    psycopg(&server, Path::new("127.0.0.1"))
+}
+
+#[test]
+fn psycopg_over_a_unix_socket() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("postgres::psycopg_over_a_unix_socket") else { return Ok(()) };
+    let server = Postgres::start()?;
+    psycopg(&server, server.socket())
+}
+
+#[test]
+fn pgbench_prepared() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("postgres::pgbench_prepared") else { return Ok(()) };
+    pgbench("prepared", 1_000)
+}
+
+#[test]
+fn pgbench_extended() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("postgres::pgbench_extended") else { return Ok(()) };
+    pgbench("extended", 250)
+}
+
+#[test]
+fn pgbench_simple() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("postgres::pgbench_simple") else { return Ok(()) };
+    pgbench("simple", 250)
+}
+
+/// What a span of either side says, beyond what all of them say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Said<'a> {
+    summary: &'a str,
+    text: &'a str,
+    /// `db.response.status_code` and `error.type`, which are the same.
+    error: &'a str,
+    /// `db.operation.batch.size`.
+    batch: &'a str,
+    /// `db.response.returned_rows`.
+    rows: &'a str,
+}
+
+const fn said<'a>(summary: &'a str, text: &'a str, rows: &'a str) -> Said<'a> {
+    Said { summary, text, error: "", batch: "", rows }
+}
+
+fn psql(server: &Postgres, host: &Path) -> Result<()> {
+    let mut command = server.client("psql", host)?;
+    command.args(["--no-psqlrc", "--quiet"]);
+    for statement in [
+        format!("SELECT '{CANARY}' AS a, 41 + 1"),
+        "CREATE TABLE items (id int PRIMARY KEY, name text)".to_owned(),
+        format!("INSERT INTO items VALUES (1, '{CANARY}'), (2, $$ {CANARY} $$)"),
+        format!("SELECT name FROM items WHERE name = '{CANARY}'; SELECT count(*) FROM items"),
+        format!("SELECT * FROM absent WHERE name = E'{CANARY}'"),
+        "BEGIN".to_owned(),
+        format!("UPDATE items SET name = '{CANARY}!' WHERE id = 2"),
+        "COMMIT".to_owned(),
+    ] {
+        command.arg("--command").arg(statement);
+    }
+    let wanted = [
+        said("SELECT", "SELECT ? AS a, ? + ?", "1"),
+        said("CREATE TABLE items", "CREATE TABLE items (id int PRIMARY KEY, name text)", ""),
+        said("INSERT items", "INSERT INTO items VALUES (?, ?), (?, ?)", ""),
+        Said {
+            batch: "2",
+            ..said(
+                "BATCH SELECT items",
+                "SELECT name FROM items WHERE name = ?; SELECT count(*) FROM items",
+                "2",
+            )
+        },
+        Said { error: "42P01", ..said("SELECT absent", "SELECT * FROM absent WHERE name = ?", "") },
+        said("BEGIN", "BEGIN", ""),
+        said("UPDATE items", "UPDATE items SET name = ? WHERE id = ?", ""),
+        said("COMMIT", "COMMIT", ""),
+    ];
+    let (capture, _) = traced(server, &command)?;
+    both_sides_say(&capture, &wanted)
+}
+
+fn psycopg(server: &Postgres, host: &Path) -> Result<()> {
+    let mut command = Command::new(python::environment()?.join("bin/python"));
+    command.arg(paths::app("sql_client.py"));
+    server.connect(&mut command, host);
+    let mut wanted = vec![
+        said("BEGIN", "BEGIN", ""),
+        said("CREATE TABLE orders", "CREATE TABLE orders (id int PRIMARY KEY, note text)", ""),
+        said("INSERT orders", "INSERT INTO orders VALUES (?, $1)", ""),
+        said("UPDATE orders", "UPDATE orders SET note = ? WHERE id = ?", ""),
+        said("COMMIT", "COMMIT", ""),
+    ];
+    // Only number 1 is in the table.
+    for number in 0..10 {
+        let rows = if number == 1 { "1" } else { "0" };
+        wanted.push(said("SELECT orders", "SELECT note FROM orders WHERE id = $1", rows));
+    }
+    wanted.extend([said("SELECT orders", "SELECT id FROM orders WHERE note = $1", "1"); 5]);
+    wanted.extend([
+        said("COPY orders", "COPY orders FROM STDIN", ""),
+        Said { error: "42P01", ..said("SELECT absent", "SELECT price FROM absent WHERE note = $1", "") },
+        said("DELETE orders", "DELETE FROM orders", ""),
+    ]);
+    let (capture, _) = traced(server, &command)?;
+    both_sides_say(&capture, &wanted)
+}
+
+fn pgbench(mode: &str, transactions: usize) -> Result<()> {
+    const CLIENTS: usize = 4;
+    let server = Postgres::start()?;
+    let host = Path::new("127.0.0.1");
+    let made = server.client("pgbench", host)?.args(["--initialize", "--quiet"]).output()?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut command = server.client("pgbench", host)?;
+    command.args(["--no-vacuum", "--select-only", "--protocol", mode]);
+    command.args(["--transactions", &transactions.to_string(), "--client", &CLIENTS.to_string()]);
+    let (capture, printed) = traced(&server, &command)?;
+
+    let total = transactions * CLIENTS;
+    ensure!(printed.contains(&format!("actually processed: {total}/{total}")), "pgbench: {printed}");
+    let parameter = if mode == "simple" { "?" } else { "$1" };
+    let text = format!("SELECT abalance FROM pgbench_accounts WHERE aid = {parameter}");
+    for (side, spans) in [("client", capture.clients()), ("server", capture.servers())] {
+        let of_load: Vec<&&Span> =
+            spans.iter().filter(|span| span.get("db.query.summary") == "SELECT pgbench_accounts").collect();
+        ensure!(of_load.len() == total, "{} {side} spans for {total}\n{}", of_load.len(), capture.said);
+        for span in of_load {
+            let found = read(span);
+            let wanted = said("SELECT pgbench_accounts", &text, "1");
+            // pgbench ends its statement with a semicolon.
+            let found = Said { text: found.text.trim_end_matches(';'), ..found };
+            ensure!(found == wanted, "{side}: {found:?}, wanted {wanted:?}");
+        }
+        // Before that it asks for the scale, and whether the table has partitions.
+        let other: Vec<&str> = spans
+            .iter()
+            .map(|span| span.get("db.query.summary"))
+            .filter(|&summary| summary != "SELECT pgbench_accounts")
+            .collect();
+        let partitions = "select pg_catalog.pg_class pg_catalog.pg_namespace \
+            select pg_catalog.pg_partitioned_table pg_catalog.pg_inherits";
+        ensure!(other == ["select pgbench_branches", partitions], "{side}: {other:?}");
+    }
+    Ok(())
+}
+
+/// Runs `command` against `server` with both selected, and checks what holds for every capture of that kind.
+fn traced(server: &Postgres, command: &Command) -> Result<(Capture, String)> {
+    let client = Gated::new(command)?;
+    let pids = [server.pid(), client.pid()].map(|pid| pid.to_string());
+    let agent = Agent::run(["--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
+    let out = agent.out().to_owned();
+    let printed = client.finish()?;
+    let capture = agent.stop_with(|said| {
+        for file in fs::read_dir(&out)? {
+            let file = file?.path();
+            let text = fs::read_to_string(&file)?;
+            let at =
+                text.find(CANARY).map(|at| text.get(at.saturating_sub(200)..at + 50).unwrap_or_default());
+            ensure!(at.is_none(), "a value is in {}: {at:?}", file.display());
+        }
+        ensure!(!said.contains(CANARY), "a value is in what the agent said\n{said}");
+        Capture::read(&out, said)
+    })?;
+    ensure!(!capture.accounting.is_empty(), "the agent has written no account of itself");
+    let (dropped, counters) = capture.dropped();
+    ensure!(dropped == 0, "the agent dropped something: {counters:?}\n{}", capture.said);
+    children_of_their_clients(&capture)?;
+    for span in &capture.spans {
+        ensure!(span.get("db.system.name") == "postgresql", "{span:?}");
+        ensure!(span.get("db.namespace") == DATABASE, "{span:?}");
+        ensure!(span.name == span.get("db.query.summary"), "{span:?}");
+        ensure!(span.error != span.get("error.type").is_empty(), "{span:?}");
+    }
+    Ok((capture, printed))
+}
+
+/// One server span for each client span, with the same content.
+fn children_of_their_clients(capture: &Capture) -> Result<()> {
+    let (clients, servers) = (capture.clients(), capture.servers());
+    ensure!(
+        clients.len() == servers.len() && clients.len() + servers.len() == capture.spans.len(),
+        "{} client spans, {} server spans, {} in all; first: {:#?}\n{}",
+        clients.len(),
+        servers.len(),
+        capture.spans.len(),
+        capture.spans.iter().map(|span| (span.kind, &span.name)).take(40).collect::<Vec<_>>(),
+        capture.said
+    );
+    let mut waiting: HashMap<&str, &Span> =
+        clients.into_iter().map(|span| (span.span_id.as_str(), span)).collect();
+    for server in servers {
+        let client = waiting
+            .remove(server.parent_span_id.as_str())
+            .with_context(|| format!("a server span without a client span of its own: {server:?}"))?;
+        ensure!(client.trace_id == server.trace_id, "a parent in another trace: {client:?}\n{server:?}");
+        ensure!(read(client) == read(server), "the sides do not agree: {client:?}\n{server:?}");
+    }
+    Ok(())
+}
+
+fn both_sides_say(capture: &Capture, wanted: &[Said<'_>]) -> Result<()> {
+    for (side, mut spans) in [("client", capture.clients()), ("server", capture.servers())] {
+        spans.sort_by_key(|span| span.start);
+        let found: Vec<Said<'_>> = spans.into_iter().map(read).collect();
+        ensure!(found == wanted, "{side}: {found:#?}\nwanted {wanted:#?}");
+    }
+    Ok(())
+}
+
+fn read(span: &Span) -> Said<'_> {
+    let [summary, text, error, batch, rows] = [
+        "db.query.summary",
+        "db.query.text",
+        "error.type",
+        "db.operation.batch.size",
+        "db.response.returned_rows",
+    ]
+    .map(|key| span.get(key));
+    // A difference of the two shows as an error that no test wants.
+    let error = if span.get("db.response.status_code") == error { error } else { "status and type differ" };
+    Said { summary, text, error, batch, rows }
+}
