@@ -52,7 +52,7 @@ pub struct Engine {
     metrics: HttpMetrics,
     db_metrics: DbMetrics,
     statements: Statements,
-    /// What each open server request holds of the active-requests metric.
+    /// What each open server request holds of the active-requests metric; as many as exchanges may be held.
     active: HashMap<Token, Active, foldhash::fast::FixedState>,
     clock: Clock,
     spans: Vec<Span>,
@@ -72,6 +72,8 @@ pub struct EngineCounters {
     pub not_sampled: u64,
     /// Spans of which some bytes were not seen.
     pub damaged: u64,
+    /// Open requests that the active-requests metric leaves out, because too many are open.
+    pub active_dropped: u64,
 }
 
 impl Engine {
@@ -181,7 +183,9 @@ impl Engine {
                 if let (Role::Server, Head::Http(head)) = (role, &head) {
                     let request = Request::new(head, role, &connection.endpoints, false, &self.settings.http);
                     let time = self.clock.unix(extent.first.time);
-                    if let Some(active) = self.metrics.request_started(&resource, &request, time) {
+                    if self.active.len() >= self.settings.link.limit {
+                        self.counters.active_dropped += 1;
+                    } else if let Some(active) = self.metrics.request_started(&resource, &request, time) {
                         let token = Token { socket: connection.socket, exchange: id };
                         self.active.insert(token, active);
                     }

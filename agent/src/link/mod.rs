@@ -108,6 +108,9 @@ pub struct Links {
     pub counters: LinkCounters,
 }
 
+/// Tokens of ended exchanges that may wait to be cleared, beyond as many as are held.
+const SPARE_ARRIVALS: usize = 1024;
+
 /// The longest chain of parents that is followed.
 const MAX_DEPTH: usize = 64;
 
@@ -239,6 +242,12 @@ impl Links {
                 return Some(linked);
             }
         }
+    }
+
+    /// Entries of the queue that says which exchange is oldest; bounded by those that are held.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.arrivals.len()
     }
 
     /// Exchanges in progress or waiting.
@@ -411,11 +420,9 @@ impl Links {
                 self.release(&gone.parent);
             }
         }
-        // Tokens of exchanges that ended long ago.
-        while let Some(token) = self.arrivals.front()
-            && !self.held.contains_key(token)
-        {
-            self.arrivals.pop_front();
+        // One request that stays open must not keep the tokens of all that came and went after it.
+        if self.arrivals.len() >= 2 * self.held.len() + SPARE_ARRIVALS {
+            self.arrivals.retain(|token| self.held.contains_key(token));
         }
     }
 

@@ -276,7 +276,11 @@ impl Account {
                 "{measurement}",
                 "Measurements that found no place.",
                 "cause",
-                &[("overflow", self.metrics_overflowed), ("resources", self.metrics_dropped)],
+                &[
+                    ("overflow", self.metrics_overflowed),
+                    ("resources", self.metrics_dropped),
+                    ("active", engine.active_dropped),
+                ],
             ),
         ]);
         metrics.extend(self.export_metrics(&build));

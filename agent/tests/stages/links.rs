@@ -263,3 +263,20 @@ fn held_exchanges_are_bounded() {
     // Evicted exchanges lose their links, not their spans.
     assert_eq!(stream.finish().0.len(), 100);
 }
+
+/// A long poll: whatever comes and goes meanwhile leaves nothing behind.
+#[test]
+fn a_request_that_stays_open_holds_no_memory_of_the_others() {
+    let mut stream = Stream::new();
+    front_reads(&mut stream);
+    stream.open(20, BACK, 90, 6000);
+    for _ in 0..20_000 {
+        stream.received(20, BACK, GET);
+        stream.sent(20, BACK, OK);
+        stream.wait(MS);
+    }
+    assert!(stream.engine.links.len() < 200, "{} held", stream.engine.links.len());
+    assert!(stream.engine.links.queued() < 2_000, "{} queued", stream.engine.links.queued());
+    stream.sent(10, FRONT, OK);
+    assert_eq!(stream.finish().0.len(), 20_001);
+}
