@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use honeyguide_common::record::{self, Connection, Data, Header, Process, State};
+use honeyguide_common::record::{self, Connection, Data, Header, Process, State, Times};
 use honeyguide_protocols::{Actor, Stamp, detect::Direction};
 use zerocopy::FromBytes;
 
@@ -18,6 +18,7 @@ pub enum Record<'a> {
     Connection(ConnectionRecord),
     State(StateRecord),
     Process(ProcessRecord),
+    Times(TimesRecord),
 }
 
 /// A stretch of one direction's stream: `bytes` are its first, `tail` its last, the rest passed unseen.
@@ -113,6 +114,23 @@ pub enum ProcessEvent {
     },
 }
 
+/// What a thread had done with its time by the operation whose data record follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimesRecord {
+    pub time: u64,
+    pub tid: u32,
+    pub spent: Spent,
+}
+
+/// Nanoseconds of a thread, by what it did with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    pub on_cpu: u64,
+    pub run_queue: u64,
+    /// By `record::WAIT_*`.
+    pub blocked: [u64; record::WAITS],
+}
+
 /// The record is not what the contract says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
@@ -130,6 +148,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         record::KIND_FORK | record::KIND_EXEC | record::KIND_EXIT | record::KIND_LISTEN => {
             Record::Process(process(bytes, header.kind)?)
         }
+        record::KIND_TIMES => Record::Times(times(bytes)?),
         _ => return Err(Malformed),
     })
 }
@@ -148,6 +167,7 @@ pub fn meaningful(bytes: &[u8]) -> &[u8] {
         record::KIND_DATA => size_of::<Data>() + header.captured as usize,
         record::KIND_CONNECTION => size_of::<Connection>(),
         record::KIND_STATE => size_of::<State>(),
+        record::KIND_TIMES => size_of::<Times>(),
         _ => size_of::<Process>(),
     };
     &bytes[..fixed.min(bytes.len())]
@@ -181,6 +201,12 @@ fn data(bytes: &[u8]) -> Result<DataRecord<'_>, Malformed> {
         eof: raw.header.flags & record::FLAG_EOF != 0,
         error: (raw.result < 0).then_some(raw.result.wrapping_neg()),
     })
+}
+
+fn times(bytes: &[u8]) -> Result<TimesRecord, Malformed> {
+    let (raw, _) = Times::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    let spent = Spent { on_cpu: raw.on_cpu, run_queue: raw.run_queue, blocked: raw.blocked };
+    Ok(TimesRecord { time: raw.header.time, tid: raw.tid, spent })
 }
 
 fn connection(bytes: &[u8]) -> Result<ConnectionRecord, Malformed> {

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use honeyguide_protocols::{Event, Exchange, http::HttpDetail, sql::SqlDetail};
+use honeyguide_protocols::{Actor, Event, Exchange, http::HttpDetail, sql::SqlDetail};
 
 use crate::{
     clock::Clock,
@@ -25,6 +25,7 @@ use crate::{
         http::{Call, HttpSettings, Request, SpanInput},
         id::IdGenerator,
         route::{RouteSettings, Routes},
+        times::ThreadTimes,
     },
 };
 
@@ -52,6 +53,7 @@ pub struct Engine {
     metrics: HttpMetrics,
     db_metrics: DbMetrics,
     statements: Statements,
+    times: ThreadTimes,
     /// What each open server request holds of the active-requests metric; as many as exchanges may be held.
     active: HashMap<Token, Active, foldhash::fast::FixedState>,
     clock: Clock,
@@ -74,6 +76,8 @@ pub struct EngineCounters {
     pub damaged: u64,
     /// Open requests that the active-requests metric leaves out, because too many are open.
     pub active_dropped: u64,
+    /// Threads' times that found no place.
+    pub times_dropped: u64,
 }
 
 impl Engine {
@@ -88,6 +92,7 @@ impl Engine {
             metrics: HttpMetrics::new(settings.metrics.clone(), start),
             db_metrics: DbMetrics::new(durations(&settings.metrics), start),
             statements: Statements::default(),
+            times: ThreadTimes::new(settings.link.limit),
             active: HashMap::default(),
             clock,
             spans: Vec::new(),
@@ -113,6 +118,7 @@ impl Engine {
                 self.take_events(state.time, processes);
             }
             Record::Process(_) => self.counters.process_records += 1,
+            Record::Times(times) => self.times.handle(&times),
         }
     }
 
@@ -180,6 +186,10 @@ impl Engine {
                 let pid = owner(extent.last.actor.pid, connection.pid);
                 let resource = processes.resource(pid);
                 self.links.handle_request(&connection, role, id, &extent, &head, is_loyal(&resource));
+                if role == Role::Server && keeps_its_thread(&resource, &extent.first.actor) {
+                    self.times
+                        .request(Token { socket: connection.socket, exchange: id }, extent.first.actor.tid);
+                }
                 if let (Role::Server, Head::Http(head)) = (role, &head) {
                     let request = Request::new(head, role, &connection.endpoints, false, &self.settings.http);
                     let time = self.clock.unix(extent.first.time);
@@ -197,6 +207,7 @@ impl Engine {
                 if let Some(active) = self.active.remove(&token) {
                     self.metrics.request_ended(active);
                 }
+                self.times.exchange(token, &exchange);
                 self.links.handle_exchange(&connection, role, exchange, now);
             }
         }
@@ -206,6 +217,8 @@ impl Engine {
         let Linked { connection, role, exchange, identity, start, end, rule: _ } = linked;
         let resource = processes.resource(owner(exchange.request.last.actor.pid, connection.pid));
         let damaged = exchange.damaged;
+        self.counters.times_dropped = self.times.dropped;
+        let times = self.times.take(Token { socket: connection.socket, exchange: exchange.id });
         let place = Place {
             role,
             connection: &connection,
@@ -222,7 +235,10 @@ impl Engine {
             Detail::Sql(detail) => self.finish_sql(&exchange.map(|()| detail), place),
         };
         match span {
-            Some(span) => {
+            Some(mut span) => {
+                if let Some(times) = times {
+                    times.describe(&mut span.attributes);
+                }
                 self.counters.spans += 1;
                 self.counters.damaged += u64::from(damaged);
                 self.spans.push(span);
@@ -290,6 +306,13 @@ fn durations(settings: &HttpMetricSettings) -> DurationSettings {
         max_resources: settings.max_resources,
         idle_after: settings.idle_after,
     }
+}
+
+/// Whether the time of the thread that read a request is that request's: the runtime does not move work between
+/// threads, or the process does its work in its first thread, as servers with one process a connection do.
+fn keeps_its_thread(resource: &Resource, actor: &Actor) -> bool {
+    let moves = matches!(resource.attributes.text("telemetry.sdk.language"), Some("go" | "erlang"));
+    is_loyal(resource) || (actor.pid == actor.tid && !moves)
 }
 
 /// Whether the threads of a process stay with the request they read: one interpreter, no tasks that move

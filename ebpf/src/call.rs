@@ -69,6 +69,13 @@ const USER_CS: u64 = 0x33;
 /// `sizeof(struct mmsghdr)`, 64-bit.
 const MMSGHDR: u64 = 64;
 
+/// The system call the current task is in.
+#[inline(always)]
+pub fn current() -> u64 {
+    // SAFETY: a typed pointer the verifier knows; the load is checked against `struct pt_regs`.
+    unsafe { (*saved_registers()).orig_rax }
+}
+
 /// Reads the current task's saved registers.
 #[inline(always)]
 pub fn user_bytes() -> UserBytes {

@@ -82,6 +82,18 @@ pub fn fixed<T: Copy>(record: &T, failure: Failure) -> bool {
     place_fixed(record, failure, false)
 }
 
+/// The same for a record that `write` makes in the ring itself, all of it.
+#[inline(always)]
+pub fn in_place<T: Copy>(failure: Failure, write: impl FnOnce(*mut T)) {
+    match reserve(size_of::<T>()) {
+        Some(slot) => {
+            write(slot.cast());
+            submit(slot, false);
+        }
+        None => error::count(failure),
+    }
+}
+
 /// The same, and wakes the reader: for what is rare and should be looked at while it lasts.
 #[inline(always)]
 pub fn urgent<T: Copy>(record: &T, failure: Failure) -> bool {

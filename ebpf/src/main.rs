@@ -14,6 +14,7 @@ mod probes;
 mod select;
 mod settings;
 mod socket;
+mod times;
 
 #[cfg(not(test))]
 #[panic_handler]

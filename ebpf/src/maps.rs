@@ -4,7 +4,7 @@ use aya_ebpf::{
     btf_maps::{HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage},
     macros::btf_map,
 };
-use honeyguide_common::{Failure, verdict};
+use honeyguide_common::{Failure, record::WAITS, verdict};
 
 /// Records on their way to the agent, in one global order. The agent sets the size.
 #[btf_map]
@@ -38,6 +38,14 @@ pub static SOCKETS: SkStorage<SocketState> = SkStorage::new();
 #[btf_map]
 pub static BATCHES: LruHashMap<u64, Batch, 1024> = LruHashMap::new();
 
+/// What the threads that touch sockets do with their time, by thread id. Empty unless asked for.
+#[btf_map]
+pub static THREADS: LruHashMap<u32, ThreadTimes, 16384> = LruHashMap::new();
+
+/// Zeroes, to begin an account from: the stack has no room for them.
+#[btf_map]
+pub static UNUSED: PerCpuArray<ThreadTimes, 1> = PerCpuArray::new();
+
 const NO_PREALLOC: usize = 1;
 
 #[repr(C)]
@@ -58,6 +66,23 @@ pub struct SocketState {
     pub described: u8,
     pub tcp: u8,
     pub padding: [u8; 7],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ThreadTimes {
+    /// When the state below began.
+    pub since: u64,
+    /// 0: on a CPU; 1: waiting for one; 2 and up: blocked, for `record::WAIT_… + 2`.
+    pub state: u64,
+    pub on_cpu: u64,
+    pub run_queue: u64,
+    /// By kind of wait; room for a power of two, which a mask can bound.
+    pub blocked: [u64; Self::ROOM],
+}
+
+impl ThreadTimes {
+    pub const ROOM: usize = WAITS.next_power_of_two();
 }
 
 #[repr(C)]

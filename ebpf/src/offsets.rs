@@ -63,4 +63,8 @@ offsets! {
     OFF_TASK_TGID,
     /// `task_struct.comm`
     OFF_TASK_COMM,
+    /// `task_struct.pid`: the thread's id
+    OFF_TASK_PID,
+    /// `task_struct.__state`
+    OFF_TASK_STATE,
 }

@@ -18,7 +18,7 @@ use crate::{
     emit::{self, Piece},
     error,
     maps::SocketState,
-    select, settings, socket,
+    select, settings, socket, times,
 };
 
 /// Looks at one finished send or receive; `result` is its byte count, 0, or a negative errno.
@@ -48,7 +48,7 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
     let length = if result > 0 { result as u32 } else { 0 };
     // SAFETY: socket storage lives while the program holds the socket. Two threads that send on one socket
     // at once race on these words as they race on the stream itself.
-    let (offset, budget) = unsafe {
+    let (offset, budget, fresh) = unsafe {
         let offset = if direction == DIRECTION_SEND { (*state).sent } else { (*state).received };
         if direction == DIRECTION_SEND {
             (*state).sent = offset + u64::from(length);
@@ -59,7 +59,7 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
         let budget = if fresh { settings::CAPTURE_BYTES.load() } else { (*state).budget };
         (*state).direction = direction;
         (*state).budget = budget.saturating_sub(length);
-        (offset, at_least_an_edge(budget))
+        (offset, at_least_an_edge(budget), fresh)
     };
     let mut piece = Piece {
         // SAFETY: no arguments.
@@ -80,6 +80,10 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
     };
     if result == 0 {
         piece.flags = FLAG_EOF;
+    }
+    // A request begins with the first receive of a burst, a response ends with any of its sends.
+    if settings::THREAD_TIMES.load() == 1 && (fresh || direction == DIRECTION_SEND) {
+        times::tell(caller.tid, piece.time);
     }
     if bytes.origin == ORIGIN_VECTOR || bytes.origin == ORIGIN_MESSAGE {
         piece.capture = smaller(length, budget);

@@ -51,6 +51,17 @@ impl Python {
         Self::started(command, port)
     }
 
+    /// Handlers that compute or sleep as long as the path says, a thread a connection.
+    ///
+    /// # Errors
+    /// When Python is not there or does not listen.
+    pub fn busy_server() -> Result<Self> {
+        let port = port::free()?;
+        let mut command = Command::new(environment()?.join("bin/python"));
+        command.arg(paths::app("busy_server.py")).arg(port.to_string());
+        Self::started(command, port)
+    }
+
     /// A flask application under gunicorn: `APP:app`, where `APP.py` is in `tests/apps`.
     ///
     /// # Errors

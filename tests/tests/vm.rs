@@ -23,7 +23,7 @@ fn debian_6_12_captures() -> Result<()> {
 const SCRIPT: &str = "
 uname -r
 peer serve 127.0.0.1:8080 &
-honeyguide run --port 8080 --out /tmp/out --print none > /tmp/said 2>&1 &
+honeyguide run --port 8080 --thread-times --out /tmp/out --print none > /tmp/said 2>&1 &
 agent=$!
 for i in $(seq 600); do
   grep -q 'honeyguide: ready' /tmp/said && break
@@ -45,6 +45,7 @@ fn captures(series: &str) -> Result<()> {
     let console = &ran.console;
     ensure!(console.contains(&format!("{series}.")), "another kernel has booted:\n{console}");
     ensure!(console.contains("honeyguide ended with 0"), "{console}");
+    ensure!(!console.contains("sched_"), "a hook of the scheduler is missing:\n{console}");
 
     let scratch = Scratch::new("vm-result")?;
     fs::write(scratch.join("traces.jsonl"), &ran.result)?;

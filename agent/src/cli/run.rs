@@ -16,6 +16,9 @@ pub(super) struct Run {
     selection: SelectionFlags,
     #[command(flatten)]
     export: ExportFlags,
+    /// Server spans say what their thread did with its time; costs two hooks in the scheduler.
+    #[arg(long)]
+    thread_times: bool,
     #[command(flatten)]
     duration: DurationFlag,
 }
@@ -26,6 +29,7 @@ impl Run {
         self.selection.apply(&mut flags);
         self.export.apply(&mut flags);
         self.duration.apply(&mut flags);
+        flags.thread_times = self.thread_times.then_some(true);
         if let Some(settings) = super::settings(self.config.as_deref(), flags)? {
             pipeline::run(&settings)?;
         }

@@ -21,6 +21,7 @@ pub struct Layer {
     pub bytes_per_message: Option<u32>,
     pub ring_bytes: Option<u32>,
     pub poll_interval: Option<Duration>,
+    pub thread_times: Option<bool>,
     pub routes: Option<Vec<String>>,
     pub route_template: Option<bool>,
     pub redact_query: Option<Vec<String>>,
@@ -60,6 +61,7 @@ impl Layer {
             bytes_per_message: self.bytes_per_message.or(lower.bytes_per_message),
             ring_bytes: self.ring_bytes.or(lower.ring_bytes),
             poll_interval: self.poll_interval.or(lower.poll_interval),
+            thread_times: self.thread_times.or(lower.thread_times),
             routes: self.routes.or(lower.routes),
             route_template: self.route_template.or(lower.route_template),
             redact_query: self.redact_query.or(lower.redact_query),
@@ -110,6 +112,7 @@ impl Layer {
                 bytes_per_message: self.bytes_per_message.unwrap_or(8192),
                 ring_bytes: self.ring_bytes.unwrap_or(8 << 20),
                 poll_interval: self.poll_interval.unwrap_or(Duration::from_millis(5)),
+                thread_times: self.thread_times.unwrap_or(false),
             },
             http: Http {
                 routes: self.routes.unwrap_or_default(),

@@ -34,6 +34,8 @@ pub struct Capture {
     pub ring_bytes: u32,
     /// How often the ring is drained when it does not fill up.
     pub poll_interval: Duration,
+    /// Spans say what their thread did with its time; costs two hooks in the scheduler.
+    pub thread_times: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

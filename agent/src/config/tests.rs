@@ -36,7 +36,7 @@ fn check_problems(yaml: &str, expect: &[&str]) {
 
 const EVERYTHING: &str = r#"
 select: { pids: [12, 34], ports: [8080, 3000-3999], exe: [nginx, /opt/**/bin/*], all: false }
-capture: { hook: fexit, bytes_per_message: 4KiB, ring_bytes: 16MiB, poll_interval: 2ms }
+capture: { hook: fexit, bytes_per_message: 4KiB, ring_bytes: 16MiB, poll_interval: 2ms, thread_times: true }
 http:
   routes: ["/users/{id}", /static/*]
   route_template: false
@@ -105,6 +105,7 @@ fn every_key() {
             bytes_per_message: 4096,
             ring_bytes: 16 << 20,
             poll_interval: Duration::from_millis(2),
+            thread_times: true,
         },
         http: Http {
             routes: vec!["/users/{id}".into(), "/static/*".into()],

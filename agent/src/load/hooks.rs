@@ -51,6 +51,12 @@ const REST: &[(&str, &str)] = &[
     ("sched_process_exit", "ended processes are found by scanning"),
 ];
 
+/// The scheduler's hooks, on every switch of the machine: attached where threads' times are asked for.
+const TIMES: &[(&str, &str)] = &[
+    ("sched_switch", "spans carry no times of their threads"),
+    ("sched_waking", "time in the run queue counts as blocked"),
+];
+
 impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -125,7 +131,16 @@ pub(super) fn attach_capture(
 
 /// Attaches what can be done without, and notes what is missing.
 pub(super) fn attach_rest(ebpf: &mut Ebpf, btf: &KernelTypes, missing: &mut Vec<String>) {
-    for (name, cost) in REST {
+    attach_each(REST, ebpf, btf, missing);
+}
+
+/// Attaches what tells of threads' times, and notes what is missing.
+pub(super) fn attach_times(ebpf: &mut Ebpf, btf: &KernelTypes, missing: &mut Vec<String>) {
+    attach_each(TIMES, ebpf, btf, missing);
+}
+
+fn attach_each(hooks: &[(&str, &str)], ebpf: &mut Ebpf, btf: &KernelTypes, missing: &mut Vec<String>) {
+    for (name, cost) in hooks {
         if let Err(error) = attach_tracepoint(ebpf, btf, name) {
             missing.push(format!("{name}: {cost} ({error:#})"));
         }

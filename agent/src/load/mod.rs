@@ -40,6 +40,7 @@ pub fn probe() -> Result<Probe> {
         // Processes that start meanwhile are told of; nobody reads it.
         ring_bytes: 64 << 10,
         kernel_log: log::LevelFilter::Off,
+        thread_times: true,
     };
     let Kernel { hook, missing, .. } = Kernel::load(&settings)?;
     Ok(Probe { hook, missing })
@@ -64,6 +65,8 @@ pub struct LoadSettings {
     pub capture_bytes: u32,
     /// Size of the ring: a power of two, at least a page.
     pub ring_bytes: u32,
+    /// Whether the scheduler is asked what threads do with their time.
+    pub thread_times: bool,
     /// Kernel programs log through aya-log up to this level; `Off` costs nothing.
     pub kernel_log: log::LevelFilter,
 }
@@ -111,6 +114,7 @@ impl Kernel {
         drop(btf);
 
         let self_pid = std::process::id();
+        let times = u8::from(settings.thread_times);
         let (all, ports) = (u8::from(settings.select_all), u8::from(settings.select_ports));
         let wakeup = u64::from(settings.ring_bytes / 4);
         let key = fastrand::u64(..);
@@ -120,6 +124,7 @@ impl Kernel {
             .override_global("SELF_PID", &self_pid, true)
             .override_global("SELECT_ALL", &all, true)
             .override_global("SELECT_PORTS", &ports, true)
+            .override_global("THREAD_TIMES", &times, true)
             .override_global("CAPTURE_BYTES", &settings.capture_bytes, true)
             .override_global("WAKEUP_BYTES", &wakeup, true)
             .override_global("ADDRESS_KEY", &key, true)
@@ -133,6 +138,9 @@ impl Kernel {
         let mut missing = Vec::new();
         let hook = hooks::attach_capture(&mut ebpf, &btf, candidates, &mut missing)?;
         hooks::attach_rest(&mut ebpf, &btf, &mut missing);
+        if settings.thread_times {
+            hooks::attach_times(&mut ebpf, &btf, &mut missing);
+        }
         Ok(Self { ebpf, hook, missing })
     }
 

@@ -33,6 +33,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("OFF_TASK_FLAGS", "task_struct", "flags"),
     ("OFF_TASK_TGID", "task_struct", "tgid"),
     ("OFF_TASK_COMM", "task_struct", "comm"),
+    ("OFF_TASK_PID", "task_struct", "pid"),
+    ("OFF_TASK_STATE", "task_struct", "__state"),
 ];
 
 /// Looks every offset up.

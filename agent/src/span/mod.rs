@@ -9,6 +9,7 @@ mod network;
 pub mod redact;
 pub mod route;
 pub mod sampler;
+pub mod times;
 
 use std::{borrow::Cow, fmt, sync::Arc};
 

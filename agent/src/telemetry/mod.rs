@@ -280,6 +280,7 @@ impl Account {
                     ("overflow", self.metrics_overflowed),
                     ("resources", self.metrics_dropped),
                     ("active", engine.active_dropped),
+                    ("thread_times", engine.times_dropped),
                 ],
             ),
         ]);

@@ -1,6 +1,6 @@
 //! What can go wrong in the kernel, each with a counter of its own (a per-CPU array indexed by this).
 
-/// One cause of a lost or incomplete record.
+/// One cause of a lost or incomplete record. Recordings hold the counters in this order: new ones come last.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -28,10 +28,12 @@ pub enum Failure {
     VectorTail = 10,
     /// A forked child could not be selected: the table of selected processes is full.
     SelectionFull = 11,
+    /// The ring had no room for a thread's times: the span goes without them.
+    RingFullTimes = 12,
 }
 
 impl Failure {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::RingFullData,
         Self::RingFullConnection,
         Self::RingFullState,
@@ -44,6 +46,7 @@ impl Failure {
         Self::UnknownCall,
         Self::VectorTail,
         Self::SelectionFull,
+        Self::RingFullTimes,
     ];
 
     /// The counter's name in the agent's own metrics.
@@ -62,6 +65,7 @@ impl Failure {
             Self::UnknownCall => "unknown_call",
             Self::VectorTail => "vector_tail",
             Self::SelectionFull => "selection_full",
+            Self::RingFullTimes => "ring_full_times",
         }
     }
 
@@ -73,6 +77,7 @@ impl Failure {
             | Self::RingFullConnection
             | Self::RingFullState
             | Self::RingFullProcess
+            | Self::RingFullTimes
             | Self::NoStorage => true,
             Self::UserFault
             | Self::FileBytes

@@ -12,6 +12,7 @@ pub const KIND_FORK: u16 = 4;
 pub const KIND_EXEC: u16 = 5;
 pub const KIND_EXIT: u16 = 6;
 pub const KIND_LISTEN: u16 = 7;
+pub const KIND_TIMES: u16 = 8;
 
 /// `Data::direction`, as the traced process sees it.
 pub const DIRECTION_SEND: u8 = 0;
@@ -151,6 +152,31 @@ pub struct Process {
     pub comm: [u8; COMM],
 }
 
+/// What a thread waits for, by the system call it sleeps in: the indices of `Times::blocked`.
+pub const WAIT_NETWORK: usize = 0;
+/// Storage: file reads and writes, synchronisation, page faults on files.
+pub const WAIT_DISK: usize = 1;
+/// A futex: mutexes, condition variables, joins.
+pub const WAIT_LOCK: usize = 2;
+pub const WAIT_SLEEP: usize = 3;
+pub const WAIT_OTHER: usize = 4;
+pub const WAITS: usize = 5;
+
+/// What a thread has done with its time since it was first seen, up to a socket operation of its own; the data
+/// record of that operation follows, with the same thread and the same time. Nanoseconds.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Times {
+    pub header: Header,
+    pub tid: u32,
+    pub padding: u32,
+    pub on_cpu: u64,
+    /// Runnable, and waiting for a CPU.
+    pub run_queue: u64,
+    pub blocked: [u64; WAITS],
+}
+
 pub const TCP_ESTABLISHED: u8 = 1;
 pub const TCP_FIN_WAIT1: u8 = 4;
 pub const TCP_CLOSE: u8 = 7;
@@ -166,4 +192,5 @@ const _: () = {
     assert!(size_of::<Connection>() == 216 && offset_of!(Connection, path) == 104);
     assert!(size_of::<State>() == 32);
     assert!(size_of::<Process>() == 40);
+    assert!(size_of::<Times>() == 80);
 };

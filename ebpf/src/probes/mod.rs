@@ -1,5 +1,6 @@
 //! The attach points.
 
 mod process;
+mod sched;
 mod socket;
 mod tcp_state;
