@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use honeyguide_common::record::{self, Connection, Data, Header, Process, State, Times};
+use honeyguide_common::record::{self, Bind, Connection, Data, Header, Process, State, Times};
 use honeyguide_protocols::{Actor, Stamp, detect::Direction};
 use zerocopy::FromBytes;
 
@@ -17,6 +17,7 @@ pub enum Record<'a> {
     Data(DataRecord<'a>),
     Connection(ConnectionRecord),
     State(StateRecord),
+    Bind(BindRecord),
     Process(ProcessRecord),
     Times(TimesRecord),
 }
@@ -25,6 +26,10 @@ pub enum Record<'a> {
 #[derive(Debug)]
 pub struct DataRecord<'a> {
     pub socket: u64,
+    /// The inside of TLS: `offset` and `length` count plaintext.
+    pub plaintext: bool,
+    /// `socket` names a TLS session whose socket is not known yet.
+    pub unbound: bool,
     pub stamp: Stamp,
     pub direction: Direction,
     /// Stream offset of the first byte, since the socket was first seen.
@@ -52,6 +57,15 @@ pub struct ConnectionRecord {
     pub sequences: Option<(u32, u32)>,
     /// Identities of a unix socket and of its peer.
     pub unix: Option<(u64, u64)>,
+}
+
+/// The socket of a TLS session has become known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindRecord {
+    /// As `DataRecord::socket` of an unbound record.
+    pub session: u64,
+    pub socket: u64,
+    pub time: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +159,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         record::KIND_DATA => Record::Data(data(bytes)?),
         record::KIND_CONNECTION => Record::Connection(connection(bytes)?),
         record::KIND_STATE => Record::State(state(bytes)?),
+        record::KIND_BIND => Record::Bind(bind(bytes)?),
         record::KIND_FORK | record::KIND_EXEC | record::KIND_EXIT | record::KIND_LISTEN => {
             Record::Process(process(bytes, header.kind)?)
         }
@@ -168,6 +183,7 @@ pub fn meaningful(bytes: &[u8]) -> &[u8] {
         record::KIND_CONNECTION => size_of::<Connection>(),
         record::KIND_STATE => size_of::<State>(),
         record::KIND_TIMES => size_of::<Times>(),
+        record::KIND_BIND => size_of::<Bind>(),
         _ => size_of::<Process>(),
     };
     &bytes[..fixed.min(bytes.len())]
@@ -188,6 +204,8 @@ fn data(bytes: &[u8]) -> Result<DataRecord<'_>, Malformed> {
     }
     Ok(DataRecord {
         socket: raw.socket,
+        plaintext: raw.header.flags & record::FLAG_PLAINTEXT != 0,
+        unbound: raw.header.flags & record::FLAG_UNBOUND != 0,
         stamp: Stamp {
             time: raw.header.time,
             actor: Actor { pid: raw.pid, tid: raw.tid, context: raw.context },
@@ -271,6 +289,11 @@ fn state(bytes: &[u8]) -> Result<StateRecord, Malformed> {
         _ => return Err(Malformed),
     };
     Ok(StateRecord { socket: raw.socket, time: raw.header.time, change })
+}
+
+fn bind(bytes: &[u8]) -> Result<BindRecord, Malformed> {
+    let (raw, _) = Bind::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    Ok(BindRecord { session: raw.session, socket: raw.socket, time: raw.header.time })
 }
 
 fn process(bytes: &[u8], kind: u16) -> Result<ProcessRecord, Malformed> {

@@ -117,6 +117,10 @@ impl Engine {
                 self.flows.handle_state(&state);
                 self.take_events(state.time, processes);
             }
+            Record::Bind(bind) => {
+                self.flows.handle_bind(bind);
+                self.take_events(bind.time, processes);
+            }
             Record::Process(_) => self.counters.process_records += 1,
             Record::Times(times) => self.times.handle(&times),
         }
@@ -191,7 +195,13 @@ impl Engine {
                         .request(Token { socket: connection.socket, exchange: id }, extent.first.actor.tid);
                 }
                 if let (Role::Server, Head::Http(head)) = (role, &head) {
-                    let request = Request::new(head, role, &connection.endpoints, false, &self.settings.http);
+                    let request = Request::new(
+                        head,
+                        role,
+                        &connection.endpoints,
+                        connection.encrypted,
+                        &self.settings.http,
+                    );
                     let time = self.clock.unix(extent.first.time);
                     if self.active.len() >= self.settings.link.limit {
                         self.counters.active_dropped += 1;
@@ -249,7 +259,7 @@ impl Engine {
 
     fn finish_http(&mut self, exchange: &Exchange<HttpDetail>, place: Place<'_>) -> Option<Span> {
         let Place { role, connection, resource, identity, start, end, sampled } = place;
-        let call = Call::new(exchange, role, &connection.endpoints, false, &self.settings.http);
+        let call = Call::new(exchange, role, &connection.endpoints, connection.encrypted, &self.settings.http);
         let learn = call.status().is_none_or(|status| status != 404);
         let route = match role {
             Role::Server => self.routes.route(resource.service(), call.request.path(), learn),
@@ -261,8 +271,8 @@ impl Engine {
         let span = sampled.then_some((identity.trace_id, identity.span_id));
         let finished = Finished { call: &call, route: route.as_ref(), start, end, span };
         self.metrics.request_finished(&resource, &finished);
-        let endpoints = &connection.endpoints;
-        let input = SpanInput { role, endpoints, encrypted: false, identity, start, end, route, resource };
+        let (endpoints, encrypted) = (&connection.endpoints, connection.encrypted);
+        let input = SpanInput { role, endpoints, encrypted, identity, start, end, route, resource };
         sampled.then(|| call.span(input, &self.settings.http))
     }
 

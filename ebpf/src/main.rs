@@ -15,6 +15,7 @@ mod select;
 mod settings;
 mod socket;
 mod times;
+mod tls;
 
 #[cfg(not(test))]
 #[panic_handler]

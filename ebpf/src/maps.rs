@@ -46,6 +46,14 @@ pub static THREADS: LruHashMap<u32, ThreadTimes, 16384> = LruHashMap::new();
 #[btf_map]
 pub static UNUSED: PerCpuArray<ThreadTimes, 1> = PerCpuArray::new();
 
+/// Where a thread stands in a TLS library, by thread id.
+#[btf_map]
+pub static TLS_THREADS: LruHashMap<u64, TlsThread, 8192> = LruHashMap::new();
+
+/// TLS sessions, by the library's own object and process id.
+#[btf_map]
+pub static TLS_SESSIONS: LruHashMap<[u64; 2], TlsSession, 16384> = LruHashMap::new();
+
 const NO_PREALLOC: usize = 1;
 
 #[repr(C)]
@@ -65,7 +73,9 @@ pub struct SocketState {
     /// The connection record is in the ring.
     pub described: u8,
     pub tcp: u8,
-    pub padding: [u8; 7],
+    /// One of `tls::LOOKS_*`.
+    pub tls: u8,
+    pub padding: [u8; 6],
 }
 
 #[repr(C)]
@@ -92,4 +102,37 @@ pub struct Batch {
     pub vector: u64,
     pub index: u32,
     pub padding: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TlsThread {
+    /// The session whose function is running; 0: none is.
+    pub session: u64,
+    pub buffer: u64,
+    /// Where the function writes how many bytes it moved; 0 where it returns that.
+    pub count: u64,
+    /// One of `tls::CALL_*`.
+    pub call: u64,
+    /// The socket that the running function used.
+    pub touched: u64,
+    /// The socket of which ciphertext was read outside of any function, for a session to take.
+    pub fresh: u64,
+    /// The session that made ciphertext, for a socket to take.
+    pub pending: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TlsSession {
+    /// 0 while it is not known.
+    pub socket: u64,
+    /// Plaintext bytes so far.
+    pub sent: u64,
+    pub received: u64,
+    pub budget: u32,
+    pub direction: u8,
+    /// Records were emitted without a socket.
+    pub unbound: u8,
+    pub padding: [u8; 2],
 }

@@ -11,6 +11,7 @@ use honeyguide_common::{
         DIRECTION_SEND, EDGE, FLAG_EOF, MAX_CAPTURE, ORIGIN_BUFFER, ORIGIN_MESSAGE, ORIGIN_OTHER,
         ORIGIN_VECTOR,
     },
+    verdict,
 };
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     emit::{self, Piece},
     error,
     maps::SocketState,
-    select, settings, socket, times,
+    select, settings, socket, times, tls,
 };
 
 /// Looks at one finished send or receive; `result` is its byte count, 0, or a negative errno.
@@ -45,6 +46,13 @@ fn is_not_an_end(result: i32) -> bool {
 #[inline(always)]
 fn record(state: *mut SocketState, caller: &select::Caller, result: i32, direction: u8) {
     let bytes = if result > 0 { call::user_bytes() } else { NO_BYTES };
+    if settings::TRACE_TLS.load() != 0 && result > 0 {
+        tls::look(state, &bytes, direction);
+    }
+    // SAFETY: socket storage lives while the program holds the socket.
+    if result > 0 && unsafe { (*state).verdict } == verdict::IGNORE {
+        return;
+    }
     let length = if result > 0 { result as u32 } else { 0 };
     // SAFETY: socket storage lives while the program holds the socket. Two threads that send on one socket
     // at once race on these words as they race on the stream itself.
@@ -123,14 +131,14 @@ fn vectors(piece: &mut Piece, count: u64) {
 /// What a streamed response is made of, and pipelined ones, is small writes, one after another. Without their
 /// first bytes the end of none but the first would be seen.
 #[inline(always)]
-fn at_least_an_edge(budget: u32) -> u32 {
+pub fn at_least_an_edge(budget: u32) -> u32 {
     let setting = settings::CAPTURE_BYTES.load();
     let edge = if setting < EDGE { setting } else { EDGE };
     if budget < edge { edge } else { budget }
 }
 
 #[inline(always)]
-fn smaller(length: u32, budget: u32) -> u32 {
+pub fn smaller(length: u32, budget: u32) -> u32 {
     let least = if length < budget { length } else { budget };
     if least > MAX_CAPTURE as u32 { MAX_CAPTURE as u32 } else { least }
 }

@@ -14,6 +14,9 @@ pub static SELECT_PORTS: Global<u8> = Global::new(0);
 /// 1: threads' times are kept, and told with their socket operations.
 #[unsafe(no_mangle)]
 pub static THREAD_TIMES: Global<u8> = Global::new(0);
+/// 1: TLS sessions are joined to their sockets.
+#[unsafe(no_mangle)]
+pub static TRACE_TLS: Global<u8> = Global::new(0);
 /// Bytes captured of one burst in one direction.
 #[unsafe(no_mangle)]
 pub static CAPTURE_BYTES: Global<u32> = Global::new(8192);

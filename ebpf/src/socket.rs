@@ -22,7 +22,7 @@ use crate::{
     memory::{self, field},
     offsets,
     select::{self, Caller},
-    settings,
+    settings, tls,
 };
 
 /// `sk_shutdown`: the peer will send no more (include/net/sock.h).
@@ -52,7 +52,10 @@ pub fn admit(sk: *const u8, caller: &Caller, direction: u8, result: i32) -> Opti
                 (*state).verdict = *word;
             }
         }
-        if (*state).verdict == verdict::IGNORE || !(caller.by_pid || (*state).by_port != 0) {
+        if !(caller.by_pid || (*state).by_port != 0) {
+            return None;
+        }
+        if (*state).verdict == verdict::IGNORE && !is_watched(state, result) {
             return None;
         }
         if (*state).described == 0 && describe(sk, state, caller, direction, result) {
@@ -60,6 +63,21 @@ pub fn admit(sk: *const u8, caller: &Caller, direction: u8, result: i32) -> Opti
         }
     }
     Some(state)
+}
+
+/// What an ignored socket carries may be TLS, of which the plaintext is followed: then its operations lead to its
+/// sessions, and its end is theirs.
+///
+/// # Safety
+/// `state` must be valid.
+#[inline(always)]
+pub unsafe fn is_watched(state: *mut SocketState, result: i32) -> bool {
+    if settings::TRACE_TLS.load() == 0 {
+        return false;
+    }
+    // SAFETY: the caller's promise.
+    let looks = unsafe { (*state).tls };
+    looks == tls::LOOKS_ENCRYPTED || (looks < tls::LOOKS_PLAIN && result > 0)
 }
 
 #[inline(always)]
@@ -95,7 +113,8 @@ fn create(sk: *const u8, caller: &Caller) -> Option<*mut SocketState> {
         by_port,
         described: 0,
         tcp: u8::from(inet && protocol == IPPROTO_TCP),
-        padding: [0; 7],
+        tls: 0,
+        padding: [0; 6],
     };
     let state = storage(sk, &raw mut fresh, u64::from(BPF_SK_STORAGE_GET_F_CREATE));
     if state.is_none() {

@@ -66,9 +66,10 @@ pub(super) fn read(root: Option<&Node>) -> Result<Layer, Vec<Problem>> {
     let root = Section::new(root, "", &ROOT, p);
 
     layer.select = selection(&root, p);
-    let known = ["hook", "bytes_per_message", "ring_bytes", "poll_interval", "thread_times"];
+    let known = ["hook", "tls", "bytes_per_message", "ring_bytes", "poll_interval", "thread_times"];
     let capture = root.section("capture", &known, p);
     layer.hook = capture.read("hook", p, |text| one_of(&HOOKS, text));
+    layer.tls = capture.flag("tls", p);
     layer.bytes_per_message = capture.read("bytes_per_message", p, message_bytes);
     layer.ring_bytes = capture.read("ring_bytes", p, |text| ring_size(text, &(4096..=1 << 30)));
     layer.poll_interval = capture.read("poll_interval", p, positive_duration);

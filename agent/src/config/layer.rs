@@ -18,6 +18,7 @@ pub struct Layer {
     pub select: Option<Selection>,
     pub proc: Option<PathBuf>,
     pub hook: Option<HookChoice>,
+    pub tls: Option<bool>,
     pub bytes_per_message: Option<u32>,
     pub ring_bytes: Option<u32>,
     pub poll_interval: Option<Duration>,
@@ -58,6 +59,7 @@ impl Layer {
             select: self.select.or(lower.select),
             proc: self.proc.or(lower.proc),
             hook: self.hook.or(lower.hook),
+            tls: self.tls.or(lower.tls),
             bytes_per_message: self.bytes_per_message.or(lower.bytes_per_message),
             ring_bytes: self.ring_bytes.or(lower.ring_bytes),
             poll_interval: self.poll_interval.or(lower.poll_interval),
@@ -109,6 +111,7 @@ impl Layer {
             proc: self.proc.unwrap_or_else(|| "/proc".into()),
             capture: Capture {
                 hook: self.hook.unwrap_or_default(),
+                tls: self.tls.unwrap_or(true),
                 bytes_per_message: self.bytes_per_message.unwrap_or(8192),
                 ring_bytes: self.ring_bytes.unwrap_or(8 << 20),
                 poll_interval: self.poll_interval.unwrap_or(Duration::from_millis(5)),

@@ -28,6 +28,8 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capture {
     pub hook: HookChoice,
+    /// Follow what is inside of TLS.
+    pub tls: bool,
     /// Captured of the start of a message; 64 to 16,384.
     pub bytes_per_message: u32,
     /// A power of two, a page or more.

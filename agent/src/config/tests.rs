@@ -36,7 +36,7 @@ fn check_problems(yaml: &str, expect: &[&str]) {
 
 const EVERYTHING: &str = r#"
 select: { pids: [12, 34], ports: [8080, 3000-3999], exe: [nginx, /opt/**/bin/*], all: false }
-capture: { hook: fexit, bytes_per_message: 4KiB, ring_bytes: 16MiB, poll_interval: 2ms, thread_times: true }
+capture: { hook: fexit, tls: false, bytes_per_message: 4KiB, ring_bytes: 16MiB, poll_interval: 2ms, thread_times: true }
 http:
   routes: ["/users/{id}", /static/*]
   route_template: false
@@ -102,6 +102,7 @@ fn every_key() {
         proc: "/host/proc".into(),
         capture: Capture {
             hook: HookChoice::Only(Hook::FunctionExit),
+            tls: false,
             bytes_per_message: 4096,
             ring_bytes: 16 << 20,
             poll_interval: Duration::from_millis(2),
@@ -173,6 +174,7 @@ fn nothing_said_prints_the_spans_of_everything() {
         (Print::Spans, 0, &None)
     );
     assert_eq!(settings.capture.bytes_per_message, 8192);
+    assert!(settings.capture.tls);
     assert_eq!(settings.capture.ring_bytes, 8 << 20);
     assert_eq!(settings.sampler, Sampler { parent_based: true, rule: Rule::AlwaysOn });
     assert_eq!(settings.limits, Limits { connections: 100_000, held_exchanges: 65_536, processes: 32_768 });

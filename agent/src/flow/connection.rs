@@ -26,6 +26,8 @@ pub struct ConnectionInfo {
     pub sequences: Option<(u32, u32)>,
     /// Identities of a unix socket and of its peer.
     pub unix: Option<(u64, u64)>,
+    /// What is followed is the inside of TLS.
+    pub encrypted: bool,
 }
 
 /// What the table should do after a record.
@@ -48,6 +50,8 @@ pub(super) struct Flow {
     /// The stream offset that comes next: of what is sent, of what is received.
     next: [u64; 2],
     ending: bool,
+    /// The connection has been seen from its first byte.
+    from_start: bool,
     protocol: Protocol,
 }
 
@@ -68,12 +72,14 @@ impl Flow {
             netns: record.netns,
             sequences: record.sequences,
             unix: record.unix,
+            encrypted: false,
         };
         Self {
             info: Arc::new(info),
             last_active: record.time,
             next: [0; 2],
             ending: false,
+            from_start: record.from_start,
             protocol: Protocol::Detecting(detection),
         }
     }
@@ -86,6 +92,7 @@ impl Flow {
             netns: 0,
             sequences: None,
             unix: None,
+            encrypted: false,
         };
         let mut next = [0; 2];
         next[record.direction as usize] = record.offset;
@@ -94,6 +101,7 @@ impl Flow {
             last_active: record.stamp.time,
             next,
             ending: false,
+            from_start: false,
             protocol: Protocol::Detecting(Detection::new(false)),
         }
     }
@@ -105,6 +113,12 @@ impl Flow {
         events: &mut VecDeque<FlowEvent>,
     ) -> Outcome {
         self.last_active = record.stamp.time;
+        if record.plaintext && !self.info.encrypted {
+            self.look_inside(record, counters);
+        }
+        if self.info.encrypted && !record.plaintext {
+            return self.handle_ciphertext(record, counters, events);
+        }
         let next = &mut self.next[record.direction as usize];
         if record.offset < *next {
             counters.reordered += 1;
@@ -123,6 +137,45 @@ impl Flow {
         match record.error {
             Some(errno) if ends_connection(errno) => Outcome::Failed(errno),
             Some(_) | None => outcome,
+        }
+    }
+
+    /// The first plaintext: from here on it is the connection's stream, with offsets of its own.
+    fn look_inside(&mut self, record: &DataRecord<'_>, counters: &mut FlowCounters) {
+        counters.encrypted += 1;
+        if let Protocol::Known { parser, .. } = &self.protocol {
+            parser.count(counters);
+        }
+        let whole = self.from_start && record.offset == 0;
+        let mut info = ConnectionInfo::clone(&self.info);
+        info.encrypted = true;
+        if !whole {
+            // Which byte of the wire the first plaintext was in is not known, so its numbers name nothing.
+            (info.sequences, info.unix) = (None, None);
+        }
+        self.info = Arc::new(info);
+        self.next = [0; 2];
+        self.next[record.direction as usize] = record.offset;
+        self.protocol = Protocol::Detecting(Detection::new(whole));
+    }
+
+    /// Beside the plaintext only the ends of the streams count.
+    fn handle_ciphertext(
+        &mut self,
+        record: &DataRecord<'_>,
+        counters: &mut FlowCounters,
+        events: &mut VecDeque<FlowEvent>,
+    ) -> Outcome {
+        if record.eof
+            && let Protocol::Known { parser, client, .. } = &mut self.protocol
+        {
+            parser.handle_shutdown(party(record.direction, *client), record.stamp);
+        }
+        self.report(counters, events);
+        match record.error {
+            Some(errno) if ends_connection(errno) => Outcome::Failed(errno),
+            // The kernel still tells of plaintext, and of the end.
+            Some(_) | None => Outcome::Ignore,
         }
     }
 

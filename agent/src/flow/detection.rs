@@ -130,6 +130,8 @@ impl Piece {
     pub(super) fn feed(&self, parser: &mut Parser, client: Direction) {
         let record = DataRecord {
             socket: 0,
+            plaintext: false,
+            unbound: false,
             stamp: self.stamp,
             direction: self.direction,
             offset: self.offset,

@@ -6,6 +6,7 @@ mod connection;
 mod detection;
 mod endpoints;
 mod protocol;
+mod unbound;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -20,7 +21,9 @@ use connection::{Flow, Outcome};
 pub use endpoints::{Endpoints, Role};
 pub use protocol::{CallEvent, Detail, Head, Kind};
 
-use crate::decode::{ConnectionRecord, DataRecord, StateChange, StateRecord};
+use unbound::Unbound;
+
+use crate::decode::{BindRecord, ConnectionRecord, DataRecord, StateChange, StateRecord};
 
 /// A socket that ended may still hold bytes its owner has yet to read; wait this long for them.
 const END_LINGER: u64 = 100_000_000;
@@ -43,6 +46,7 @@ pub struct Flows {
     ending: VecDeque<(u64, u64, CloseReason)>,
     events: VecDeque<FlowEvent>,
     verdicts: Vec<(u64, u8)>,
+    unbound: Unbound,
     pub counters: FlowCounters,
 }
 
@@ -59,6 +63,10 @@ pub struct FlowCounters {
     pub ignored: u64,
     /// Connections that went on in another protocol.
     pub upgraded: u64,
+    /// Connections followed inside of TLS.
+    pub encrypted: u64,
+    /// Plaintext records dropped because their socket did not become known in time.
+    pub unbound_dropped: u64,
     /// Connections given up after too many malformed messages.
     pub failed: u64,
     /// Gaps that no record stands for: records were lost in the kernel.
@@ -93,6 +101,7 @@ impl Flows {
             ending: VecDeque::new(),
             events: VecDeque::new(),
             verdicts: Vec::new(),
+            unbound: Unbound::default(),
             counters: FlowCounters::default(),
         }
     }
@@ -105,6 +114,10 @@ impl Flows {
     }
 
     pub fn handle_data(&mut self, record: &DataRecord<'_>) {
+        if record.unbound {
+            self.counters.unbound_dropped += self.unbound.hold(record);
+            return;
+        }
         if !self.table.contains_key(&record.socket) {
             // Its description was lost with a full ring; the bytes still tell the protocol.
             self.make_room();
@@ -120,6 +133,13 @@ impl Flows {
             Outcome::Failed(errno) => {
                 self.end(record.socket, record.stamp.time, CloseReason::Error(errno));
             }
+        }
+    }
+
+    /// What was held of a TLS session is its socket's.
+    pub fn handle_bind(&mut self, record: BindRecord) {
+        for held in self.unbound.take(record.session) {
+            self.handle_data(&held.record(record.socket));
         }
     }
 
@@ -262,6 +282,8 @@ mod tests {
         fn data(&mut self, time: u64, direction: Direction, bytes: &[u8]) {
             self.0.handle_data(&DataRecord {
                 socket: 1,
+                plaintext: false,
+                unbound: false,
                 stamp: Stamp { time, ..Stamp::default() },
                 direction,
                 offset: 0,

@@ -6,7 +6,9 @@
 mod btf;
 mod hooks;
 mod offsets;
+mod tls;
 mod unsupported;
+mod uprobe;
 
 use std::path::Path;
 
@@ -19,9 +21,12 @@ use honeyguide_common::{Failure, verdict};
 use log::warn;
 
 pub use hooks::{Hook, HookChoice};
+pub use tls::{TlsCounters, TlsSites, examine as examine_tls};
 pub use unsupported::Unsupported;
 
-use crate::ring::Ring;
+use tls::TlsProbes;
+
+use crate::{discover::ProcRoot, ring::Ring};
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
@@ -36,6 +41,7 @@ pub fn probe() -> Result<Probe> {
         hook: HookChoice::Auto,
         select_all: false,
         select_ports: false,
+        tls: true,
         capture_bytes: 0,
         // Processes that start meanwhile are told of; nobody reads it.
         ring_bytes: 64 << 10,
@@ -61,6 +67,8 @@ pub struct LoadSettings {
     pub select_all: bool,
     /// Whether connections are selected by port; the ports themselves are set through [`Control`].
     pub select_ports: bool,
+    /// Whether the inside of TLS is followed.
+    pub tls: bool,
     /// Bytes captured of one burst, at most `record::MAX_CAPTURE`.
     pub capture_bytes: u32,
     /// Size of the ring: a power of two, at least a page.
@@ -75,6 +83,8 @@ pub struct LoadSettings {
 #[derive(Debug)]
 pub struct Kernel {
     ebpf: Ebpf,
+    /// `None` where TLS is not followed.
+    tls: Option<TlsProbes>,
     /// The hook that captures socket operations.
     pub hook: Hook,
     /// Features that are missing on this kernel, in words for the user.
@@ -116,6 +126,7 @@ impl Kernel {
         let self_pid = std::process::id();
         let times = u8::from(settings.thread_times);
         let (all, ports) = (u8::from(settings.select_all), u8::from(settings.select_ports));
+        let trace_tls = u8::from(settings.tls);
         let wakeup = u64::from(settings.ring_bytes / 4);
         let key = fastrand::u64(..);
         let level = settings.kernel_log as u8;
@@ -125,6 +136,7 @@ impl Kernel {
             .override_global("SELECT_ALL", &all, true)
             .override_global("SELECT_PORTS", &ports, true)
             .override_global("THREAD_TIMES", &times, true)
+            .override_global("TRACE_TLS", &trace_tls, true)
             .override_global("CAPTURE_BYTES", &settings.capture_bytes, true)
             .override_global("WAKEUP_BYTES", &wakeup, true)
             .override_global("ADDRESS_KEY", &key, true)
@@ -141,7 +153,14 @@ impl Kernel {
         if settings.thread_times {
             hooks::attach_times(&mut ebpf, &btf, &mut missing);
         }
-        Ok(Self { ebpf, hook, missing })
+        let mut tls = settings.tls.then(TlsProbes::default);
+        if settings.tls
+            && let Err(error) = tls::load(&mut ebpf)
+        {
+            missing.push(format!("the inside of TLS: only its bytes are counted ({error:#})"));
+            tls = None;
+        }
+        Ok(Self { ebpf, tls, hook, missing })
     }
 
     /// The reading end of the ring. There is one.
@@ -166,6 +185,30 @@ impl Kernel {
             failures: PerCpuArray::try_from(take("FAILURES")?)?,
             high_water: PerCpuArray::try_from(take("HIGH_WATER")?)?,
         })
+    }
+
+    /// A process was selected, or has begun another program: its TLS libraries are looked for, now and for a while.
+    pub fn expect_tls(&mut self, pid: u32) {
+        if let Some(tls) = &mut self.tls {
+            tls.expect(pid);
+        }
+    }
+
+    /// Looks at the processes whose time has come; true while some are to be looked at soon.
+    pub fn poll_tls(&mut self, proc: &ProcRoot) -> bool {
+        self.tls.as_mut().is_some_and(|tls| tls.poll(&mut self.ebpf, proc))
+    }
+
+    /// Finds TLS libraries that `processes` (in ascending order) have loaded since, and lets go of those in no use.
+    pub fn tidy_tls(&mut self, proc: &ProcRoot, processes: &[u32]) {
+        if let Some(tls) = &mut self.tls {
+            tls.tidy(&mut self.ebpf, proc, processes);
+        }
+    }
+
+    #[must_use]
+    pub fn tls_counters(&self) -> TlsCounters {
+        self.tls.as_ref().map_or_else(TlsCounters::default, |tls| tls.counters)
     }
 
     /// What the kernel programs log, into the `log` facade; `None` where nothing was asked for.

@@ -68,6 +68,11 @@ impl Tracer {
         }
         let (ring, mut control) = (kernel.take_ring()?, kernel.take_control()?);
         who.select(settings, &mut control)?;
+        for pid in who.watched() {
+            kernel.expect_tls(pid);
+        }
+        who.take_begun();
+        kernel.poll_tls(&who.proc);
         let steering = Steering { control, who, clock: Clock::measure(), housekeeping: false };
         // Tests and scripts wait for this line.
         status(format_args!("ready, capturing through {}", kernel.hook));
@@ -88,6 +93,9 @@ impl Tracer {
                 kept = Instant::now();
                 self.steering.clock = Clock::measure();
                 self.steering.who.scan(&mut self.steering.control);
+                if settings.capture.tls {
+                    self.kernel.tidy_tls(&self.steering.who.proc, &self.steering.who.watched());
+                }
             }
             let now = clock::monotonic();
             let mut result = Ok(());
@@ -99,6 +107,10 @@ impl Tracer {
                 }
             });
             result?;
+            for pid in self.steering.who.take_begun() {
+                self.kernel.expect_tls(pid);
+            }
+            let looking = self.kernel.poll_tls(&self.steering.who.proc);
             // Behind: what is still in the ring is older than now, and hardly older than what came out of it.
             let handled = if records < ROUND { now } else { last.min(now) };
             sink.round(handled, self.ring.size(), &mut self.steering)?;
@@ -109,7 +121,7 @@ impl Tracer {
             if stopping && (records < ROUND || last > *end.get_or_insert(now)) {
                 return Ok(());
             }
-            wait = if records > 0 { interval } else { (wait * 2).min(interval * IDLE) };
+            wait = if records > 0 || looking { interval } else { (wait * 2).min(interval * IDLE) };
             if !stopping {
                 self.ring.wait(wait);
             }

@@ -19,6 +19,8 @@ pub(super) struct Who {
     pub(super) proc: ProcRoot,
     pub(super) resources: Resources,
     discovery: Discovery,
+    /// Processes that were selected, or have begun another program, since this was last taken.
+    begun: Vec<u32>,
 }
 
 impl Who {
@@ -30,6 +32,7 @@ impl Who {
         Self {
             resources: Resources::new(proc.clone(), host, settings.resource.traced.clone(), limit),
             discovery: Discovery::new(proc.clone(), settings.select.clone(), own, limit),
+            begun: Vec::new(),
             proc,
         }
     }
@@ -93,6 +96,7 @@ impl Who {
             ProcessEvent::Exec => {
                 let change = self.discovery.on_exec(pid);
                 if self.may_be_asked_for(pid) {
+                    self.begun.push(pid);
                     self.resources.started(pid, None, record.comm, record.time);
                 }
                 change.into_iter().collect()
@@ -115,6 +119,25 @@ impl Who {
         let select = &settings.select;
         let only_pids = select.ports.is_empty() && select.exe.is_empty() && !select.is_everything();
         only_pids && self.discovery.selected().is_empty()
+    }
+
+    /// Processes that were selected, or have begun another program, since the last call.
+    pub(super) fn take_begun(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.begun)
+    }
+
+    /// Processes whose bytes may be handed over, in ascending order.
+    pub(super) fn watched(&self) -> Vec<u32> {
+        let selection = self.discovery.selection();
+        if !selection.is_everything() && selection.ports.is_empty() {
+            return self.discovery.selected();
+        }
+        let own = std::process::id();
+        let all = self.proc.processes().unwrap_or_default();
+        let mut pids: Vec<u32> =
+            all.into_iter().filter(|(pid, stat)| *pid != own && !stat.kernel_thread).map(|(pid, _)| pid).collect();
+        pids.sort_unstable();
+        pids
     }
 
     pub(super) fn counters(&self) -> ResourceCounters {
@@ -140,7 +163,10 @@ impl Who {
         for change in changes {
             match change {
                 SelectionChange::Select(pid) => match control.select(pid) {
-                    Ok(()) => info!("tracing process {pid} ({})", self.resources.of(pid).service()),
+                    Ok(()) => {
+                        self.begun.push(pid);
+                        info!("tracing process {pid} ({})", self.resources.of(pid).service());
+                    }
                     Err(error) => warn!("{error:#}"),
                 },
                 SelectionChange::Deselect(pid) => {

@@ -66,7 +66,7 @@ enum Place {
 impl Mask {
     /// Masks one operation's captured bytes and the tail that was kept of its rest.
     pub(super) fn operation(&mut self, record: &DataRecord<'_>, bytes: &mut [u8], tail: &mut [u8]) {
-        let key = (record.socket, u8::from(record.direction == Direction::Received));
+        let key = (record.socket, stream(record));
         if self.streams.len() >= STREAMS && !self.streams.contains_key(&key) {
             self.streams.clear();
         }
@@ -95,9 +95,15 @@ impl Mask {
 
     /// The socket is closed.
     pub(super) fn forget(&mut self, socket: u64) {
-        self.streams.remove(&(socket, 0));
-        self.streams.remove(&(socket, 1));
+        for stream in 0..4 {
+            self.streams.remove(&(socket, stream));
+        }
     }
+}
+
+/// Plaintext and ciphertext of a connection have offsets of their own.
+fn stream(record: &DataRecord<'_>) -> u8 {
+    u8::from(record.direction == Direction::Received) | u8::from(record.plaintext) << 1
 }
 
 impl Stream {
@@ -201,6 +207,8 @@ mod tests {
             let length = input.len() as u64 + unseen + tail.len() as u64;
             let record = DataRecord {
                 socket: 1,
+                plaintext: false,
+                unbound: false,
                 stamp: Stamp::default(),
                 direction: Direction::Sent,
                 offset: self.offset,

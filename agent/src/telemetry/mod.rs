@@ -161,8 +161,16 @@ impl Account {
                     ("undescribed", flows.undescribed),
                     ("ignored", flows.ignored),
                     ("upgraded", flows.upgraded),
+                    ("encrypted", flows.encrypted),
                     ("failed", flows.failed),
                 ],
+            ),
+            build.sum(
+                "honeyguide.plaintext.dropped",
+                "{record}",
+                "Records of TLS sessions whose socket did not become known.",
+                "",
+                &[("", flows.unbound_dropped)],
             ),
             build.sum(
                 "honeyguide.connections.dropped",

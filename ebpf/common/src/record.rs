@@ -13,6 +13,7 @@ pub const KIND_EXEC: u16 = 5;
 pub const KIND_EXIT: u16 = 6;
 pub const KIND_LISTEN: u16 = 7;
 pub const KIND_TIMES: u16 = 8;
+pub const KIND_BIND: u16 = 9;
 
 /// `Data::direction`, as the traced process sees it.
 pub const DIRECTION_SEND: u8 = 0;
@@ -32,6 +33,10 @@ pub const ORIGIN_OTHER: u8 = 6;
 pub const FLAG_EOF: u16 = 1;
 /// User memory could not be read; `captured` is 0 although bytes passed.
 pub const FLAG_FAULT: u16 = 1 << 1;
+/// The plaintext of a TLS session; offsets count plaintext.
+pub const FLAG_PLAINTEXT: u16 = 1 << 2;
+/// `socket` names the session, since its socket is not known yet; a [`Bind`] will tell.
+pub const FLAG_UNBOUND: u16 = 1 << 3;
 
 /// `Header::flags` of a connection record: its first byte, in either direction, has been seen.
 pub const FLAG_FROM_START: u16 = 1;
@@ -140,6 +145,17 @@ pub struct State {
     pub error: i32,
 }
 
+/// A TLS session's socket has become known.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Bind {
+    pub header: Header,
+    /// As `Data::socket` of a record with [`FLAG_UNBOUND`].
+    pub session: u64,
+    pub socket: u64,
+}
+
 /// A process was forked, replaced its image, ended, or began to listen.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -191,6 +207,7 @@ const _: () = {
     assert!(offset_of!(Data, tail) == 64);
     assert!(size_of::<Connection>() == 216 && offset_of!(Connection, path) == 104);
     assert!(size_of::<State>() == 32);
+    assert!(size_of::<Bind>() == 32);
     assert!(size_of::<Process>() == 40);
     assert!(size_of::<Times>() == 80);
 };

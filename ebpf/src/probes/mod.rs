@@ -4,3 +4,4 @@ mod process;
 mod sched;
 mod socket;
 mod tcp_state;
+mod tls;

@@ -41,7 +41,9 @@ fn changed(sk: *const u8, from: u8, to: u8) {
     // SAFETY: socket storage lives while the program holds the socket.
     let (cookie, state_verdict, described) =
         unsafe { ((*state).cookie, (*state).verdict, (*state).described) };
-    if state_verdict == verdict::IGNORE || described == 0 {
+    // SAFETY: as above.
+    let ignored = state_verdict == verdict::IGNORE && !unsafe { socket::is_watched(state, 0) };
+    if ignored || described == 0 {
         return;
     }
     let error = memory::field::<i32>(sk, &offsets::OFF_ERROR).unwrap_or(0);

@@ -1,0 +1,7 @@
+//! Where probes sit in the code of programs and libraries.
+
+mod elf;
+mod sites;
+
+pub(super) use elf::{Function, functions};
+pub(super) use sites::{Class, Site, entry, exits};
