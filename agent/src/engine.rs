@@ -259,7 +259,8 @@ impl Engine {
 
     fn finish_http(&mut self, exchange: &Exchange<HttpDetail>, place: Place<'_>) -> Option<Span> {
         let Place { role, connection, resource, identity, start, end, sampled } = place;
-        let call = Call::new(exchange, role, &connection.endpoints, connection.encrypted, &self.settings.http);
+        let call =
+            Call::new(exchange, role, &connection.endpoints, connection.encrypted, &self.settings.http);
         let learn = call.status().is_none_or(|status| status != 404);
         let route = match role {
             Role::Server => self.routes.route(resource.service(), call.request.path(), learn),

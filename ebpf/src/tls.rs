@@ -321,5 +321,12 @@ fn name(key: [u64; 2]) -> u64 {
 const IDLE: TlsThread =
     TlsThread { session: 0, buffer: 0, count: 0, call: 0, touched: 0, fresh: 0, pending: 0 };
 /// No direction yet, so that the first burst has its budget.
-const UNUSED: TlsSession =
-    TlsSession { socket: 0, sent: 0, received: 0, budget: 0, direction: u8::MAX, unbound: 0, padding: [0; 2] };
+const UNUSED: TlsSession = TlsSession {
+    socket: 0,
+    sent: 0,
+    received: 0,
+    budget: 0,
+    direction: u8::MAX,
+    unbound: 0,
+    padding: [0; 2],
+};

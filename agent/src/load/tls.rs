@@ -100,7 +100,8 @@ struct Library {
 
 /// Loads the programs, which then wait for a library.
 pub(super) fn load(ebpf: &mut Ebpf) -> Result<()> {
-    let mut names: Vec<&str> = OPENSSL.iter().chain(GNUTLS).flat_map(|t| [Some(t.1), t.2]).flatten().collect();
+    let mut names: Vec<&str> =
+        OPENSSL.iter().chain(GNUTLS).flat_map(|t| [Some(t.1), t.2]).flatten().collect();
     names.sort_unstable();
     names.dedup();
     for name in names {
@@ -244,7 +245,8 @@ impl TlsProbes {
     }
 
     fn count(&mut self) {
-        self.counters.libraries = self.files.values().filter(|library| !library.links.is_empty()).count() as u64;
+        self.counters.libraries =
+            self.files.values().filter(|library| !library.links.is_empty()).count() as u64;
     }
 }
 

@@ -134,8 +134,11 @@ impl Who {
         }
         let own = std::process::id();
         let all = self.proc.processes().unwrap_or_default();
-        let mut pids: Vec<u32> =
-            all.into_iter().filter(|(pid, stat)| *pid != own && !stat.kernel_thread).map(|(pid, _)| pid).collect();
+        let mut pids: Vec<u32> = all
+            .into_iter()
+            .filter(|(pid, stat)| *pid != own && !stat.kernel_thread)
+            .map(|(pid, _)| pid)
+            .collect();
         pids.sort_unstable();
         pids
     }
