@@ -45,6 +45,7 @@ fn captures(series: &str) -> Result<()> {
     let console = &ran.console;
     ensure!(console.contains(&format!("{series}.")), "another kernel has booted:\n{console}");
     ensure!(console.contains("honeyguide ended with 0"), "{console}");
+    ensure!(!console.contains("the inside of TLS"), "the probes of TLS do not load:\n{console}");
     ensure!(!console.contains("sched_"), "a hook of the scheduler is missing:\n{console}");
 
     let scratch = Scratch::new("vm-result")?;
