@@ -17,7 +17,7 @@ use aya::{
 use iced_x86::Register;
 use log::{debug, info, warn};
 
-use super::uprobe::{Class, Function, Site, entry, exits, functions};
+use super::uprobe::{Class, Function, Site, code_at, entry, exits, functions, needed, returns, tails};
 use crate::discover::ProcRoot;
 
 /// Looked at after a process was selected or has begun a program: what it needs is mapped in its first moments, and
@@ -38,6 +38,16 @@ const MAX_AGAIN: usize = 64;
 const MAX_FILES: usize = 4_096;
 /// `/proc/PID/maps` of a large Java program is about 1 MiB.
 const MAX_MAPS: u64 = 4 << 20;
+
+/// Where the dynamic linker finds libraries, and the TLS libraries it finds there.
+const DIRECTORIES: [&str; 4] = ["usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib", "lib"];
+const LIBRARIES: [(&str, &[Target]); 3] =
+    [("libssl.so.3", OPENSSL), ("libssl.so.1.1", OPENSSL), ("libgnutls.so.30", GNUTLS)];
+/// Libraries that bring one of them.
+const USERS: [&str; 4] = ["libssl", "libgnutls", "libcurl", "libpq"];
+
+/// Probes at the exits of one function.
+const MAX_EXITS: usize = 32;
 
 /// The x86_64 System V calling convention.
 const ARGUMENTS: [Register; 4] = [Register::RDI, Register::RSI, Register::RDX, Register::RCX];
@@ -122,7 +132,7 @@ pub fn examine(proc: &ProcRoot, pid: u32) -> io::Result<Vec<(PathBuf, Vec<TlsSit
         let mut sites = Vec::new();
         for (target, function) in targets.iter().zip(found) {
             let Some(function) = function else { continue };
-            let (entry, exits) = choose(&function, target);
+            let (entry, exits) = choose(&path, &function, target);
             let chosen: Vec<Site> = entry.into_iter().chain(exits).collect();
             let words: Vec<String> = chosen.iter().map(ToString::to_string).collect();
             sites.push(TlsSites {
@@ -155,6 +165,9 @@ impl TlsProbes {
         let ripe: Vec<(Instant, u32, usize)> = waiting.extract_if(.., |entry| entry.0 <= now).collect();
         self.due = waiting;
         for (_, pid, look) in ripe {
+            if look == 0 {
+                self.anticipate(ebpf, proc, pid);
+            }
             // A process that has gone needs no more looks.
             if self.look(ebpf, proc, pid).is_err() {
                 continue;
@@ -191,8 +204,29 @@ impl TlsProbes {
         self.count();
     }
 
+    /// A program that has just begun has not mapped its libraries, and may speak TLS the moment it has: those it
+    /// asks for are probed where they lie.
+    fn anticipate(&mut self, ebpf: &mut Ebpf, proc: &ProcRoot, pid: u32) {
+        let directory = proc.path().join(pid.to_string());
+        let Ok(needed) = needed(&directory.join("exe")) else { return };
+        if !needed.iter().any(|name| USERS.iter().any(|user| name.starts_with(user))) {
+            return;
+        }
+        let places =
+            DIRECTORIES.iter().flat_map(|place| LIBRARIES.iter().map(move |library| (place, library)));
+        let files =
+            places.map(|(place, (name, targets))| (directory.join("root").join(place).join(name), *targets));
+        self.probe(ebpf, pid, files.collect());
+    }
+
     fn look(&mut self, ebpf: &mut Ebpf, proc: &ProcRoot, pid: u32) -> io::Result<()> {
-        for (path, targets) in candidates(proc, pid)? {
+        let files = candidates(proc, pid)?;
+        self.probe(ebpf, pid, files);
+        Ok(())
+    }
+
+    fn probe(&mut self, ebpf: &mut Ebpf, pid: u32, files: Vec<(PathBuf, &'static [Target])>) {
+        for (path, targets) in files {
             let Ok(metadata) = fs::metadata(&path) else { continue };
             let key = (metadata.dev(), metadata.ino());
             if let Some(library) = self.files.get_mut(&key) {
@@ -212,7 +246,6 @@ impl TlsProbes {
             self.files.insert(key, Library { links, users });
             self.count();
         }
-        Ok(())
     }
 
     fn attach(
@@ -256,13 +289,13 @@ fn attach_function(
     target: &Target,
     function: &Function,
 ) -> Result<Vec<(&'static str, UProbeLinkId)>> {
-    let (entry, exits) = choose(function, target);
+    let (entry, exits) = choose(path, function, target);
     let entry = entry.context("no code")?;
     anyhow::ensure!(target.2.is_none() || !exits.is_empty(), "it does not return by itself");
     let mut links = Vec::new();
     let places = exits.iter().filter_map(|site| Some((target.2?, site))).chain([(target.1, &entry)]);
     for (name, site) in places {
-        let at = function.file_offset + site.offset;
+        let at = function.file_offset.wrapping_add(site.offset);
         let link = program(ebpf, name)?
             .attach(at, path, UProbeScope::AllProcesses)
             .with_context(|| format!("no probe at {site}"))?;
@@ -271,10 +304,21 @@ fn attach_function(
     Ok(links)
 }
 
-fn choose(function: &Function, target: &Target) -> (Option<Site>, Vec<Site>) {
+/// A function that ends by a jump to another returns there.
+fn choose(path: &Path, function: &Function, target: &Target) -> (Option<Site>, Vec<Site>) {
     let entry = entry(&function.code, function.address, &ARGUMENTS);
-    let exits = if target.2.is_some() { exits(&function.code, function.address) } else { Vec::new() };
-    (entry, exits)
+    if target.2.is_none() {
+        return (entry, Vec::new());
+    }
+    let mut sites = exits(&function.code, function.address);
+    for address in tails(&function.code, function.address) {
+        let Some(tail) = code_at(path, address) else { continue };
+        let distance = tail.file_offset.wrapping_sub(function.file_offset);
+        let found = returns(&tail.code, tail.address).into_iter();
+        sites.extend(found.map(|site| Site { offset: site.offset.wrapping_add(distance), ..site }));
+    }
+    sites.truncate(MAX_EXITS);
+    (entry, sites)
 }
 
 /// The files of a process that may hold a TLS library, as paths that lead there from any mount namespace.

@@ -1,12 +1,32 @@
-//! Functions of an ELF file by their names.
+//! Functions of an ELF file by their names, and the libraries it needs.
+//!
+//! Format: the System V ABI's "Object Files" and elf(5), 64-bit little-endian. A table is read as a whole, and only
+//! what is asked for of it: programs of 100 MB are looked at while they start.
 
-use std::{fs::File, path::Path};
+use std::{fs::File, os::unix::fs::FileExt as _, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
-use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache, ReadRef as _, SymbolKind};
 
-/// No function that is probed is longer; symbols without a size end here.
+/// No function that is probed is longer.
 const MAX_CODE: u64 = 64 << 10;
+/// The largest table of symbols, or of their names, that is read.
+const MAX_TABLE: u64 = 128 << 20;
+/// Of code without a symbol this much is looked at.
+const MAX_NAMELESS: u64 = 16 << 10;
+const MAX_ENTRIES: u16 = 4_096;
+
+const EM_X86_64: u16 = 62;
+const PT_LOAD: u32 = 1;
+const SHT_SYMTAB: u32 = 2;
+const SHT_DYNAMIC: u32 = 6;
+const SHT_DYNSYM: u32 = 11;
+const DT_NEEDED: u64 = 1;
+const STT_FUNC: u8 = 2;
+
+const SECTION: usize = 64;
+const SEGMENT: usize = 56;
+const SYMBOL: usize = 24;
+const DYNAMIC: usize = 16;
 
 /// A function's code, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,36 +42,140 @@ pub(in crate::load) struct Function {
 /// # Errors
 /// Where the file cannot be read or is no ELF file of this machine's.
 pub(in crate::load) fn functions(path: &Path, names: &[&str]) -> Result<Vec<Option<Function>>> {
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let cache = ReadCache::new(file);
-    let elf = object::File::parse(&cache).context("not an ELF file")?;
-    ensure!(elf.architecture() == object::Architecture::X86_64, "another architecture's");
+    let elf = Elf::open(path)?;
     let mut found = vec![None; names.len()];
-    for symbol in elf.dynamic_symbols().chain(elf.symbols()) {
-        if symbol.kind() != SymbolKind::Text || symbol.is_undefined() {
-            continue;
-        }
-        let Some(index) = symbol.name().ok().and_then(|name| names.iter().position(|wanted| *wanted == name))
-        else {
-            continue;
-        };
-        if found[index].is_some() {
-            continue;
-        }
-        let address = symbol.address();
-        for segment in elf.segments() {
-            let (offset, size) = segment.file_range();
-            let Some(within) = address.checked_sub(segment.address()).filter(|within| *within < size) else {
-                continue;
-            };
-            let length = symbol.size().min(MAX_CODE).min(size - within);
-            let file_offset = offset + within;
-            if let Ok(code) = (&cache).read_bytes_at(file_offset, length) {
-                found[index] = Some(Function { address, file_offset, code: code.to_vec() });
-            }
+    for kind in [SHT_DYNSYM, SHT_SYMTAB] {
+        if found.iter().any(Option::is_none) {
+            elf.find(kind, names, &mut found)?;
         }
     }
     Ok(found)
+}
+
+/// The code at an address, which has no name of its own.
+pub(in crate::load) fn code_at(path: &Path, address: u64) -> Option<Function> {
+    Elf::open(path).ok()?.function(address, MAX_NAMELESS)
+}
+
+/// The names of the libraries that the dynamic linker loads with it.
+///
+/// # Errors
+/// As [`functions`].
+pub(in crate::load) fn needed(path: &Path) -> Result<Vec<String>> {
+    let elf = Elf::open(path)?;
+    let mut needed = Vec::new();
+    for (entries, strings) in elf.tables(SHT_DYNAMIC) {
+        for entry in entries.chunks_exact(DYNAMIC) {
+            if u64_at(entry, 0) == Some(DT_NEEDED)
+                && let Some(name) = u64_at(entry, 8).and_then(|at| string(&strings, at))
+            {
+                needed.push(String::from_utf8_lossy(name).into_owned());
+            }
+        }
+    }
+    Ok(needed)
+}
+
+struct Elf {
+    file: File,
+    sections: Vec<u8>,
+    segments: Vec<u8>,
+}
+
+impl Elf {
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut header = [0; 64];
+        file.read_exact_at(&mut header, 0).context("not an ELF file")?;
+        ensure!(header.starts_with(b"\x7fELF\x02\x01"), "not a 64-bit ELF file");
+        ensure!(u16_at(&header, 18) == Some(EM_X86_64), "another architecture's");
+        let table = |offset: usize, count: usize, size: usize| {
+            let entries = u16_at(&header, count).unwrap_or(0).min(MAX_ENTRIES);
+            let start = u64_at(&header, offset).unwrap_or(0);
+            read(&file, start, u64::from(entries) * size as u64).unwrap_or_default()
+        };
+        let (segments, sections) = (table(32, 56, SEGMENT), table(40, 60, SECTION));
+        Ok(Self { file, sections, segments })
+    }
+
+    /// The sections of a kind, each with the strings it refers to.
+    fn tables(&self, kind: u32) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        self.sections.chunks_exact(SECTION).filter_map(move |section| {
+            if u32_at(section, 4)? != kind {
+                return None;
+            }
+            let link = u32_at(section, 40)? as usize;
+            let strings = self.sections.chunks_exact(SECTION).nth(link)?;
+            Some((self.content(section)?, self.content(strings)?))
+        })
+    }
+
+    fn content(&self, section: &[u8]) -> Option<Vec<u8>> {
+        read(&self.file, u64_at(section, 24)?, u64_at(section, 32)?)
+    }
+
+    fn find(&self, kind: u32, names: &[&str], found: &mut [Option<Function>]) -> Result<()> {
+        for (symbols, strings) in self.tables(kind) {
+            for symbol in symbols.chunks_exact(SYMBOL) {
+                let is_defined = u16_at(symbol, 6) != Some(0);
+                if symbol[4] & 0xf != STT_FUNC || !is_defined {
+                    continue;
+                }
+                let Some(name) = u32_at(symbol, 0).and_then(|at| string(&strings, u64::from(at))) else {
+                    continue;
+                };
+                if let Some(index) = names.iter().position(|wanted| wanted.as_bytes() == name)
+                    && found[index].is_none()
+                {
+                    let (address, size) = (u64_at(symbol, 8).unwrap_or(0), u64_at(symbol, 16).unwrap_or(0));
+                    found[index] = self.function(address, size);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn function(&self, address: u64, size: u64) -> Option<Function> {
+        for segment in self.segments.chunks_exact(SEGMENT) {
+            let (start, length) = (u64_at(segment, 16)?, u64_at(segment, 32)?);
+            if u32_at(segment, 0)? != PT_LOAD {
+                continue;
+            }
+            let Some(within) = address.checked_sub(start).filter(|within| *within < length) else { continue };
+            let file_offset = u64_at(segment, 8)?.checked_add(within)?;
+            let code = read(&self.file, file_offset, size.min(MAX_CODE).min(length - within))?;
+            return Some(Function { address, file_offset, code });
+        }
+        None
+    }
+}
+
+fn read(file: &File, offset: u64, length: u64) -> Option<Vec<u8>> {
+    // A damaged file may claim anything; a vector of that size is not made before the file is known to have it.
+    let end = offset.checked_add(length)?;
+    if length > MAX_TABLE || end > file.metadata().ok()?.len() {
+        return None;
+    }
+    let mut bytes = vec![0; usize::try_from(length).ok()?];
+    file.read_exact_at(&mut bytes, offset).ok()?;
+    Some(bytes)
+}
+
+fn string(strings: &[u8], at: u64) -> Option<&[u8]> {
+    let rest = strings.get(usize::try_from(at).ok()?..)?;
+    Some(&rest[..rest.iter().position(|byte| *byte == 0)?])
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -73,6 +197,22 @@ mod tests {
         assert_eq!(file[at..at + function.code.len()], function.code);
         assert!(function.code.len() > 16);
         assert_eq!(found[1], None);
+        assert!(needed(Path::new(LIBSSL)).unwrap().iter().any(|name| name.starts_with("libcrypto.so")));
+    }
+
+    #[test]
+    fn every_prefix_and_every_damaged_byte_of_the_header_is_read_without_panic() {
+        let Ok(whole) = std::fs::read(LIBSSL) else { return };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("damaged.so");
+        for at in 0..64 {
+            std::fs::write(&path, &whole[..at]).unwrap();
+            assert!(functions(&path, &["SSL_read"]).is_err());
+            let mut damaged = whole[..4096].to_vec();
+            damaged[at] ^= 0xff;
+            std::fs::write(&path, &damaged).unwrap();
+            let _ = (functions(&path, &["SSL_read"]), needed(&path));
+        }
     }
 
     #[test]

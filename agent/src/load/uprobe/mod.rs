@@ -3,5 +3,5 @@
 mod elf;
 mod sites;
 
-pub(super) use elf::{Function, functions};
-pub(super) use sites::{Class, Site, entry, exits};
+pub(super) use elf::{Function, code_at, functions, needed};
+pub(super) use sites::{Class, Site, entry, exits, returns, tails};

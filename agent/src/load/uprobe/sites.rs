@@ -6,12 +6,15 @@
 //! emulated instruction in front of it that every path to the `ret` passes with the result in place, such as the
 //! stack protector's jump.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess,
     OpKind, Register,
 };
+
+/// Of a function of unknown length.
+const MAX_INSTRUCTIONS: usize = 4_096;
 
 /// How the kernel gets past a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +82,49 @@ pub(in crate::load) fn exits(code: &[u8], address: u64) -> Vec<Site> {
         }
         sites.push(site);
     }
+    sites
+}
+
+/// The addresses outside of the function that it ends by jumping to.
+pub(in crate::load) fn tails(code: &[u8], address: u64) -> Vec<u64> {
+    let inside = address..address + code.len() as u64;
+    let listing = Listing::new(code, address);
+    let jumps = listing.instructions.iter().filter(|i| i.flow_control() == FlowControl::UnconditionalBranch);
+    let mut found: Vec<u64> = jumps.filter_map(target).filter(|to| !inside.contains(to)).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The returns of a function of unknown length that begins with `code`: those that its jumps lead to.
+pub(in crate::load) fn returns(code: &[u8], address: u64) -> Vec<Site> {
+    let mut seen = HashSet::new();
+    let mut paths = vec![address];
+    let mut sites = Vec::new();
+    while let Some(mut at) = paths.pop() {
+        while seen.len() < MAX_INSTRUCTIONS && seen.insert(at) {
+            let rest = at.checked_sub(address).and_then(|offset| code.get(usize::try_from(offset).ok()?..));
+            let Some(instruction) = rest.and_then(|rest| {
+                let mut decoder = Decoder::with_ip(64, rest, at, DecoderOptions::NONE);
+                Some(decoder.decode()).filter(|instruction| !instruction.is_invalid())
+            }) else {
+                break;
+            };
+            if instruction.mnemonic() == Mnemonic::Ret {
+                sites.push(Site { offset: at - address, class: Class::Stepped });
+            }
+            paths.extend(target(&instruction));
+            match instruction.flow_control() {
+                FlowControl::Next
+                | FlowControl::Call
+                | FlowControl::IndirectCall
+                | FlowControl::ConditionalBranch => {}
+                _ => break,
+            }
+            at = instruction.next_ip();
+        }
+    }
+    sites.sort_unstable_by_key(|site| site.offset);
     sites
 }
 
@@ -220,11 +266,20 @@ mod tests {
     }
 
     #[test]
+    fn where_a_function_jumps_to_at_its_end_its_returns_are() {
+        assert_eq!(tails(&[0x31, 0xc9, 0xe9, 0xf9, 0, 0, 0], 0x1000), [0x1100]);
+        // je +1; ret; jmp -5: to the ret; and another's ret behind it.
+        assert_eq!(returns(&[0x74, 0x01, 0xc3, 0xeb, 0xfd, 0xc3], 0x1000), [stepped(2)]);
+        // An endless loop, and a jump away.
+        assert_eq!(returns(&[0x74, 0xfe, 0xe9, 0, 1, 0, 0], 0x1000), []);
+    }
+
+    #[test]
     fn garbage_has_no_sites_or_some_but_never_panics() {
         for seed in 0..2_000_u64 {
             let code: Vec<u8> =
                 (0..64).map(|at| (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (at % 57)) as u8).collect();
-            let _ = (entry(&code, seed, &C), exits(&code, seed));
+            let _ = (entry(&code, seed, &C), exits(&code, seed), returns(&code, seed), tails(&code, seed));
         }
     }
 

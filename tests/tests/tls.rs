@@ -1,0 +1,312 @@
+//! What passes inside of TLS is seen at both ends: one client span and one server span for every request, of scheme
+//! `https`, the second the child of the first.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use honeyguide_tests::{
+    agent::Agent,
+    capture::{Capture, Span},
+    gated::Gated,
+    nginx::Nginx,
+    port, privilege,
+    scratch::Scratch,
+};
+
+const REQUESTS: usize = 24;
+
+#[test]
+fn curl_and_nginx() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("tls::curl_and_nginx") else { return Ok(()) };
+    let server = Server::start()?;
+    let mut command = Command::new("curl");
+    command.args(["-sS", "-k", "--http1.1", "-o", "/dev/null"]);
+    each_request_is_two_spans(
+        &server,
+        command.args(server.urls().flat_map(|url| [url, "-o".into(), "/dev/null".into()])),
+        "1.1",
+    )
+}
+
+/// HTTP/2, which ALPN chose.
+#[test]
+fn curl_and_nginx_with_http2() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("tls::curl_and_nginx_with_http2") else { return Ok(()) };
+    let server = Server::start()?;
+    let mut command = Command::new("curl");
+    command.args(["-sS", "-k", "--http2", "-o", "/dev/null"]);
+    each_request_is_two_spans(
+        &server,
+        command.args(server.urls().flat_map(|url| [url, "-o".into(), "/dev/null".into()])),
+        "2",
+    )
+}
+
+/// The library reads and writes the socket itself.
+#[test]
+fn python_urllib() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("tls::python_urllib") else { return Ok(()) };
+    let server = Server::start()?;
+    let mut command = Command::new("python3");
+    command.args(["-c", URLLIB, &server.port.to_string(), &REQUESTS.to_string()]);
+    each_request_is_two_spans(&server, &command, "1.1")
+}
+
+/// The program carries the ciphertext: several connections take turns on one thread.
+#[test]
+fn python_asyncio() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("tls::python_asyncio") else { return Ok(()) };
+    let server = Server::start()?;
+    let mut command = Command::new("python3");
+    command.args(["-c", ASYNCIO, &server.port.to_string(), &REQUESTS.to_string()]);
+    each_request_is_two_spans(&server, &command, "1.1")
+}
+
+/// OpenSSL inside of the program, and memory BIOs.
+#[test]
+fn node() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("tls::node") else { return Ok(()) };
+    let server = Server::start()?;
+    let mut command = Command::new("node");
+    command.args(["-e", NODE, &server.port.to_string(), &REQUESTS.to_string()]);
+    each_request_is_two_spans(&server, &command, "1.1")
+}
+
+/// Debian's wget is GnuTLS's.
+#[test]
+fn wget() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("tls::wget") else { return Ok(()) };
+    let server = Server::start()?;
+    let mut command = Command::new("wget");
+    command.args(["-q", "--no-check-certificate", "-O", "/dev/null"]).args(server.urls());
+    each_request_is_two_spans(&server, &command, "1.1")
+}
+
+/// Connections that were open before the agent came, in use by turns on one thread of the client.
+#[test]
+fn connections_that_were_open_before() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("tls::connections_that_were_open_before") else { return Ok(()) };
+    for script in [URLLIB_LATER, ASYNCIO_LATER] {
+        let server = Server::start()?;
+        let gate = Scratch::new("later")?;
+        let mut command = Command::new("python3");
+        command.args(["-c", script, &server.port.to_string(), &REQUESTS.to_string()]).arg(gate.path());
+        let client = Gated::new(&command)?;
+        let pids = [server.nginx.pid(), client.pid()].map(|pid| pid.to_string());
+        let running = std::thread::spawn(move || client.finish());
+        wait_for(&gate.join("open"))?;
+        let agent = Agent::run(["--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
+        fs::write(gate.join("go"), "")?;
+        running.join().map_err(|_| anyhow::anyhow!("the client's thread panicked"))??;
+        let capture = agent.stop()?;
+        check("client", &capture.clients(), &server, "1.1")?;
+        check("server", &capture.servers(), &server, "1.1")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn switched_off_nothing_inside_is_seen() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("tls::switched_off_nothing_inside_is_seen") else {
+        return Ok(());
+    };
+    let server = Server::start()?;
+    let config = server.directory.join("off.yaml");
+    fs::write(&config, "capture: { tls: false }\n")?;
+    let mut command = Command::new("curl");
+    let client = Gated::new(command.args(["-sS", "-k", "-o", "/dev/null", &server.url(0)]))?;
+    let pids = [server.nginx.pid(), client.pid()].map(|pid| pid.to_string());
+    let config = config.to_string_lossy();
+    let agent = Agent::run(["--config", &config, "--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
+    client.finish()?;
+    let capture = agent.stop()?;
+    ensure!(capture.spans.is_empty(), "{:?}", capture.spans);
+    Ok(())
+}
+
+/// nginx with a certificate of its own.
+struct Server {
+    nginx: Nginx,
+    port: u16,
+    directory: Scratch,
+}
+
+impl Server {
+    fn start() -> Result<Self> {
+        let directory = Scratch::new("tls")?;
+        let (key, certificate) = (directory.join("key.pem"), directory.join("cert.pem"));
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .context("openssl is not there")?;
+        ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = port::free()?;
+        let server = format!(
+            "listen 127.0.0.1:{port} ssl http2; ssl_certificate {}; ssl_certificate_key {};\n\
+             location / {{ return 200 'inside'; }}\n",
+            certificate.display(),
+            key.display(),
+        );
+        Ok(Self { nginx: Nginx::start(1, &server, &[])?, port, directory })
+    }
+
+    fn url(&self, number: usize) -> String {
+        format!("https://127.0.0.1:{}/{}", self.port, path(number))
+    }
+
+    fn urls(&self) -> impl Iterator<Item = String> {
+        (0..REQUESTS).map(|number| self.url(number))
+    }
+}
+
+fn path(number: usize) -> String {
+    format!("item-{number}")
+}
+
+fn each_request_is_two_spans(server: &Server, command: &Command, version: &str) -> Result<()> {
+    let client = Gated::new(command)?;
+    let pids = [server.nginx.pid(), client.pid()].map(|pid| pid.to_string());
+    let agent = Agent::run(["--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
+    client.finish()?;
+    let capture = agent.stop()?;
+    let (dropped, counters) = capture.dropped();
+    ensure!(dropped == 0, "the agent dropped something: {counters:?}\n{}", capture.said);
+    check("client", &capture.clients(), server, version)?;
+    check("server", &capture.servers(), server, version)?;
+    linked(&capture)
+}
+
+fn check(side: &str, spans: &[&Span], server: &Server, version: &str) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for span in spans {
+        let expected = [
+            ("url.scheme", "https"),
+            ("network.protocol.version", version),
+            ("server.port", &server.port.to_string()),
+        ];
+        for (key, value) in expected {
+            // A client's span has its scheme in `url.full`.
+            if !(side == "client" && key == "url.scheme") {
+                ensure!(span.get(key) == value, "{side}: {key} is not {value}: {span:?}");
+            }
+        }
+        if side == "client" {
+            ensure!(span.get("url.full").starts_with("https://127.0.0.1:"), "{span:?}");
+        }
+        ensure!((span.method(), span.status(), span.error) == ("GET", 200, false), "{side}: {span:?}");
+        ensure!(seen.insert(span.path().to_owned()), "two {side} spans: {span:?}");
+    }
+    let wanted: BTreeSet<String> = (0..REQUESTS).map(|number| format!("/{}", path(number))).collect();
+    ensure!(seen == wanted, "{side}: {} of {}: {seen:?}", seen.len(), wanted.len());
+    Ok(())
+}
+
+fn linked(capture: &Capture) -> Result<()> {
+    let clients: BTreeMap<&str, &Span> =
+        capture.clients().into_iter().map(|span| (span.span_id.as_str(), span)).collect();
+    for server in capture.servers() {
+        let client = clients.get(server.parent_span_id.as_str());
+        let client = client.with_context(|| format!("a server span without its client's: {server:?}"))?;
+        ensure!(client.path() == server.path(), "another request's: {client:?}\n{server:?}");
+    }
+    Ok(())
+}
+
+fn wait_for(path: &PathBuf) -> Result<()> {
+    for _ in 0..600 {
+        if path.exists() {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    anyhow::bail!("{} does not appear", path.display())
+}
+
+const URLLIB: &str = "
+import http.client, ssl, sys
+port, count = int(sys.argv[1]), int(sys.argv[2])
+connection = http.client.HTTPSConnection('127.0.0.1', port, context=ssl._create_unverified_context())
+for number in range(count):
+    connection.request('GET', f'/item-{number}')
+    assert connection.getresponse().read() == b'inside'
+";
+
+const ASYNCIO: &str = "
+import asyncio, ssl, sys
+port, count = int(sys.argv[1]), int(sys.argv[2])
+async def ask(connection, number):
+    reader, writer = connection
+    writer.write(f'GET /item-{number} HTTP/1.1\\r\\nHost: 127.0.0.1:{port}\\r\\n\\r\\n'.encode())
+    while await reader.readline() != b'\\r\\n': pass
+    assert await reader.readexactly(6) == b'inside'
+async def lane(lane):
+    connection = await asyncio.open_connection('127.0.0.1', port, ssl=ssl._create_unverified_context())
+    for number in range(lane, count, 4): await ask(connection, number)
+    connection[1].close()
+async def main(): await asyncio.gather(*[lane(number) for number in range(4)])
+asyncio.run(main())
+";
+
+const NODE: &str = "
+const https = require('https'), [port, count] = process.argv.slice(1).map(Number);
+const agent = new https.Agent({ keepAlive: true, maxSockets: 3, rejectUnauthorized: false });
+let left = count;
+for (let number = 0; number < count; number++)
+  https.get({ host: '127.0.0.1', port, path: `/item-${number}`, agent }, (response) => {
+    response.resume();
+    response.on('end', () => { if (--left === 0) agent.destroy(); });
+  });
+";
+
+const URLLIB_LATER: &str = "
+import http.client, os, ssl, sys, time
+port, count, gate = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+connections = [http.client.HTTPSConnection('127.0.0.1', port, context=ssl._create_unverified_context()) for _ in range(3)]
+for connection in connections:
+    connection.request('GET', '/before')
+    connection.getresponse().read()
+open(gate + '/open', 'w').close()
+while not os.path.exists(gate + '/go'): time.sleep(0.02)
+for number in range(count):
+    connections[number % 3].request('GET', f'/item-{number}')
+    assert connections[number % 3].getresponse().read() == b'inside'
+";
+
+const ASYNCIO_LATER: &str = "
+import asyncio, os, ssl, sys
+port, count, gate = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+async def ask(connection, path):
+    reader, writer = connection
+    writer.write(f'GET {path} HTTP/1.1\\r\\nHost: 127.0.0.1:{port}\\r\\n\\r\\n'.encode())
+    while await reader.readline() != b'\\r\\n': pass
+    assert await reader.readexactly(6) == b'inside'
+async def lane(connection, lane):
+    for number in range(lane, count, 4): await ask(connection, f'/item-{number}')
+async def main():
+    connect = lambda: asyncio.open_connection('127.0.0.1', port, ssl=ssl._create_unverified_context())
+    connections = [await connect() for _ in range(4)]
+    for connection in connections: await ask(connection, '/before')
+    open(gate + '/open', 'w').close()
+    while not os.path.exists(gate + '/go'): await asyncio.sleep(0.02)
+    await asyncio.gather(*[lane(connection, number) for number, connection in enumerate(connections)])
+asyncio.run(main())
+";
