@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod apps;
 pub mod capture;
+pub mod certificate;
 pub mod client;
 pub mod gated;
 pub mod guard;

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{guard::Guard, port, privilege, python, scratch::Scratch};
+use crate::{certificate, guard::Guard, port, privilege, python, scratch::Scratch};
 
 /// The role and the database that the tests use.
 pub const USER: &str = "shopper";
@@ -24,6 +24,7 @@ pub struct Postgres {
     guard: Guard,
     port: u16,
     directory: Scratch,
+    encrypted: bool,
 }
 
 impl Postgres {
@@ -32,6 +33,18 @@ impl Postgres {
     /// # Errors
     /// When PostgreSQL is not there, or does not start.
     pub fn start() -> Result<Self> {
+        Self::start_with(false)
+    }
+
+    /// The same with TLS, on which its clients insist where there is a network.
+    ///
+    /// # Errors
+    /// As for [`Postgres::start`].
+    pub fn start_encrypted() -> Result<Self> {
+        Self::start_with(true)
+    }
+
+    fn start_with(encrypted: bool) -> Result<Self> {
         let directory = Scratch::new("pg")?;
         let owner = owner(directory.path())?;
         let data = directory.join("data");
@@ -41,14 +54,24 @@ impl Postgres {
         let port = port::free()?;
         let mut server = as_owner("postgres", owner)?;
         server.arg("-D").arg(&data).arg("-k").arg(directory.path()).args(["-p", &port.to_string()]);
-        for setting in ["listen_addresses=127.0.0.1", "fsync=off", "ssl=off", "autovacuum=off", "jit=off"] {
+        for setting in ["listen_addresses=127.0.0.1", "fsync=off", "autovacuum=off", "jit=off"] {
             server.args(["-c", setting]);
+        }
+        if encrypted {
+            let (key, certificate) = certificate::make(directory.path())?;
+            if let Some((user, group)) = owner {
+                chown(&key, Some(user), Some(group))?;
+            }
+            server.args(["-c", "ssl=on", "-c"]).arg(format!("ssl_key_file={}", key.display()));
+            server.arg("-c").arg(format!("ssl_cert_file={}", certificate.display()));
+        } else {
+            server.args(["-c", "ssl=off"]);
         }
         let mut guard = Guard::spawn(server)?;
         // It listens before it serves.
         guard.wait_for_text("ready to accept connections", Duration::from_secs(30))?;
         port::wait(&mut guard, (Ipv4Addr::LOCALHOST, port).into())?;
-        let server = Self { guard, port, directory };
+        let server = Self { guard, port, directory, encrypted };
         let mut createdb = server.client("createdb", server.socket())?;
         python::quietly(createdb.args(["--maintenance-db", "postgres", DATABASE]))?;
         Ok(server)
@@ -69,6 +92,9 @@ impl Postgres {
     pub fn connect(&self, command: &mut Command, host: &Path) {
         command.env("PGHOST", host).env("PGPORT", self.port.to_string());
         command.env("PGUSER", USER).env("PGDATABASE", DATABASE);
+        if self.encrypted && !host.starts_with(self.socket()) {
+            command.env("PGSSLMODE", "require");
+        }
     }
 
     /// The directory of the unix socket.

@@ -30,6 +30,14 @@ fn psql_over_a_unix_socket() -> Result<()> {
     psql(&server, server.socket())
 }
 
+/// What follows the server's agreement to TLS is the same conversation, inside.
+#[test]
+fn psql_over_tls() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("postgres::psql_over_tls") else { return Ok(()) };
+    let server = Postgres::start_encrypted()?;
+    psql(&server, Path::new("127.0.0.1"))
+}
+
 #[test]
 fn psycopg_over_tcp() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("postgres::psycopg_over_tcp") else { return Ok(()) };

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::PathBuf,
+    path::Path,
     process::Command,
 };
 
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use honeyguide_tests::{
     agent::Agent,
     capture::{Capture, Span},
+    certificate,
     gated::Gated,
     nginx::Nginx,
     port, privilege,
@@ -139,26 +140,7 @@ struct Server {
 impl Server {
     fn start() -> Result<Self> {
         let directory = Scratch::new("tls")?;
-        let (key, certificate) = (directory.join("key.pem"), directory.join("cert.pem"));
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate)
-            .output()
-            .context("openssl is not there")?;
-        ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let (key, certificate) = certificate::make(directory.path())?;
         let port = port::free()?;
         let server = format!(
             "listen 127.0.0.1:{port} ssl http2; ssl_certificate {}; ssl_certificate_key {};\n\
@@ -231,7 +213,7 @@ fn linked(capture: &Capture) -> Result<()> {
     Ok(())
 }
 
-fn wait_for(path: &PathBuf) -> Result<()> {
+fn wait_for(path: &Path) -> Result<()> {
     for _ in 0..600 {
         if path.exists() {
             return Ok(());

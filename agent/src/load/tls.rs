@@ -20,16 +20,14 @@ use log::{debug, info, warn};
 use super::uprobe::{Class, Function, Site, code_at, entry, exits, functions, needed, returns, tails};
 use crate::discover::ProcRoot;
 
-/// Looked at after a process was selected or has begun a program: what it needs is mapped in its first moments, and
-/// some of it when it first speaks TLS.
-const LOOKS: [Duration; 6] = [
-    Duration::ZERO,
-    Duration::from_millis(3),
-    Duration::from_millis(15),
-    Duration::from_millis(60),
-    Duration::from_millis(250),
-    Duration::from_secs(1),
-];
+/// How often a process is looked at after it was selected or has begun a program: what it needs is mapped in its
+/// first moments, and some of it (Python's modules) just before it first speaks TLS.
+const LOOKS: usize = 40;
+const SOON: Duration = Duration::from_millis(5);
+/// After this many looks, or while many processes begin, the next is the last.
+const CLOSE_LOOKS: usize = 38;
+const MANY: usize = 32;
+const LATER: Duration = Duration::from_millis(500);
 /// Processes waiting to be looked at.
 const MAX_DUE: usize = 4_096;
 /// Processes looked at again in one round of housekeeping, for what they have loaded since.
@@ -172,11 +170,13 @@ impl TlsProbes {
             if self.look(ebpf, proc, pid).is_err() {
                 continue;
             }
-            if let Some(delay) = LOOKS.get(look + 1) {
-                self.due.push((now + *delay, pid, look + 1));
+            if look + 1 < LOOKS {
+                let close = look < CLOSE_LOOKS && self.due.len() < MANY;
+                let (delay, next) = if close { (SOON, look + 1) } else { (LATER, LOOKS - 1) };
+                self.due.push((now + delay, pid, next));
             }
         }
-        self.due.iter().any(|entry| entry.2 + 1 < LOOKS.len())
+        self.due.iter().any(|entry| entry.2 < LOOKS - 1)
     }
 
     /// Finds what was loaded since, in some of `processes`, and lets go of files that nobody uses.
