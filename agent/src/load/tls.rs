@@ -17,7 +17,7 @@ use aya::{
 use iced_x86::Register;
 use log::{debug, info, warn};
 
-use super::uprobe::{Class, Function, Site, code_at, entry, exits, functions, needed, returns, tails};
+use super::uprobe::{Function, Site, code_at, entry, exits, functions, needed, returns, tails};
 use crate::discover::ProcRoot;
 
 /// How often a process is looked at after it was selected or has begun a program: what it needs is mapped in its
@@ -95,7 +95,6 @@ pub struct TlsCounters {
 pub struct TlsSites {
     pub function: String,
     pub sites: String,
-    pub single_stepped: bool,
 }
 
 /// A file that was looked at.
@@ -133,11 +132,7 @@ pub fn examine(proc: &ProcRoot, pid: u32) -> io::Result<Vec<(PathBuf, Vec<TlsSit
             let (entry, exits) = choose(&path, &function, target);
             let chosen: Vec<Site> = entry.into_iter().chain(exits).collect();
             let words: Vec<String> = chosen.iter().map(ToString::to_string).collect();
-            sites.push(TlsSites {
-                function: target.0.to_owned(),
-                sites: words.join(", "),
-                single_stepped: chosen.iter().any(|site| site.class == Class::Stepped),
-            });
+            sites.push(TlsSites { function: target.0.to_owned(), sites: words.join(", ") });
         }
         if !sites.is_empty() {
             all.push((path, sites));

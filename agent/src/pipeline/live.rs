@@ -131,6 +131,7 @@ impl Signals {
             failures: steering.control.failures(),
             ring: (steering.control.high_water(), ring),
             processes: steering.who.counters(),
+            tls: steering.tls,
             export: self.counters.snapshot(),
             ..Account::of(&self.engine)
         }

@@ -16,7 +16,7 @@ use crate::{
     clock::{self, Clock},
     config::Settings,
     decode,
-    load::{Control, Kernel},
+    load::{Control, Kernel, TlsCounters},
     ring::Ring,
 };
 
@@ -49,6 +49,7 @@ pub(super) struct Steering {
     pub(super) control: Control,
     pub(super) who: Who,
     pub(super) clock: Clock,
+    pub(super) tls: TlsCounters,
     /// Housekeeping is due in this round.
     pub(super) housekeeping: bool,
 }
@@ -73,7 +74,13 @@ impl Tracer {
         }
         who.take_begun();
         kernel.poll_tls(&who.proc);
-        let steering = Steering { control, who, clock: Clock::measure(), housekeeping: false };
+        let steering = Steering {
+            control,
+            who,
+            clock: Clock::measure(),
+            tls: TlsCounters::default(),
+            housekeeping: false,
+        };
         // Tests and scripts wait for this line.
         status(format_args!("ready, capturing through {}", kernel.hook));
         Ok(Self { kernel, ring, steering, started: Instant::now(), stop })
@@ -111,6 +118,7 @@ impl Tracer {
                 self.kernel.expect_tls(pid);
             }
             let looking = self.kernel.poll_tls(&self.steering.who.proc);
+            self.steering.tls = self.kernel.tls_counters();
             // Behind: what is still in the ring is older than now, and hardly older than what came out of it.
             let handled = if records < ROUND { now } else { last.min(now) };
             sink.round(handled, self.ring.size(), &mut self.steering)?;

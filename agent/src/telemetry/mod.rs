@@ -12,6 +12,7 @@ use crate::{
     export::counters::{DestinationSnapshot, SignalSnapshot},
     flow::{FlowCounters, FlowStates},
     link::LinkCounters,
+    load::TlsCounters,
     metrics::model::{Metric, MetricData, NumberPoint, ResourceMetrics, Temporality},
     resource::{Resource, ResourceCounters},
 };
@@ -34,6 +35,7 @@ pub struct Account {
     /// The most bytes seen waiting in the ring, and the ring's size.
     pub ring: (u64, u64),
     pub processes: ResourceCounters,
+    pub tls: TlsCounters,
     pub metrics_overflowed: u64,
     pub metrics_dropped: u64,
     pub export: Vec<DestinationSnapshot>,
@@ -164,6 +166,20 @@ impl Account {
                     ("encrypted", flows.encrypted),
                     ("failed", flows.failed),
                 ],
+            ),
+            build.gauge(
+                "honeyguide.tls.libraries",
+                "{file}",
+                "Libraries and programs whose TLS functions are probed now.",
+                "",
+                &[("", self.tls.libraries)],
+            ),
+            build.sum(
+                "honeyguide.tls.dropped",
+                "{probe}",
+                "Functions that could not be probed, and processes or files that were too many to look at.",
+                "cause",
+                &[("failed", self.tls.failed), ("too_many", self.tls.dropped)],
             ),
             build.sum(
                 "honeyguide.plaintext.dropped",

@@ -4,4 +4,4 @@ mod elf;
 mod sites;
 
 pub(super) use elf::{Function, code_at, functions, needed};
-pub(super) use sites::{Class, Site, entry, exits, returns, tails};
+pub(super) use sites::{Site, entry, exits, returns, tails};
