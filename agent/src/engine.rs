@@ -16,6 +16,7 @@ use crate::{
         durations::{DurationSettings, Run},
         http::{Active, Finished, HttpMetricSettings, HttpMetrics},
         model::ResourceMetrics,
+        rpc::RpcMetrics,
     },
     resource::Resource,
     span::{
@@ -25,6 +26,7 @@ use crate::{
         http::{Call, HttpSettings, Request, SpanInput},
         id::IdGenerator,
         route::{RouteSettings, Routes},
+        rpc::{self, RpcInput},
         times::ThreadTimes,
     },
 };
@@ -52,6 +54,7 @@ pub struct Engine {
     routes: Routes,
     metrics: HttpMetrics,
     db_metrics: DbMetrics,
+    rpc_metrics: RpcMetrics,
     statements: Statements,
     times: ThreadTimes,
     /// What each open server request holds of the active-requests metric; as many as exchanges may be held.
@@ -91,6 +94,7 @@ impl Engine {
             routes: Routes::new(settings.routes.clone())?,
             metrics: HttpMetrics::new(settings.metrics.clone(), start),
             db_metrics: DbMetrics::new(durations(&settings.metrics), start),
+            rpc_metrics: RpcMetrics::new(durations(&settings.metrics), start),
             statements: Statements::default(),
             times: ThreadTimes::new(settings.link.limit),
             active: HashMap::default(),
@@ -159,14 +163,16 @@ impl Engine {
     pub fn collect(&mut self, now: u64) -> Vec<ResourceMetrics> {
         let mut all = self.metrics.collect(now);
         self.db_metrics.collect(now, &mut all);
+        self.rpc_metrics.collect(now, &mut all);
         all
     }
 
     /// Measurements that overflowed, and that found no place.
     #[must_use]
     pub fn metric_losses(&self) -> (u64, u64) {
-        let (http, db) = (self.metrics.counters(), self.db_metrics.counters());
-        (http.overflowed + db.overflowed, http.dropped + db.dropped)
+        let (http, db, rpc) =
+            (self.metrics.counters(), self.db_metrics.counters(), self.rpc_metrics.counters());
+        (http.overflowed + db.overflowed + rpc.overflowed, http.dropped + db.dropped + rpc.dropped)
     }
 
     fn handle_data(&mut self, data: &DataRecord<'_>, processes: &mut dyn Processes) {
@@ -241,6 +247,9 @@ impl Engine {
         let sampled = place.sampled;
         let (exchange, detail) = exchange.split();
         let span = match detail {
+            Detail::Http(detail) if detail.rpc.is_some() => {
+                self.finish_rpc(&exchange.map(|()| detail), place)
+            }
             Detail::Http(detail) => self.finish_http(&exchange.map(|()| detail), place),
             Detail::Sql(detail) => self.finish_sql(&exchange.map(|()| detail), place),
         };
@@ -275,6 +284,14 @@ impl Engine {
         let (endpoints, encrypted) = (&connection.endpoints, connection.encrypted);
         let input = SpanInput { role, endpoints, encrypted, identity, start, end, route, resource };
         sampled.then(|| call.span(input, &self.settings.http))
+    }
+
+    fn finish_rpc(&mut self, exchange: &Exchange<HttpDetail>, place: Place<'_>) -> Option<Span> {
+        let Place { role, connection, resource, identity, start, end, sampled } = place;
+        let call = rpc::Call::new(exchange, role, &connection.endpoints, false, &self.settings.http)?;
+        let span = sampled.then_some((identity.trace_id, identity.span_id));
+        self.rpc_metrics.call_finished(&resource, &call, Run { start, end, span });
+        sampled.then(|| call.span(RpcInput { identity, start, end, resource }))
     }
 
     fn finish_sql(&mut self, exchange: &Exchange<SqlDetail>, place: Place<'_>) -> Option<Span> {

@@ -45,10 +45,7 @@ impl Python {
     /// # Errors
     /// When Python is not there or does not listen.
     pub fn http_server() -> Result<Self> {
-        let port = port::free()?;
-        let mut command = Command::new(environment()?.join("bin/python"));
-        command.arg(paths::app("http_server.py")).arg(port.to_string());
-        Self::started(command, port)
+        Self::app("http_server.py")
     }
 
     /// Handlers that compute or sleep as long as the path says, a thread a connection.
@@ -56,9 +53,22 @@ impl Python {
     /// # Errors
     /// When Python is not there or does not listen.
     pub fn busy_server() -> Result<Self> {
+        Self::app("busy_server.py")
+    }
+
+    /// Every kind of gRPC method, on grpcio.
+    ///
+    /// # Errors
+    /// When Python or the package is not there, or the server does not listen.
+    pub fn grpc_server() -> Result<Self> {
+        Self::app("grpc_server.py")
+    }
+
+    /// A script of `tests/apps` that takes a port.
+    fn app(script: &str) -> Result<Self> {
         let port = port::free()?;
         let mut command = Command::new(environment()?.join("bin/python"));
-        command.arg(paths::app("busy_server.py")).arg(port.to_string());
+        command.arg(paths::app(script)).arg(port.to_string());
         Self::started(command, port)
     }
 

@@ -1,7 +1,7 @@
 //! Metrics made from exchanges, and the agent's own.
 //!
 //! Every request counts, also one whose span was not sampled. Times come in with the records; nothing here
-//! reads a clock. [`http::HttpMetrics`] and [`db::DbMetrics`] are the ways in, [`resources`] and [`registry`]
+//! reads a clock. [`http::HttpMetrics`], [`db::DbMetrics`] and [`rpc::RpcMetrics`] are the ways in, [`resources`] and [`registry`]
 //! hold the series, [`model`] is what goes out.
 
 pub mod db;
@@ -11,3 +11,4 @@ pub mod http;
 pub mod model;
 pub mod registry;
 pub mod resources;
+pub mod rpc;

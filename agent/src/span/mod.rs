@@ -8,6 +8,7 @@ pub mod id;
 mod network;
 pub mod redact;
 pub mod route;
+pub mod rpc;
 pub mod sampler;
 pub mod times;
 
