@@ -63,8 +63,17 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
         } else {
             (*state).received = offset + u64::from(length);
         }
+        if offset == 0 && (*state).verdict == verdict::UNDECIDED && begins_http2(&bytes, length) {
+            (*state).verdict = verdict::WHOLE;
+        }
         let fresh = (*state).direction != direction;
-        let budget = if fresh { settings::CAPTURE_BYTES.load() } else { (*state).budget };
+        let budget = if (*state).verdict == verdict::WHOLE {
+            MAX_CAPTURE as u32
+        } else if fresh {
+            settings::CAPTURE_BYTES.load()
+        } else {
+            (*state).budget
+        };
         (*state).direction = direction;
         (*state).budget = budget.saturating_sub(length);
         (offset, at_least_an_edge(budget), fresh)
@@ -105,6 +114,28 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
 }
 
 const NO_BYTES: UserBytes = UserBytes { origin: ORIGIN_OTHER, address: 0, count: 0, context: 0 };
+
+/// The agent's verdict comes after the first requests. The client's preface says it at once (RFC 9113, 3.4); it is
+/// looked for in the first bytes of a connection alone.
+#[inline(always)]
+fn begins_http2(bytes: &UserBytes, length: u32) -> bool {
+    const PREFACE: [u8; 8] = *b"PRI * HT";
+    if length < PREFACE.len() as u32 {
+        return false;
+    }
+    let address = if bytes.origin == ORIGIN_VECTOR || bytes.origin == ORIGIN_MESSAGE {
+        // SAFETY: bpf_probe_read_user checks the address.
+        match unsafe { bpf_probe_read_user(bytes.address as *const IoVec) } {
+            Ok(first) => first.base,
+            Err(_) => return false,
+        }
+    } else {
+        bytes.address
+    };
+    // SAFETY: as above; 0 is no address of a user's.
+    let start = unsafe { bpf_probe_read_user(address as *const [u8; 8]) };
+    start.is_ok_and(|start| u64::from_ne_bytes(start) == u64::from_ne_bytes(PREFACE))
+}
 
 /// One vector is a plain buffer; several are gathered.
 #[inline(always)]

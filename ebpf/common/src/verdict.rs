@@ -6,6 +6,9 @@ pub const UNDECIDED: u8 = 0;
 pub const KEEP: u8 = 1;
 /// Nothing of interest: no more records.
 pub const IGNORE: u8 = 2;
+/// Keep recording, with a budget for each operation and not for each burst: messages of several exchanges follow
+/// one another in both directions, and what stands between them has to be seen (HTTP/2).
+pub const WHOLE: u8 = 3;
 
 /// The value of a selected process in the `SELECTED` map.
 pub const SELECTED: u8 = 1;
