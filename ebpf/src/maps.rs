@@ -75,7 +75,9 @@ pub struct SocketState {
     pub tcp: u8,
     /// One of `tls::LOOKS_*`.
     pub tls: u8,
-    pub padding: [u8; 6],
+    /// The budget is for each operation, not for each burst.
+    pub whole: u8,
+    pub padding: [u8; 5],
 }
 
 #[repr(C)]

@@ -11,7 +11,6 @@ use honeyguide_common::{
         DIRECTION_SEND, EDGE, FLAG_EOF, MAX_CAPTURE, ORIGIN_BUFFER, ORIGIN_MESSAGE, ORIGIN_OTHER,
         ORIGIN_VECTOR,
     },
-    verdict,
 };
 
 use crate::{
@@ -63,11 +62,11 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
         } else {
             (*state).received = offset + u64::from(length);
         }
-        if offset == 0 && (*state).verdict == verdict::UNDECIDED && begins_http2(&bytes, length) {
-            (*state).verdict = verdict::WHOLE;
+        if offset == 0 && (*state).whole == 0 && begins_http2(&bytes, length) {
+            (*state).whole = 1;
         }
         let fresh = (*state).direction != direction;
-        let budget = if (*state).verdict == verdict::WHOLE {
+        let budget = if (*state).whole != 0 {
             MAX_CAPTURE as u32
         } else if fresh {
             settings::CAPTURE_BYTES.load()

@@ -50,6 +50,9 @@ pub fn admit(sk: *const u8, caller: &Caller, direction: u8, result: i32) -> Opti
         if (*state).verdict == verdict::UNDECIDED {
             if let Some(word) = VERDICTS.get_ptr((*state).cookie) {
                 (*state).verdict = *word;
+                if *word == verdict::WHOLE {
+                    (*state).whole = 1;
+                }
             }
         }
         if !(caller.by_pid || (*state).by_port != 0) {
@@ -114,7 +117,8 @@ fn create(sk: *const u8, caller: &Caller) -> Option<*mut SocketState> {
         described: 0,
         tcp: u8::from(inet && protocol == IPPROTO_TCP),
         tls: 0,
-        padding: [0; 6],
+        whole: 0,
+        padding: [0; 5],
     };
     let state = storage(sk, &raw mut fresh, u64::from(BPF_SK_STORAGE_GET_F_CREATE));
     if state.is_none() {

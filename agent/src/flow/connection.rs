@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use honeyguide_common::verdict;
 use honeyguide_protocols::{CloseReason, Event, Party, Stamp, detect::Direction};
 
 use super::{
@@ -34,8 +35,8 @@ pub struct ConnectionInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Followed,
-    /// Worth every record: tell the kernel to stop asking.
-    Keep,
+    /// Worth every record: tell the kernel to stop asking, by this `verdict`.
+    Keep(u8),
     /// Nothing of interest: tell the kernel to stop recording.
     Ignore,
     /// The operation failed for good.
@@ -272,7 +273,8 @@ impl Flow {
                 return Outcome::Ignore;
             }
         }
-        if before < SETTLED && *exchanges >= SETTLED { Outcome::Keep } else { Outcome::Followed }
+        let word = if parser.kind() == Kind::Http2 { verdict::WHOLE } else { verdict::KEEP };
+        if before < SETTLED && *exchanges >= SETTLED { Outcome::Keep(word) } else { Outcome::Followed }
     }
 }
 

@@ -128,7 +128,7 @@ impl Flows {
         let outcome = flow.handle_data(record, &mut self.counters, &mut self.events);
         match outcome {
             Outcome::Followed => {}
-            Outcome::Keep => self.verdicts.push((record.socket, verdict::KEEP)),
+            Outcome::Keep(word) => self.verdicts.push((record.socket, word)),
             Outcome::Ignore => self.verdicts.push((record.socket, verdict::IGNORE)),
             Outcome::Failed(errno) => {
                 self.end(record.socket, record.stamp.time, CloseReason::Error(errno));

@@ -61,7 +61,7 @@ pub const CLASSES: [usize; 5] = [0, 256, 1024, 4096, 16384];
 /// The most bytes of one record that can be captured.
 pub const MAX_CAPTURE: usize = CLASSES[4];
 /// The most vectors of one operation that are read.
-pub const MAX_VECTORS: usize = 48;
+pub const MAX_VECTORS: usize = 32;
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
