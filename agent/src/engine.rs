@@ -288,7 +288,8 @@ impl Engine {
 
     fn finish_rpc(&mut self, exchange: &Exchange<HttpDetail>, place: Place<'_>) -> Option<Span> {
         let Place { role, connection, resource, identity, start, end, sampled } = place;
-        let call = rpc::Call::new(exchange, role, &connection.endpoints, false, &self.settings.http)?;
+        let call =
+            rpc::Call::new(exchange, role, &connection.endpoints, connection.encrypted, &self.settings.http)?;
         let span = sampled.then_some((identity.trace_id, identity.span_id));
         self.rpc_metrics.call_finished(&resource, &call, Run { start, end, span });
         sampled.then(|| call.span(RpcInput { identity, start, end, resource }))

@@ -136,5 +136,7 @@ pub struct TlsSession {
     pub direction: u8,
     /// Records were emitted without a socket.
     pub unbound: u8,
-    pub padding: [u8; 2],
+    /// As a socket's.
+    pub whole: u8,
+    pub padding: [u8; 1],
 }

@@ -11,6 +11,7 @@ use honeyguide_common::{
         DIRECTION_SEND, EDGE, FLAG_EOF, MAX_CAPTURE, ORIGIN_BUFFER, ORIGIN_MESSAGE, ORIGIN_OTHER,
         ORIGIN_VECTOR,
     },
+    verdict,
 };
 
 use crate::{
@@ -114,24 +115,25 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
 
 const NO_BYTES: UserBytes = UserBytes { origin: ORIGIN_OTHER, address: 0, count: 0, context: 0 };
 
+#[inline(always)]
+fn begins_http2(bytes: &UserBytes, length: u32) -> bool {
+    if bytes.origin != ORIGIN_VECTOR && bytes.origin != ORIGIN_MESSAGE {
+        return is_http2_preface(bytes.address, length);
+    }
+    // SAFETY: bpf_probe_read_user checks the address.
+    let first = unsafe { bpf_probe_read_user(bytes.address as *const IoVec) };
+    first.is_ok_and(|first| is_http2_preface(first.base, length))
+}
+
 /// The agent's verdict comes after the first requests. The client's preface says it at once (RFC 9113, 3.4); it is
 /// looked for in the first bytes of a connection alone.
 #[inline(always)]
-fn begins_http2(bytes: &UserBytes, length: u32) -> bool {
+pub fn is_http2_preface(address: u64, length: u32) -> bool {
     const PREFACE: [u8; 8] = *b"PRI * HT";
     if length < PREFACE.len() as u32 {
         return false;
     }
-    let address = if bytes.origin == ORIGIN_VECTOR || bytes.origin == ORIGIN_MESSAGE {
-        // SAFETY: bpf_probe_read_user checks the address.
-        match unsafe { bpf_probe_read_user(bytes.address as *const IoVec) } {
-            Ok(first) => first.base,
-            Err(_) => return false,
-        }
-    } else {
-        bytes.address
-    };
-    // SAFETY: as above; 0 is no address of a user's.
+    // SAFETY: bpf_probe_read_user checks the address; 0 is no address of a user's.
     let start = unsafe { bpf_probe_read_user(address as *const [u8; 8]) };
     start.is_ok_and(|start| u64::from_ne_bytes(start) == u64::from_ne_bytes(PREFACE))
 }

@@ -9,8 +9,8 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_re
 use honeyguide_common::{
     Failure,
     record::{
-        Bind, DIRECTION_RECEIVE, DIRECTION_SEND, FLAG_PLAINTEXT, FLAG_UNBOUND, KIND_BIND, ORIGIN_BUFFER,
-        ORIGIN_MESSAGE, ORIGIN_VECTOR,
+        Bind, DIRECTION_RECEIVE, DIRECTION_SEND, FLAG_PLAINTEXT, FLAG_UNBOUND, KIND_BIND, MAX_CAPTURE,
+        ORIGIN_BUFFER, ORIGIN_MESSAGE, ORIGIN_VECTOR,
     },
 };
 
@@ -232,7 +232,16 @@ unsafe fn plaintext(
             (*session).received = offset + u64::from(length);
         }
         let fresh = (*session).direction != direction;
-        let budget = if fresh { settings::CAPTURE_BYTES.load() } else { (*session).budget };
+        if offset == 0 && operation::is_http2_preface(address, length) {
+            (*session).whole = 1;
+        }
+        let budget = if (*session).whole != 0 {
+            MAX_CAPTURE as u32
+        } else if fresh {
+            settings::CAPTURE_BYTES.load()
+        } else {
+            (*session).budget
+        };
         (*session).direction = direction;
         (*session).budget = budget.saturating_sub(length);
         match (*session).socket {
@@ -328,5 +337,6 @@ const UNUSED: TlsSession = TlsSession {
     budget: 0,
     direction: u8::MAX,
     unbound: 0,
-    padding: [0; 2],
+    whole: 0,
+    padding: [0; 1],
 };

@@ -40,8 +40,10 @@ fn computing_and_sleeping_in_threads() -> Result<()> {
             ensure!((wanted..wanted + OVERHEAD).contains(&on_cpu), "on a CPU for {on_cpu} ns: {span:?}");
         } else {
             let slept = time(span, "blocked.sleep")?;
-            // It sets out before it is off the CPU.
-            ensure!((29 * MILLISECOND..=blocked).contains(&slept), "asleep for {slept} ns: {span:?}");
+            // On a busy machine a part of the pause passes before the thread is off the CPU, or after it is woken.
+            let pause = slept + time(span, "run_queue")? + on_cpu;
+            ensure!(pause >= 30 * MILLISECOND && slept <= blocked, "asleep for {slept} ns: {span:?}");
+            ensure!(slept > 20 * MILLISECOND, "asleep for {slept} ns: {span:?}");
             ensure!(on_cpu < OVERHEAD, "on a CPU for {on_cpu} ns: {span:?}");
         }
     }
