@@ -9,16 +9,23 @@ pub enum Direction {
     Received,
 }
 
+/// The protocols that are parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.0 or 1.1.
+    Http1,
+    /// HTTP/2, as it is in cleartext.
+    Http2,
+    /// PostgreSQL's frontend/backend protocol 3.
+    Postgres,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing speaks for a known protocol yet, and something still may.
     NeedMore,
-    /// HTTP/1.0 or 1.1. `client` is the direction of the requests.
-    Http1 { client: Direction },
-    /// HTTP/2 in cleartext. `client` is the direction of the requests.
-    Http2 { client: Direction },
-    /// PostgreSQL's frontend/backend protocol 3. `client` is the direction of the queries.
-    Postgres { client: Direction },
+    /// `client` is the direction of the requests.
+    Speaks { protocol: Protocol, client: Direction },
     /// No protocol that is parsed.
     Unknown,
 }
@@ -38,31 +45,43 @@ pub const LONGEST_PREFIX: usize = http1::LONG_LINE + 64;
 #[must_use]
 pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
     match (first(sent), first(received)) {
-        (First::Http1Request, First::Http1Request) | (First::Http1Response, First::Http1Response) => {
+        // Both ends cannot ask, nor both answer.
+        (First::Of(protocol, sender), First::Of(other, receiver))
+            if protocol == other && sender == receiver =>
+        {
             Verdict::Unknown
         }
-        (First::Http1Request, _) | (_, First::Http1Response) => Verdict::Http1 { client: Direction::Sent },
-        (First::Http1Response, _) | (_, First::Http1Request) => {
-            Verdict::Http1 { client: Direction::Received }
-        }
-        (First::Http2(sender), First::Http2(receiver)) if sender == receiver => Verdict::Unknown,
-        (First::Http2(Party::Client), _) | (_, First::Http2(Party::Server)) => {
-            Verdict::Http2 { client: Direction::Sent }
-        }
-        (First::Http2(Party::Server), _) | (_, First::Http2(Party::Client)) => {
-            Verdict::Http2 { client: Direction::Received }
-        }
-        (First::Postgres(sender), First::Postgres(receiver)) if sender == receiver => Verdict::Unknown,
-        (First::Postgres(Party::Client), _) | (_, First::Postgres(Party::Server)) => {
-            Verdict::Postgres { client: Direction::Sent }
-        }
-        (First::Postgres(Party::Server), _) | (_, First::Postgres(Party::Client)) => {
-            Verdict::Postgres { client: Direction::Received }
-        }
+        // A request is harder to come by than an answer: where the two disagree it decides.
+        (First::Of(protocol, Party::Client), _) => Verdict::Speaks { protocol, client: Direction::Sent },
+        (_, First::Of(protocol, Party::Client)) => Verdict::Speaks { protocol, client: Direction::Received },
+        (First::Of(protocol, Party::Server), _) => Verdict::Speaks { protocol, client: Direction::Received },
+        (_, First::Of(protocol, Party::Server)) => Verdict::Speaks { protocol, client: Direction::Sent },
         (First::Other, First::Other) => Verdict::Unknown,
         (First::Open, _) | (_, First::Open) => Verdict::NeedMore,
     }
 }
+
+impl Protocol {
+    pub const ALL: [Self; 3] = [Self::Http1, Self::Http2, Self::Postgres];
+
+    /// As the agent's own metrics name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::Http2 => "http2",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+const _: () = {
+    let mut i = 0;
+    while i < Protocol::ALL.len() {
+        assert!(Protocol::ALL[i] as usize == i);
+        i += 1;
+    }
+};
 
 impl Direction {
     #[must_use]
@@ -79,11 +98,8 @@ impl Direction {
 enum First {
     /// Too few bytes to say.
     Open,
-    Http1Request,
-    Http1Response,
-    /// And who sent it.
-    Http2(Party),
-    Postgres(Party),
+    /// Of a protocol, and who sent it.
+    Of(Protocol, Party),
     Other,
 }
 
@@ -96,19 +112,19 @@ fn first(bytes: &[u8]) -> First {
         return First::Open;
     }
     if bytes[0] == 0 && postgres::looks_like_frontend(bytes) == Some(true) {
-        return First::Postgres(Party::Client);
+        return First::Of(Protocol::Postgres, Party::Client);
     }
     // A frame begins with a zero, or is longer than any at a connection's start; HTTP/1 never does.
     if bytes[0] == 0 || bytes[0] == http2::PREFACE[0] {
         match http2::first(bytes) {
-            http2::First::From(party) => return First::Http2(party),
+            http2::First::From(party) => return First::Of(Protocol::Http2, party),
             http2::First::Open => return First::Open,
             http2::First::Other => {}
         }
     }
     match (http1::looks_like_request(bytes), http1::looks_like_response(bytes)) {
-        (Some(true), _) => First::Http1Request,
-        (_, Some(true)) => First::Http1Response,
+        (Some(true), _) => First::Of(Protocol::Http1, Party::Client),
+        (_, Some(true)) => First::Of(Protocol::Http1, Party::Server),
         (Some(false), Some(false)) => typed(whole),
         _ if bytes.len() >= http1::LONG_LINE => First::Other,
         _ => First::Open,
@@ -118,8 +134,8 @@ fn first(bytes: &[u8]) -> First {
 /// What is no HTTP: a protocol whose messages begin with a type and a length.
 fn typed(bytes: &[u8]) -> First {
     match (postgres::looks_like_frontend(bytes), postgres::looks_like_backend(bytes)) {
-        (Some(true), _) => First::Postgres(Party::Client),
-        (_, Some(true)) => First::Postgres(Party::Server),
+        (Some(true), _) => First::Of(Protocol::Postgres, Party::Client),
+        (_, Some(true)) => First::Of(Protocol::Postgres, Party::Server),
         (Some(false), Some(false)) => First::Other,
         _ if bytes.len() >= http1::LONG_LINE => First::Other,
         _ => First::Open,
@@ -134,15 +150,13 @@ mod tests {
     fn check(sent: &[u8], received: &[u8], expect: Verdict) {
         assert_eq!(detect(sent, received), expect);
         let mirrored = match expect {
-            Verdict::Http1 { client } => Verdict::Http1 { client: client.opposite() },
-            Verdict::Http2 { client } => Verdict::Http2 { client: client.opposite() },
-            Verdict::Postgres { client } => Verdict::Postgres { client: client.opposite() },
+            Verdict::Speaks { protocol, client } => Verdict::Speaks { protocol, client: client.opposite() },
             Verdict::NeedMore | Verdict::Unknown => expect,
         };
         assert_eq!(detect(received, sent), mirrored);
     }
 
-    const SENT: Verdict = Verdict::Http1 { client: Direction::Sent };
+    const SENT: Verdict = Verdict::Speaks { protocol: Protocol::Http1, client: Direction::Sent };
 
     #[test]
     fn a_request_line_of_any_method_names_the_client() {
@@ -194,7 +208,7 @@ mod tests {
         check(b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n", Verdict::Unknown);
     }
 
-    const SENT_2: Verdict = Verdict::Http2 { client: Direction::Sent };
+    const SENT_2: Verdict = Verdict::Speaks { protocol: Protocol::Http2, client: Direction::Sent };
     /// An empty SETTINGS frame, and a GET and a 200 without more.
     const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
     const GET: &[u8] = b"\0\0\x03\x01\x05\0\0\0\x07\x82\x86\x84";
@@ -247,7 +261,7 @@ mod tests {
         check(b"\0\0\x04\x08\0\0\0\0\0\0\0\x10\0\0\xff", b"\x01", Verdict::Unknown);
     }
 
-    const POSTGRES: Verdict = Verdict::Postgres { client: Direction::Sent };
+    const POSTGRES: Verdict = Verdict::Speaks { protocol: Protocol::Postgres, client: Direction::Sent };
 
     #[test]
     fn postgres_is_told_from_its_startup_packet() {

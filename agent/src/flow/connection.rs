@@ -3,12 +3,15 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use honeyguide_common::verdict;
-use honeyguide_protocols::{CloseReason, Event, Party, Stamp, detect::Direction};
+use honeyguide_protocols::{
+    CloseReason, Event, Party, Stamp,
+    detect::{Direction, Protocol},
+};
 
 use super::{
     Endpoints, FlowCounters, FlowEvent, FlowStates, Role,
     detection::{Detection, Found},
-    protocol::{Kind, Parser, Standing},
+    protocol::{Parser, Standing},
 };
 use crate::decode::{ConnectionRecord, DataRecord};
 
@@ -53,11 +56,11 @@ pub(super) struct Flow {
     ending: bool,
     /// The connection has been seen from its first byte.
     from_start: bool,
-    protocol: Protocol,
+    followed: Followed,
 }
 
 #[derive(Debug)]
-enum Protocol {
+enum Followed {
     Detecting(Detection),
     Known { parser: Parser, client: Direction, exchanges: u64 },
     Ignored,
@@ -81,7 +84,7 @@ impl Flow {
             next: [0; 2],
             ending: false,
             from_start: record.from_start,
-            protocol: Protocol::Detecting(detection),
+            followed: Followed::Detecting(detection),
         }
     }
 
@@ -103,7 +106,7 @@ impl Flow {
             next,
             ending: false,
             from_start: false,
-            protocol: Protocol::Detecting(Detection::new(false)),
+            followed: Followed::Detecting(Detection::new(false)),
         }
     }
 
@@ -131,7 +134,7 @@ impl Flow {
             counters.lost_stretches += 1;
         }
         self.detect(record, lost, counters);
-        if let Protocol::Known { parser, client, .. } = &mut self.protocol {
+        if let Followed::Known { parser, client, .. } = &mut self.followed {
             feed(parser, party(record.direction, *client), record, lost);
         }
         let outcome = self.report(counters, events);
@@ -144,7 +147,7 @@ impl Flow {
     /// The first plaintext: from here on it is the connection's stream, with offsets of its own.
     fn look_inside(&mut self, record: &DataRecord<'_>, counters: &mut FlowCounters) {
         counters.encrypted += 1;
-        if let Protocol::Known { parser, .. } = &self.protocol {
+        if let Followed::Known { parser, .. } = &self.followed {
             parser.count(counters);
         }
         let whole = self.from_start && record.offset == 0;
@@ -157,7 +160,7 @@ impl Flow {
         self.info = Arc::new(info);
         self.next = [0; 2];
         self.next[record.direction as usize] = record.offset;
-        self.protocol = Protocol::Detecting(Detection::new(whole));
+        self.followed = Followed::Detecting(Detection::new(whole));
     }
 
     /// Beside the plaintext only the ends of the streams count.
@@ -168,7 +171,7 @@ impl Flow {
         events: &mut VecDeque<FlowEvent>,
     ) -> Outcome {
         if record.eof
-            && let Protocol::Known { parser, client, .. } = &mut self.protocol
+            && let Followed::Known { parser, client, .. } = &mut self.followed
         {
             parser.handle_shutdown(party(record.direction, *client), record.stamp);
         }
@@ -186,7 +189,7 @@ impl Flow {
         counters: &mut FlowCounters,
         events: &mut VecDeque<FlowEvent>,
     ) {
-        if let Protocol::Known { parser, client, .. } = &mut self.protocol {
+        if let Followed::Known { parser, client, .. } = &mut self.followed {
             parser.handle_shutdown(party(Direction::Sent, *client), at);
         }
         self.report(counters, events);
@@ -199,7 +202,7 @@ impl Flow {
         counters: &mut FlowCounters,
         events: &mut VecDeque<FlowEvent>,
     ) {
-        if let Protocol::Known { parser, .. } = &mut self.protocol {
+        if let Followed::Known { parser, .. } = &mut self.followed {
             parser.handle_close(at, reason);
             parser.count(counters);
         }
@@ -208,7 +211,7 @@ impl Flow {
 
     /// Whether a request is without its whole answer.
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(&self.protocol, Protocol::Known { parser, .. } if parser.outstanding() > 0)
+        matches!(&self.followed, Followed::Known { parser, .. } if parser.outstanding() > 0)
     }
 
     /// True the first time.
@@ -217,41 +220,37 @@ impl Flow {
     }
 
     pub(super) fn count_state(&self, states: &mut FlowStates) {
-        match &self.protocol {
-            Protocol::Detecting(_) => states.detecting += 1,
-            Protocol::Known { parser, .. } => match parser.kind() {
-                Kind::Http1 => states.http1 += 1,
-                Kind::Http2 => states.http2 += 1,
-                Kind::Postgres => states.postgres += 1,
-            },
-            Protocol::Ignored => states.ignored += 1,
+        match &self.followed {
+            Followed::Detecting(_) => states.detecting += 1,
+            Followed::Known { parser, .. } => states.known[parser.protocol() as usize] += 1,
+            Followed::Ignored => states.ignored += 1,
         }
     }
 
     fn detect(&mut self, record: &DataRecord<'_>, lost: u64, counters: &mut FlowCounters) {
-        let Protocol::Detecting(detection) = &mut self.protocol else { return };
+        let Followed::Detecting(detection) = &mut self.followed else { return };
         match detection.handle(record, lost) {
             Found::NotYet => {}
             Found::Nothing => {
                 counters.ignored += 1;
-                self.protocol = Protocol::Ignored;
+                self.followed = Followed::Ignored;
             }
-            Found::Known { kind, client } => {
-                let mut parser = Parser::new(kind, detection.is_from_start());
+            Found::Known { protocol, client } => {
+                let mut parser = Parser::new(protocol, detection.is_from_start());
                 for piece in detection.take_pending() {
                     piece.feed(&mut parser, client);
                 }
-                self.protocol = Protocol::Known { parser, client, exchanges: 0 };
+                self.followed = Followed::Known { parser, client, exchanges: 0 };
             }
         }
     }
 
     /// Hands on what the parser has, and says what became of the connection.
     fn report(&mut self, counters: &mut FlowCounters, events: &mut VecDeque<FlowEvent>) -> Outcome {
-        let Protocol::Known { parser, client, exchanges } = &mut self.protocol else {
-            return match self.protocol {
-                Protocol::Ignored => Outcome::Ignore,
-                Protocol::Detecting(_) | Protocol::Known { .. } => Outcome::Followed,
+        let Followed::Known { parser, client, exchanges } = &mut self.followed else {
+            return match self.followed {
+                Followed::Ignored => Outcome::Ignore,
+                Followed::Detecting(_) | Followed::Known { .. } => Outcome::Followed,
             };
         };
         let role = if *client == Direction::Sent { Role::Client } else { Role::Server };
@@ -264,16 +263,16 @@ impl Flow {
             Standing::Good => {}
             Standing::Upgraded => {
                 counters.upgraded += 1;
-                self.protocol = Protocol::Ignored;
+                self.followed = Followed::Ignored;
                 return Outcome::Ignore;
             }
             Standing::Failed => {
                 counters.failed += 1;
-                self.protocol = Protocol::Ignored;
+                self.followed = Followed::Ignored;
                 return Outcome::Ignore;
             }
         }
-        let word = if parser.kind() == Kind::Http2 { verdict::WHOLE } else { verdict::KEEP };
+        let word = if parser.protocol() == Protocol::Http2 { verdict::WHOLE } else { verdict::KEEP };
         if before < SETTLED && *exchanges >= SETTLED { Outcome::Keep(word) } else { Outcome::Followed }
     }
 }

@@ -3,12 +3,12 @@
 use honeyguide_common::record::TAIL;
 use honeyguide_protocols::{
     Stamp,
-    detect::{self, Direction, LONGEST_PREFIX, Verdict},
+    detect::{self, Direction, LONGEST_PREFIX, Protocol, Verdict},
 };
 
 use super::{
     connection::{feed, party},
-    protocol::{Kind, Parser},
+    protocol::Parser,
 };
 use crate::decode::DataRecord;
 
@@ -21,7 +21,7 @@ const MAX_ATTEMPTS: u32 = 256;
 pub(super) enum Found {
     NotYet,
     Nothing,
-    Known { kind: Kind, client: Direction },
+    Known { protocol: Protocol, client: Direction },
 }
 
 #[derive(Debug)]
@@ -67,9 +67,7 @@ impl Detection {
             judge(record.direction, &self.prefixes[own], &self.prefixes[other])
         };
         match verdict {
-            Verdict::Http1 { client } => return Found::Known { kind: Kind::Http1, client },
-            Verdict::Http2 { client } => return Found::Known { kind: Kind::Http2, client },
-            Verdict::Postgres { client } => return Found::Known { kind: Kind::Postgres, client },
+            Verdict::Speaks { protocol, client } => return Found::Known { protocol, client },
             Verdict::Unknown => return self.start_again(),
             Verdict::NeedMore => {}
         }

@@ -14,12 +14,12 @@ use std::{
 };
 
 use honeyguide_common::verdict;
-use honeyguide_protocols::{CloseReason, Stamp};
+use honeyguide_protocols::{CloseReason, Stamp, detect::Protocol};
 
 pub use connection::ConnectionInfo;
 use connection::{Flow, Outcome};
 pub use endpoints::{Endpoints, Role};
-pub use protocol::{CallEvent, Detail, Head, Kind};
+pub use protocol::{CallEvent, Detail, Head};
 
 use unbound::Unbound;
 
@@ -85,10 +85,17 @@ pub struct FlowCounters {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowStates {
     pub detecting: u64,
-    pub http1: u64,
-    pub http2: u64,
-    pub postgres: u64,
+    /// Those whose protocol is known, in the order of [`Protocol::ALL`].
+    pub known: [u64; Protocol::ALL.len()],
     pub ignored: u64,
+}
+
+impl FlowStates {
+    #[must_use]
+    pub fn by_name(&self) -> Vec<(&'static str, u64)> {
+        let known = Protocol::ALL.iter().zip(self.known).map(|(protocol, count)| (protocol.name(), count));
+        [("detecting", self.detecting)].into_iter().chain(known).chain([("ignored", self.ignored)]).collect()
+    }
 }
 
 impl Flows {

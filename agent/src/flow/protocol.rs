@@ -4,20 +4,13 @@ use std::sync::Arc;
 
 use honeyguide_protocols::{
     CloseReason, Event, Party, Stamp,
+    detect::Protocol,
     http::{HttpDetail, RequestHead},
     http1, http2, postgres,
     sql::{Dialect, SqlDetail, SqlHead, describe},
 };
 
 use super::FlowCounters;
-
-/// Which protocol, without its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    Http1,
-    Http2,
-    Postgres,
-}
 
 /// What a request says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +58,7 @@ macro_rules! each {
 
 impl Parser {
     /// `opened`: nothing of the connection was missed.
-    pub(super) fn new(kind: Kind, opened: bool) -> Self {
+    pub(super) fn new(protocol: Protocol, opened: bool) -> Self {
         macro_rules! begin {
             ($protocol:ident) => {{
                 let limits = $protocol::Limits::default();
@@ -76,18 +69,18 @@ impl Parser {
                 })
             }};
         }
-        match kind {
-            Kind::Http1 => Self::Http1(begin!(http1)),
-            Kind::Http2 => Self::Http2(begin!(http2)),
-            Kind::Postgres => Self::Postgres(begin!(postgres)),
+        match protocol {
+            Protocol::Http1 => Self::Http1(begin!(http1)),
+            Protocol::Http2 => Self::Http2(begin!(http2)),
+            Protocol::Postgres => Self::Postgres(begin!(postgres)),
         }
     }
 
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn protocol(&self) -> Protocol {
         match self {
-            Self::Http1(_) => Kind::Http1,
-            Self::Http2(_) => Kind::Http2,
-            Self::Postgres(_) => Kind::Postgres,
+            Self::Http1(_) => Protocol::Http1,
+            Self::Http2(_) => Protocol::Http2,
+            Self::Postgres(_) => Protocol::Postgres,
         }
     }
 

@@ -144,13 +144,7 @@ impl Account {
                 "{connection}",
                 "Connections followed now.",
                 "state",
-                &[
-                    ("detecting", self.states.detecting),
-                    ("http1", self.states.http1),
-                    ("http2", self.states.http2),
-                    ("postgres", self.states.postgres),
-                    ("ignored", self.states.ignored),
-                ],
+                &self.states.by_name(),
             ),
             build.sum(
                 "honeyguide.connections.events",

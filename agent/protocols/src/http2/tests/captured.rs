@@ -3,7 +3,7 @@
 
 use super::Wire;
 use crate::{
-    detect::{Direction, Verdict, detect},
+    detect::{Direction, Protocol, Verdict, detect},
     exchange::Party,
     http2::Counters,
     reader::Reader,
@@ -43,7 +43,7 @@ fn check(recording: &[u8], expect: &[&str]) {
         }
     }
     let (_, first) = operations.iter().find(|(from, _)| *from == Party::Client).unwrap();
-    assert_eq!(detect(first, b""), Verdict::Http2 { client: Direction::Sent });
+    assert_eq!(detect(first, b""), Verdict::Speaks { protocol: Protocol::Http2, client: Direction::Sent });
 }
 
 #[test]
@@ -105,7 +105,11 @@ fn attached_at_every_operation() {
             }
             let client = if from == Party::Client { Direction::Sent } else { Direction::Received };
             let verdict = detect(bytes, b"");
-            assert!(matches!(verdict, Verdict::NeedMore) || verdict == Verdict::Http2 { client }, "{start}");
+            assert!(
+                matches!(verdict, Verdict::NeedMore)
+                    || verdict == Verdict::Speaks { protocol: Protocol::Http2, client },
+                "{start}"
+            );
         }
     }
 }
