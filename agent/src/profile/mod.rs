@@ -1,0 +1,3 @@
+//! CPU samples, and what becomes of them.
+
+pub mod named;
