@@ -80,7 +80,7 @@ impl Builder {
         if let Some(route) = sample.attributes.text("http.route") {
             label.push(self.label("http.route", route));
         }
-        ProtoSample { location_id: locations, value: vec![signed(sample.value)], label }
+        ProtoSample { location_id: locations, value: vec![signed(sample.value())], label }
     }
 
     fn label(&mut self, key: &str, value: &str) -> Label {
@@ -121,7 +121,7 @@ impl Builder {
             memory_limit: mapping.end,
             file_offset: mapping.offset,
             filename: self.text(&mapping.path),
-            build_id: self.text(&mapping.build_id),
+            build_id: self.text(mapping.build_id.text()),
             // Names are final: a viewer need not look for the file.
             has_functions: true,
         };
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
     use crate::{
         attribute::Attributes,
-        profile::named::tests::stack,
+        profile::named::{Point, tests::stack},
         resource::Resource,
         span::{SpanId, TraceId},
     };
@@ -258,14 +258,14 @@ mod tests {
         resource.attributes.set("service.name", "shop");
         let sample = |text: &str, value| Sample {
             stack: stack(text),
-            value,
-            times: Vec::new(),
+            points: vec![Point { time: 5, value }],
             thread: 1,
             thread_name: "worker".into(),
             link: Some((TraceId([1; 16]), SpanId([2; 8]))),
             attributes: Attributes::default(),
         };
         let profile = Profile {
+            id: [9; 16],
             resource: Arc::new(resource),
             measure: Measure::Cpu,
             start: 5,

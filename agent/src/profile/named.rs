@@ -11,6 +11,8 @@ use crate::{
 /// The samples of one process over one stretch of time.
 #[derive(Clone, Debug)]
 pub struct Profile {
+    /// Random; names the profile wherever it is stored.
+    pub id: [u8; 16],
     pub resource: Arc<Resource>,
     pub measure: Measure,
     /// Nanoseconds since the Unix epoch.
@@ -35,16 +37,23 @@ pub enum Measure {
 #[derive(Clone, Debug)]
 pub struct Sample {
     pub stack: Stack,
-    /// Nanoseconds, by the profile's [`Measure`].
-    pub value: u64,
-    /// When they were taken, in nanoseconds since the Unix epoch; within the profile's time.
-    pub times: Vec<u64>,
+    /// In the order of time. Never empty.
+    pub points: Vec<Point>,
     pub thread: u32,
     pub thread_name: Arc<str>,
     /// The span that the thread was working for, where that is certain.
     pub link: Option<(TraceId, SpanId)>,
     /// `http.route` and the like: what remains when the trace was not sampled.
     pub attributes: Attributes,
+}
+
+/// One observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Nanoseconds since the Unix epoch, within the profile's time.
+    pub time: u64,
+    /// Nanoseconds, by the profile's [`Measure`].
+    pub value: u64,
 }
 
 /// Where a thread was, the innermost location first.
@@ -78,16 +87,25 @@ pub struct Line {
     pub line: u32,
 }
 
-/// An executable or library, or memory that no file stands for.
+/// Executable memory of a file. Addresses are the file's own, so that every process has the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mapping {
-    /// The path as the process sees it; `[vdso]`, `[anon]`.
+    /// The path as the process sees it, or `[vdso]`.
     pub path: Arc<str>,
-    /// Lower-case hexadecimal; empty where there is none.
-    pub build_id: Arc<str>,
+    pub build_id: BuildId,
     pub start: u64,
     pub end: u64,
+    /// Of `start`, in the file.
     pub offset: u64,
+}
+
+/// What names a file's contents, in lower-case hexadecimal (`process.executable.build_id.*`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum BuildId {
+    /// The `NT_GNU_BUILD_ID` note.
+    Gnu(Arc<str>),
+    /// A hash of the file's beginning, end and length, where there is no note.
+    Htl(Arc<str>),
 }
 
 /// What runs a frame: `profile.frame.type` of the semantic conventions.
@@ -133,6 +151,23 @@ impl FrameKind {
             Self::Ruby => "ruby",
             Self::Php => "php",
             Self::DotNet => "dotnet",
+        }
+    }
+}
+
+impl Sample {
+    /// The sum of its points.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.points.iter().fold(0, |sum, point| sum.saturating_add(point.value))
+    }
+}
+
+impl BuildId {
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Gnu(id) | Self::Htl(id) => id,
         }
     }
 }
