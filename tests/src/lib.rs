@@ -17,6 +17,7 @@ pub mod port;
 pub mod postgres;
 pub mod privilege;
 pub mod proc;
+pub mod profcheck;
 pub mod python;
 pub mod scratch;
 pub mod script;
