@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, path::Path, process::Command, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::{capture::Capture, guard::Guard, paths, scratch::Scratch};
 
@@ -11,6 +11,7 @@ const READY: &str = "honeyguide: ready";
 /// Loading and verifying the programs takes longer in an emulated machine and on a busy one.
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(30);
+const REPLAY: Duration = Duration::from_secs(120);
 
 /// A running `honeyguide run`, which writes to a directory of its own.
 #[derive(Debug)]
@@ -28,9 +29,38 @@ impl Agent {
         let out = Scratch::new("out")?;
         let mut command = Self::command()?;
         command.arg("run").arg("--out").arg(out.path()).args(arguments);
+        Self::ready(command, out)
+    }
+
+    /// Starts `honeyguide record -o FILE ARGUMENTS` and waits until it captures. FILE is complete after
+    /// [`Agent::stop`], which finds no spans.
+    ///
+    /// # Errors
+    /// As for [`Agent::run`].
+    pub fn record<I: AsRef<OsStr>>(file: &Path, arguments: impl IntoIterator<Item = I>) -> Result<Self> {
+        let mut command = Self::command()?;
+        command.arg("record").arg("-o").arg(file).args(arguments);
+        Self::ready(command, Scratch::new("out")?)
+    }
+
+    fn ready(command: Command, out: Scratch) -> Result<Self> {
         let mut guard = Guard::spawn(command)?;
         guard.wait_for_text(READY, START)?;
         Ok(Self { guard, out })
+    }
+
+    /// What `honeyguide replay FILE ARGUMENTS` makes of a recording.
+    ///
+    /// # Errors
+    /// When it fails, with what it said, or what it wrote is not OTLP/JSON.
+    pub fn replay<I: AsRef<OsStr>>(file: &Path, arguments: impl IntoIterator<Item = I>) -> Result<Capture> {
+        let out = Scratch::new("out")?;
+        let mut command = Self::command()?;
+        command.arg("replay").arg(file).arg("--out").arg(out.path()).args(arguments);
+        let mut guard = Guard::spawn(command)?;
+        let status = guard.wait(REPLAY)?;
+        ensure!(status.success(), "honeyguide replay ended with {status}\n{}", guard.log());
+        Capture::read(out.path(), guard.log())
     }
 
     /// The agent's executable with an environment that holds no one's exporter settings.

@@ -24,7 +24,8 @@ cargo xtask <command>
   test [FILTER]        set up, build, run every test, the kernel's and the VM's included
   bench http [--seconds N] [--rounds N] [--connections N] [--rate N]
                        what tracing costs nginx, and what the agent needs
-  truth [CASE…] [--concurrency 1,16,64] [--pattern seq,pause,fan] [--requests N] [--seconds N] [--keep] [-- ARG…]
+  truth [CASE…] [--concurrency 1,16,64] [--pattern seq,pause,fan] [--requests N] [--seconds N] 
+        [--keep] [--record | --replay] [--rules] [-- ARG…]
                        how many links between requests and their calls are right; writes docs/truth.md
   setup                find or install what building the BPF programs needs
   build-ebpf           the BPF object alone: target/bpf/honeyguide.bpf.o

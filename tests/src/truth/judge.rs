@@ -1,9 +1,6 @@
 //! Holds spans against what is true.
 
-use std::{
-    collections::{HashMap, HashSet},
-    ops::AddAssign,
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Load;
 use crate::capture::{Capture, Kind, Span};
@@ -28,14 +25,18 @@ pub struct Score {
     pub missing: usize,
     /// Spans of a call that had one already.
     pub twice: usize,
+    /// By the rule that made the link: how many are right and how many wrong.
+    pub rules: BTreeMap<String, (usize, usize)>,
     /// What the wrong ones were, for a person.
     pub examples: Vec<String>,
 }
 
 /// More would not be read.
 const EXAMPLES: usize = 5;
-/// What an ambiguous span is marked with begins with this.
-const MARK: &str = "honeyguide.link";
+/// Names the rule that gave a span its parent.
+const RULE: &str = "honeyguide.link.rule";
+/// The rule of a span that could have several parents.
+const AMBIGUOUS: &str = "ambiguous";
 
 impl Score {
     /// Of the calls, from 0 to 1; 0 where there were none.
@@ -49,12 +50,14 @@ impl Score {
         let parent = call.parent_span_id.as_str();
         if requests.get(parent) == Some(&id) && spans[parent].trace_id == call.trace_id {
             self.right += 1;
+            self.rule(call).0 += 1;
         } else if !parent.is_empty() {
             self.wrong += 1;
+            self.rule(call).1 += 1;
             if self.examples.len() < EXAMPLES {
                 self.examples.push(wrong(call, id, spans));
             }
-        } else if !call.links.is_empty() || call.attributes.keys().any(|key| key.starts_with(MARK)) {
+        } else if !call.links.is_empty() || call.get(RULE) == AMBIGUOUS {
             self.ambiguous += 1;
             let named = |link: &String| requests.get(link.as_str()) == Some(&id);
             self.among_links += usize::from(call.links.iter().any(named));
@@ -62,33 +65,9 @@ impl Score {
             self.unlinked += 1;
         }
     }
-}
 
-impl AddAssign for Score {
-    fn add_assign(&mut self, other: Self) {
-        let Self {
-            requests,
-            calls,
-            right,
-            wrong,
-            ambiguous,
-            among_links,
-            unlinked,
-            missing,
-            twice,
-            examples,
-        } = other;
-        self.requests += requests;
-        self.calls += calls;
-        self.right += right;
-        self.wrong += wrong;
-        self.ambiguous += ambiguous;
-        self.among_links += among_links;
-        self.unlinked += unlinked;
-        self.missing += missing;
-        self.twice += twice;
-        self.examples.extend(examples);
-        self.examples.truncate(EXAMPLES);
+    fn rule(&mut self, call: &Span) -> &mut (usize, usize) {
+        self.rules.entry(call.get(RULE).to_owned()).or_default()
     }
 }
 
@@ -153,12 +132,6 @@ pub(super) fn statement(span: &Span) -> Option<(u64, u64)> {
 
 fn wrong(call: &Span, id: u64, spans: &HashMap<&str, &Span>) -> String {
     let own = format!("a call of {id} ({})", self::call(call).map_or(0, |(_, number)| number));
-    let links: Vec<String> = call
-        .attributes
-        .iter()
-        .filter(|(key, _)| key.starts_with(MARK))
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
     let given = match spans.get(call.parent_span_id.as_str()) {
         Some(parent) => {
             let into = i128::from(call.start) - i128::from(parent.start);
@@ -166,7 +139,7 @@ fn wrong(call: &Span, id: u64, spans: &HashMap<&str, &Span>) -> String {
         }
         None => format!("{}, which has no span", call.parent_span_id),
     };
-    format!("{own} was given to {given} {}", links.join(" ")).trim_end().to_owned()
+    format!("{own} was given to {given} {}", call.get(RULE)).trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -222,6 +195,7 @@ mod tests {
         assert_eq!((score.requests, score.calls), (3, 6));
         assert_eq!((score.right, score.wrong, score.ambiguous, score.unlinked), (1, 2, 1, 1));
         assert_eq!((score.missing, score.twice, score.among_links), (1, 1, 1));
+        assert_eq!(score.rules[""], (1, 2));
         assert_eq!(score.examples[1], "a call of 3 (1) was given to elsewhere, which has no span");
     }
 

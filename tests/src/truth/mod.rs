@@ -39,6 +39,8 @@ pub enum Pattern {
 }
 
 impl Pattern {
+    pub const ALL: [Self; 3] = [Self::Seq, Self::Pause, Self::Fan];
+
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use honeyguide_tests::truth::chain::{self, Chain, Place};
 
-use super::{agent, results::ChainRow, settings::Settings, stopped};
+use super::{kept::Kept, results::ChainRow, settings::Settings};
 
 const CONNECTIONS: usize = 32;
 const REQUESTS: u64 = 5_000;
@@ -14,10 +14,16 @@ const LIMIT: Duration = Duration::from_secs(90);
 
 /// Loads the chain; returns what came of it, and why that is not enough.
 pub(super) fn run(settings: &Settings) -> Result<(ChainRow, Option<String>)> {
-    let chain = Chain::start()?;
-    let agent = agent(&chain.pids(), settings)?;
-    let requests = chain.load(CONNECTIONS, REQUESTS, LIMIT)?;
-    let capture = stopped(agent, "chain", settings)?;
+    let kept = Kept::of("chain");
+    let (requests, capture) = if settings.replay {
+        (kept.loads::<Vec<u64>>()?, kept.replay(settings)?)
+    } else {
+        let chain = Chain::start()?;
+        let agent = kept.agent(&chain.pids(), settings)?;
+        let requests = chain.load(CONNECTIONS, REQUESTS, LIMIT)?;
+        let capture = kept.stop(agent, &requests, settings)?;
+        (requests, capture)
+    };
     let traces = chain::judge(&capture, &requests);
     println!("\nchain: nginx, node, python, go, postgres; {} requests at {CONNECTIONS}", traces.requests);
     println!("{:<18}{:>9}{:>9}{:>10}{:>9}", "span", "right", "wrong", "unlinked", "missing");

@@ -1,15 +1,13 @@
 //! `cargo xtask truth`: how many links between requests and their calls are right, on programs that know.
 
 mod chain;
+mod kept;
 mod page;
 mod results;
 mod settings;
 
-use std::fs;
-
 use anyhow::{Result, bail, ensure};
 use honeyguide_tests::{
-    agent::Agent,
     capture::Capture,
     privilege,
     truth::{
@@ -20,18 +18,24 @@ use honeyguide_tests::{
 };
 
 use self::{
+    kept::Kept,
     results::{Results, Row},
     settings::Settings,
 };
-use crate::{bpf::Outcome, build, paths, setup};
+use crate::{bpf::Outcome, build, setup};
 
 /// Of the calls of a load, the share that may have a wrong parent.
 const WRONG_BOUND: f64 = 0.001;
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let settings = Settings::read(arguments)?;
-    ensure!(privilege::is_root(), "the benchmark loads programs into the kernel, so it needs root");
-    if let Outcome::Skipped(advice) = build::build()? {
+    ensure!(
+        settings.replay || privilege::is_root(),
+        "the benchmark loads programs into the kernel, so it needs root"
+    );
+    if let Outcome::Skipped(advice) = build::build()?
+        && !settings.replay
+    {
         bail!("without its BPF programs honeyguide cannot capture.\n{advice}");
     }
     let missing = setup::pieces::for_truth()?;
@@ -49,7 +53,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         match measured(case, &behind, &settings) {
             Ok(rows) => {
                 for row in &rows {
-                    println!("{row}");
+                    println!("{row}{}", if settings.rules { row.rules() } else { String::new() });
                     complaints.extend(row.complaint(WRONG_BOUND));
                 }
                 results.replace(rows);
@@ -67,8 +71,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             Err(error) => complaints.push(format!("chain: {error:#}")),
         }
     }
-    results.write()?;
-    println!("\ntruth: {}", page::write(&results)?.display());
+    // The page is about the agent as it comes, on a live kernel.
+    if !settings.replay && settings.agent.is_empty() {
+        results.write()?;
+        println!("\ntruth: {}", page::write(&results)?.display());
+    }
     if !complaints.is_empty() {
         bail!("{}", complaints.join("\n       "));
     }
@@ -77,47 +84,33 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
 /// One agent sees every load of a program, one after another, as it would in a longer life.
 fn measured(case: &Case, behind: &Behind, settings: &Settings) -> Result<Vec<Row>> {
+    let kept = Kept::of(case.name);
+    if settings.replay {
+        let loads: Vec<Load> = kept.loads()?;
+        return Ok(rows(case, &loads, &kept.replay(settings)?));
+    }
     let program = case.start(behind)?;
-    let agent = agent(&program.pids, settings)?;
-    let mut loads = Vec::<Load>::new();
-    let mut aims = Vec::new();
-    for &(pattern, aim) in case.patterns.iter().filter(|(pattern, _)| settings.patterns.contains(pattern)) {
+    let agent = kept.agent(&program.pids, settings)?;
+    let mut loads = Vec::new();
+    for &(pattern, _) in case.patterns.iter().filter(|(pattern, _)| settings.patterns.contains(pattern)) {
         for &connections in &settings.concurrency {
-            let load =
-                truth::load(&program.address, pattern, connections, settings.requests, settings.limit())?;
-            loads.push(load);
-            aims.push(aim.least(connections));
+            let (requests, limit) = (settings.requests, settings.limit());
+            loads.push(truth::load(&program.address, pattern, connections, requests, limit)?);
         }
     }
-    // The rest of the traces is on its way.
-    let capture = stopped(agent, case.name, settings)?;
-    let scores: Vec<Score> = judge::judge(&capture, &loads);
+    let capture = kept.stop(agent, &loads, settings)?;
+    Ok(rows(case, &loads, &capture))
+}
+
+fn rows(case: &Case, loads: &[Load], capture: &Capture) -> Vec<Row> {
     let (dropped, counters) = capture.dropped();
     if dropped > 0 {
         println!("{:<16} the agent dropped: {}", case.name, counters.join(", "));
     }
-    let rows = loads.into_iter().zip(scores).zip(aims);
-    Ok(rows.map(|((load, score), aim)| Row::new(case.name, &load, score, aim)).collect())
-}
-
-fn agent(pids: &[u32], settings: &Settings) -> Result<Agent> {
-    let selection = pids.iter().flat_map(|pid| ["--pid".to_owned(), pid.to_string()]);
-    let quiet = ["--print".to_owned(), "none".to_owned()];
-    Agent::run(selection.chain(quiet).chain(settings.agent.iter().cloned()))
-}
-
-fn stopped(agent: Agent, name: &str, settings: &Settings) -> Result<Capture> {
-    let out = agent.out().to_owned();
-    agent.stop_with(|said| {
-        if settings.keep {
-            let kept = paths::target().join("truth").join(name);
-            fs::create_dir_all(&kept)?;
-            for entry in fs::read_dir(&out)? {
-                let entry = entry?;
-                fs::copy(entry.path(), kept.join(entry.file_name()))?;
-            }
-            println!("{name:<16} kept in {}", kept.display());
-        }
-        Capture::read(&out, said)
-    })
+    let row = |(load, score): (&Load, Score)| {
+        let asked = case.patterns.iter().find(|(pattern, _)| *pattern == load.pattern);
+        let aim = asked.map_or(0.0, |(_, aim)| aim.least(load.connections));
+        Row::new(case.name, load, score, aim)
+    };
+    loads.iter().zip(judge::judge(capture, loads)).map(row).collect()
 }

@@ -74,6 +74,15 @@ impl Row {
         })
     }
 
+    /// A line for each rule: what it got right, and what wrong.
+    pub(super) fn rules(&self) -> String {
+        let line = |(name, (right, wrong)): (&String, &(usize, usize))| {
+            let name = if name.is_empty() { "(no rule said)" } else { name };
+            format!("\n    {name:<20} right {right:>7}   wrong {wrong:>7}")
+        };
+        self.score.rules.iter().map(line).collect()
+    }
+
     fn json(&self) -> Value {
         let Self { case, pattern, connections, score, rate, aim } = self;
         json!({
@@ -95,7 +104,7 @@ impl Row {
             unlinked: count(json, "unlinked")?,
             missing: count(json, "missing")?,
             twice: count(json, "twice")?,
-            examples: Vec::new(),
+            ..Score::default()
         };
         Some(Self {
             case: json["case"].as_str()?.to_owned(),

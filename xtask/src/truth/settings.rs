@@ -22,6 +22,12 @@ pub(super) struct Settings {
     pub seconds: u64,
     /// Leave what the agent wrote under `target/truth`.
     pub keep: bool,
+    /// Leave the kernel's events there, and judge what a replay of them gives.
+    pub record: bool,
+    /// Judge a replay of what an earlier run has recorded; nothing is started, and no privileges are needed.
+    pub replay: bool,
+    /// Show which rules made the links.
+    pub rules: bool,
     /// Further arguments of `honeyguide run`.
     pub agent: Vec<String>,
 }
@@ -33,11 +39,14 @@ impl Settings {
         let mut settings = Self {
             cases: Vec::new(),
             chain: false,
-            patterns: vec![Pattern::Seq, Pattern::Pause, Pattern::Fan],
+            patterns: Pattern::ALL.to_vec(),
             concurrency: vec![1, 16, 64],
             requests: 1000,
             seconds: 4,
             keep: false,
+            record: false,
+            replay: false,
+            rules: false,
             agent: Vec::new(),
         };
         let mut words = arguments.iter();
@@ -49,12 +58,15 @@ impl Settings {
                 "--requests" => settings.requests = positive(value()?)?,
                 "--seconds" => settings.seconds = positive(value()?)?,
                 "--keep" => settings.keep = true,
+                "--record" => settings.record = true,
+                "--replay" => settings.replay = true,
+                "--rules" => settings.rules = true,
                 "--" => {
                     settings.agent = words.by_ref().cloned().collect();
                 }
                 flag if flag.starts_with('-') => bail!(
                     "`{flag}` means nothing here: --concurrency, --pattern, --requests, --seconds, --keep, \
-                     -- and arguments of `honeyguide run`"
+                     --record, --replay, --rules, -- and arguments of `honeyguide run`"
                 ),
                 CHAIN => settings.chain = true,
                 name => settings.cases.push(case(name)?),
@@ -80,8 +92,8 @@ fn case(name: &str) -> Result<&'static Case> {
 }
 
 fn pattern(name: &str) -> Result<Pattern> {
-    let all = [Pattern::Seq, Pattern::Pause, Pattern::Fan];
-    all.into_iter().find(|pattern| pattern.name() == name).with_context(|| format!("no pattern `{name}`"))
+    let mut all = Pattern::ALL.into_iter();
+    all.find(|pattern| pattern.name() == name).with_context(|| format!("no pattern `{name}`"))
 }
 
 fn list<T>(text: &str, read: impl Fn(&str) -> Result<T>) -> Result<Vec<T>> {
