@@ -22,8 +22,9 @@ cargo xtask <command>
 
   demo                 build, trace a small real application, print its spans     (start here)
   test [FILTER]        set up, build, run every test, the kernel's and the VM's included
-  bench http [--seconds N] [--rounds N] [--connections N] [--rate N]
+  bench http [--seconds N] [--rounds N] [--connections N] [--rate N] [--against CONFIG]
                        what tracing costs nginx, and what the agent needs
+  bench go [the same]  what tracing costs a Go server that calls another
   truth [CASE…] [--concurrency 1,16,64] [--pattern seq,pause,fan] [--requests N] [--seconds N] 
         [--keep] [--record | --replay] [--rules] [-- ARG…]
                        how many links between requests and their calls are right; writes docs/truth.md

@@ -1,19 +1,34 @@
 //! `cargo xtask bench`: what tracing costs, measured in one run with and without.
 
+mod go;
 mod http;
+mod measure;
+mod programs;
 mod report;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use honeyguide_tests::privilege;
+
+use crate::{bpf::Outcome, build, setup};
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    match arguments.split_first() {
-        Some((what, rest)) if what == "http" => http::run(&Settings::read(rest)?),
-        Some((what, _)) => bail!("there is no benchmark `{what}`; there is `http`"),
-        None => bail!("which one? there is `http`"),
+    let Some((what, rest)) = arguments.split_first() else { bail!("which one? there is `http` and `go`") };
+    let run = match what.as_str() {
+        "http" => http::run,
+        "go" => go::run,
+        _ => bail!("there is no benchmark `{what}`; there is `http` and `go`"),
+    };
+    let settings = Settings::read(rest)?;
+    ensure!(privilege::is_root(), "the benchmark loads programs into the kernel, so it needs root");
+    if let Outcome::Skipped(advice) = build::build()? {
+        bail!("without its BPF programs honeyguide cannot capture.\n{advice}");
     }
+    let missing = setup::pieces::for_bench()?;
+    ensure!(missing.is_empty(), "the benchmark needs packages: apt-get install {}", missing.join(" "));
+    run(&settings)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Settings {
     /// How long each load lasts.
     seconds: u64,
@@ -23,25 +38,29 @@ struct Settings {
     connections: u32,
     /// Requests a second of the paced load.
     rate: u32,
+    /// A configuration: the first load of each pair is traced by an agent with this one, instead of by none.
+    against: Option<String>,
 }
 
 impl Settings {
     fn read(arguments: &[String]) -> Result<Self> {
-        let mut settings = Self { seconds: 4, rounds: 5, connections: 16, rate: 15_000 };
+        let mut settings = Self { seconds: 4, rounds: 5, connections: 16, rate: 15_000, against: None };
         let mut words = arguments.iter();
         while let Some(flag) = words.next() {
-            let value = words.next().with_context(|| format!("{flag} needs a number"))?;
-            let number: u32 = value
-                .parse()
-                .ok()
-                .filter(|&n| n > 0)
-                .with_context(|| format!("{flag} {value}: not a number above 0"))?;
+            let value = words.next().with_context(|| format!("{flag} needs a value"))?;
+            let number = || {
+                let number: Option<u32> = value.parse().ok().filter(|&n| n > 0);
+                number.with_context(|| format!("{flag} {value}: not a number above 0"))
+            };
             match flag.as_str() {
-                "--seconds" => settings.seconds = number.into(),
-                "--rounds" => settings.rounds = usize::try_from(number)?,
-                "--connections" => settings.connections = number,
-                "--rate" => settings.rate = number,
-                other => bail!("`{other}` means nothing here: --seconds, --rounds, --connections, --rate"),
+                "--seconds" => settings.seconds = number()?.into(),
+                "--rounds" => settings.rounds = usize::try_from(number()?)?,
+                "--connections" => settings.connections = number()?,
+                "--rate" => settings.rate = number()?,
+                "--against" => settings.against = Some(value.clone()),
+                other => bail!(
+                    "`{other}` means nothing here: --seconds, --rounds, --connections, --rate, --against"
+                ),
             }
         }
         Ok(settings)
@@ -55,8 +74,9 @@ mod tests {
     #[test]
     fn settings_are_read_and_checked() {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let settings = Settings::read(&words("--rounds 2 --seconds 1")).unwrap();
-        assert_eq!(settings, Settings { seconds: 1, rounds: 2, connections: 16, rate: 15_000 });
+        let settings = Settings::read(&words("--rounds 2 --seconds 1 --against a.yaml")).unwrap();
+        let against = Some("a.yaml".to_owned());
+        assert_eq!(settings, Settings { seconds: 1, rounds: 2, connections: 16, rate: 15_000, against });
         for bad in ["--rounds", "--rounds 0", "--rounds x", "--round 1"] {
             assert!(Settings::read(&words(bad)).is_err(), "{bad}");
         }

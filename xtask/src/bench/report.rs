@@ -9,29 +9,58 @@ use std::{
 use anyhow::Result;
 use serde_json::json;
 
-use super::Settings;
+use super::{
+    Settings,
+    programs::{Program, Programs},
+};
 use crate::{paths, process};
-
-/// What the issue of the project asks for; printed next to what was measured.
-const SERVER_TARGET: f64 = 1.10;
-const AGENT_TARGET: f64 = 5.0;
-const RSS_TARGET: f64 = 80.0;
 
 #[derive(Debug)]
 pub(super) struct Report {
+    /// Of the file.
+    pub name: &'static str,
+    pub title: &'static str,
+    /// What the server is called.
+    pub server: &'static str,
+    pub targets: Targets,
     pub settings: Settings,
     /// Loads without and with the agent, in the order they ran.
     pub pairs: Vec<(Load, Load)>,
-    /// Below 20,000 requests a second, with the agent.
-    pub paced: Load,
-    pub programs: Vec<Program>,
+    /// At a rate that the server can keep, with the agent.
+    pub paced: Option<Load>,
+    pub programs: Programs,
+    pub hits: Option<Hits>,
 }
+
+/// What is asked for; printed next to what was measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Targets {
+    /// With to without, at least.
+    pub throughput: Option<f64>,
+    /// CPU time of the server a request, with to without, at most.
+    pub server: f64,
+    /// CPU time of the agent a request, at most.
+    pub agent_micros: Option<f64>,
+    pub rss_megabytes: f64,
+}
+
+/// Hits of probes inside of the traced process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hits {
+    /// For a request that makes no call.
+    pub incoming: f64,
+    /// For a call.
+    pub outgoing: f64,
+}
+
+/// At most so many hits for a call.
+const OUTGOING_TARGET: u32 = 2;
 
 #[derive(Debug)]
 pub(super) struct Load {
     pub requests: u64,
     pub seconds: f64,
-    /// CPU time of nginx's workers.
+    /// CPU time of the server's processes.
     pub server: Duration,
     pub agent: Option<AgentCost>,
 }
@@ -44,18 +73,11 @@ pub(super) struct AgentCost {
     pub peak_rss: u64,
     /// Server spans in the file.
     pub spans: u64,
+    /// Client spans in the file.
+    pub calls: u64,
     /// What the agent says it lost, and where.
     pub dropped: i64,
     pub counters: Vec<String>,
-}
-
-/// A kernel program's own time, as the kernel keeps it.
-#[derive(Debug)]
-pub(super) struct Program {
-    pub id: u64,
-    pub name: String,
-    pub runs: u64,
-    pub nanos: u64,
 }
 
 #[allow(clippy::cast_precision_loss)] // Counts of one bounded run are far below 2^52.
@@ -78,9 +100,14 @@ impl Load {
         self.of_agent(|agent| agent.peak_rss as f64 / 1e6)
     }
 
-    /// Spans for each request: 1 when nothing is lost.
+    /// Server spans for each request: 1 when nothing is lost.
     fn spans_per_request(&self) -> f64 {
         self.of_agent(|agent| agent.spans as f64 / self.requests.max(1) as f64)
+    }
+
+    /// Client spans for each request.
+    fn calls_per_request(&self) -> f64 {
+        self.of_agent(|agent| agent.calls as f64 / self.requests.max(1) as f64)
     }
 
     fn of_agent(&self, figure: impl FnOnce(&AgentCost) -> f64) -> f64 {
@@ -89,6 +116,13 @@ impl Load {
 }
 
 impl Report {
+    /// Prints the table and writes the file.
+    pub(super) fn tell(&self) -> Result<()> {
+        print!("{self}");
+        println!("bench: {}", self.write()?.display());
+        Ok(())
+    }
+
     fn ratio(&self, figure: impl Fn(&Load) -> f64) -> f64 {
         median(self.pairs.iter().map(|(without, with)| figure(with) / figure(without)).collect())
     }
@@ -101,11 +135,11 @@ impl Report {
         median(self.pairs.iter().map(|(_, with)| figure(with)).collect())
     }
 
-    /// Writes the figures to `target/bench/http.json`.
-    pub(super) fn write(&self) -> Result<PathBuf> {
+    /// Writes the figures to `target/bench/NAME.json`.
+    fn write(&self) -> Result<PathBuf> {
         let directory = paths::target().join("bench");
         fs::create_dir_all(&directory)?;
-        let path = directory.join("http.json");
+        let path = directory.join(format!("{}.json", self.name));
         let load = |load: &Load| {
             json!({
                 "requests": load.requests,
@@ -115,6 +149,7 @@ impl Report {
                     "cpu_us_per_request": load.agent_micros(),
                     "peak_rss_bytes": agent.peak_rss,
                     "server_spans": agent.spans,
+                    "client_spans": agent.calls,
                     "dropped": agent.dropped,
                     "counters": agent.counters,
                 })),
@@ -129,6 +164,7 @@ impl Report {
                 "rounds": self.settings.rounds,
                 "connections": self.settings.connections,
                 "rate": self.settings.rate,
+                "against": self.settings.against,
             },
             "median": {
                 "throughput_ratio": self.ratio(Load::rate),
@@ -138,10 +174,11 @@ impl Report {
                 "spans_per_request": self.with(Load::spans_per_request),
             },
             "pairs": self.pairs.iter().map(|(without, with)| json!([load(without), load(with)])).collect::<Vec<_>>(),
-            "paced": load(&self.paced),
-            "programs": self.programs.iter().map(|program| json!({
+            "paced": self.paced.as_ref().map(load),
+            "programs": self.programs.programs.iter().map(|program| json!({
                 "name": program.name, "runs": program.runs, "ns": program.nanos,
             })).collect::<Vec<_>>(),
+            "uprobe_hits": self.hits.map(|hits| json!({ "incoming": hits.incoming, "outgoing": hits.outgoing })),
         });
         fs::write(&path, serde_json::to_string_pretty(&text)? + "\n")?;
         Ok(path)
@@ -149,43 +186,79 @@ impl Report {
 }
 
 impl fmt::Display for Report {
-    #[allow(clippy::cast_precision_loss)] // As above.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { seconds, rounds, connections, .. } = self.settings;
-        writeln!(
-            f,
-            "\nnginx `return 200`, {connections} kept connections, {rounds} x {seconds} s each way; medians"
-        )?;
+        let Settings { seconds, rounds, connections, against, .. } = &self.settings;
+        let title = self.title;
+        writeln!(f, "\n{title}, {connections} kept connections, {rounds} x {seconds} s each way; medians")?;
+        if let Some(configuration) = against {
+            writeln!(f, "without: an agent with {configuration}; with: one as it comes")?;
+        }
         writeln!(f, "{:<34}{:>12}{:>12}{:>10}", "", "without", "with", "ratio")?;
+        self.pairs_table(f)?;
+        self.paced_table(f)?;
+        if let Some(Hits { incoming, outgoing }) = self.hits {
+            writeln!(f, "\nhits of probes inside of {}", self.server)?;
+            writeln!(f, "{:<34}{incoming:>24.3}{:>10}   target: none", "an incoming request", "")?;
+            let target = format!("target at most {OUTGOING_TARGET}");
+            writeln!(f, "{:<34}{outgoing:>24.3}{:>10}   {target}", "an outgoing call", "")?;
+        }
+        self.programs_table(f)
+    }
+}
+
+impl Report {
+    #[allow(clippy::cast_precision_loss)] // As above.
+    fn pairs_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let targets = &self.targets;
         let mut row = |what: &str, figure: fn(&Load) -> f64, digits: usize, target: &str| {
             let (without, with, ratio) = (self.without(figure), self.with(figure), self.ratio(figure));
             writeln!(f, "{what:<34}{without:>12.digits$}{with:>12.digits$}{ratio:>10.3}   {target}")
         };
-        row("requests/s", Load::rate, 0, "")?;
-        let target = format!("target at most {SERVER_TARGET:.2}");
-        row("nginx CPU a request, µs", Load::server_micros, 2, &target)?;
+        let target = targets.throughput.map_or(String::new(), |least| format!("target at least {least:.2}"));
+        row("requests/s", Load::rate, 0, &target)?;
+        let target = format!("target at most {:.2}", targets.server);
+        row(&format!("{} CPU a request, µs", self.server), Load::server_micros, 2, &target)?;
         let mut row = |what: &str, figure: fn(&Load) -> f64, digits: usize, target: &str| {
-            writeln!(f, "{what:<34}{:>12}{:>12.digits$}{:>10}   {target}", "", self.with(figure), "")
+            let with = self.with(figure);
+            // Without an agent there is nothing to say of it.
+            let without = match &self.settings.against {
+                Some(_) => format!("{:.digits$}", self.without(figure)),
+                None => String::new(),
+            };
+            writeln!(f, "{what:<34}{without:>12}{with:>12.digits$}{:>10}   {target}", "")
         };
-        row("agent CPU a request, µs", Load::agent_micros, 2, &format!("target at most {AGENT_TARGET:.1}"))?;
-        row("agent peak RSS, MB", Load::rss_megabytes, 1, &format!("target below {RSS_TARGET:.0}"))?;
+        let target = targets.agent_micros.map_or(String::new(), |most| format!("target at most {most:.1}"));
+        row("agent CPU a request, µs", Load::agent_micros, 2, &target)?;
+        let target = format!("target below {:.0}", targets.rss_megabytes);
+        row("agent peak RSS, MB", Load::rss_megabytes, 1, &target)?;
         row("server spans a request", Load::spans_per_request, 4, "")?;
-        row("dropped, as the agent says", |load| load.of_agent(|agent| agent.dropped as f64), 0, "")?;
+        row("client spans a request", Load::calls_per_request, 4, "")?;
+        row("dropped, as the agent says", |load| load.of_agent(|agent| agent.dropped as f64), 0, "")
+    }
 
-        writeln!(f, "\nat {:.0} requests/s", self.paced.rate())?;
-        let spans = self.paced.agent.as_ref().map_or(0, |agent| agent.spans);
-        let lost = i128::from(self.paced.requests) - i128::from(spans);
-        writeln!(f, "{:<34}{:>24}", "requests", self.paced.requests)?;
+    fn paced_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(paced) = &self.paced else { return Ok(()) };
+        writeln!(f, "\nat {:.0} requests/s", paced.rate())?;
+        let spans = paced.agent.as_ref().map_or(0, |agent| agent.spans);
+        let lost = i128::from(paced.requests) - i128::from(spans);
+        writeln!(f, "{:<34}{:>24}", "requests", paced.requests)?;
         writeln!(f, "{:<34}{spans:>24}{:>10}   target: no loss ({lost} missing)", "server spans", "")?;
-        writeln!(f, "{:<34}{:>24.2}", "nginx CPU a request, µs", self.paced.server_micros())?;
-        writeln!(f, "{:<34}{:>24.2}", "agent CPU a request, µs", self.paced.agent_micros())?;
-        if let Some(agent) = self.paced.agent.as_ref().filter(|agent| agent.dropped != 0) {
+        let what = format!("{} CPU a request, µs", self.server);
+        writeln!(f, "{what:<34}{:>24.2}", paced.server_micros())?;
+        writeln!(f, "{:<34}{:>24.2}", "agent CPU a request, µs", paced.agent_micros())?;
+        if let Some(agent) = paced.agent.as_ref().filter(|agent| agent.dropped != 0) {
             writeln!(f, "the agent dropped: {}", agent.counters.join(", "))?;
         }
+        Ok(())
+    }
 
+    #[allow(clippy::cast_precision_loss)] // As above.
+    fn programs_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nkernel programs (bpf_stats, a load of its own)")?;
-        for Program { name, runs, nanos, .. } in &self.programs {
-            writeln!(f, "{name:<34}{:>12} runs{:>10.0} ns each", runs, *nanos as f64 / *runs as f64)?;
+        for Program { name, runs, nanos, .. } in &self.programs.programs {
+            let each = *nanos as f64 / *runs as f64;
+            let share = *runs as f64 / self.programs.requests.max(1) as f64;
+            writeln!(f, "{name:<34}{runs:>12} runs{share:>8.2} a request{each:>8.0} ns each")?;
         }
         writeln!(f)
     }
@@ -224,7 +297,32 @@ mod tests {
 
     fn cost(spans: u64) -> Option<AgentCost> {
         let cpu = Duration::from_millis(400);
-        Some(AgentCost { cpu, peak_rss: 40_000_000, spans, dropped: 0, counters: Vec::new() })
+        Some(AgentCost { cpu, peak_rss: 40_000_000, spans, calls: 0, dropped: 0, counters: Vec::new() })
+    }
+
+    fn report() -> Report {
+        let program = Program { id: 1, kind: 26, name: "on_send".to_owned(), runs: 10, nanos: 3000 };
+        Report {
+            name: "http",
+            title: "nginx",
+            server: "nginx",
+            targets: Targets {
+                throughput: Some(0.85),
+                server: 1.1,
+                agent_micros: Some(5.0),
+                rss_megabytes: 80.0,
+            },
+            settings: Settings { seconds: 2, rounds: 1, connections: 16, rate: 1, against: None },
+            pairs: vec![(load(200_000, 1000, None), load(160_000, 880, cost(160_000)))],
+            paced: Some(load(30_000, 300, cost(29_998))),
+            programs: Programs { requests: 5, programs: vec![program] },
+            hits: Some(Hits { incoming: 0.0, outgoing: 1.5 }),
+        }
+    }
+
+    fn row(table: &str, what: &str) -> Vec<String> {
+        let line = table.lines().find(|line| line.starts_with(what)).unwrap();
+        line.split_whitespace().map(str::to_owned).collect()
     }
 
     #[test]
@@ -236,20 +334,23 @@ mod tests {
 
     #[test]
     fn the_table_shows_figures_a_request_and_what_is_missing() {
-        let report = Report {
-            settings: Settings { seconds: 2, rounds: 1, connections: 16, rate: 1 },
-            pairs: vec![(load(200_000, 1000, None), load(160_000, 880, cost(160_000)))],
-            paced: load(30_000, 300, cost(29_998)),
-            programs: vec![Program { id: 1, name: "on_send".to_owned(), runs: 10, nanos: 3000 }],
-        };
+        let table = report().to_string();
+        assert_eq!(row(&table, "requests/s")[..4], ["requests/s", "100000", "80000", "0.800"]);
+        assert_eq!(row(&table, "nginx CPU")[5..8], ["5.00", "5.50", "1.100"]);
+        assert_eq!(row(&table, "agent CPU")[5], "2.50");
+        assert_eq!(row(&table, "an outgoing call")[3], "1.500");
+        for text in ["at least 0.85", "(2 missing)", "300 ns each", "2.00 a request"] {
+            assert!(table.contains(text), "{text}: {table}");
+        }
+    }
+
+    #[test]
+    fn against_a_configuration_both_agents_are_shown() {
+        let mut report = report();
+        report.settings.against = Some("off.yaml".to_owned());
+        report.pairs[0].0.agent = cost(200_000);
         let table = report.to_string();
-        let row = |what: &str| {
-            table.lines().find(|line| line.starts_with(what)).unwrap().split_whitespace().collect::<Vec<_>>()
-        };
-        assert_eq!(row("requests/s"), ["requests/s", "100000", "80000", "0.800"]);
-        assert_eq!(row("nginx CPU")[5..8], ["5.00", "5.50", "1.100"]);
-        assert_eq!(row("agent CPU")[5], "2.50");
-        assert!(table.contains("(2 missing)"), "{table}");
-        assert!(table.contains("300 ns each"), "{table}");
+        assert!(table.contains("without: an agent with off.yaml"), "{table}");
+        assert_eq!(row(&table, "agent CPU")[5..7], ["2.00", "2.50"]);
     }
 }

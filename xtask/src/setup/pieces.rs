@@ -57,7 +57,7 @@ pub(crate) fn for_demo() -> Result<Vec<&'static str>> {
 
 /// The same for the benchmarks.
 pub(crate) fn for_bench() -> Result<Vec<&'static str>> {
-    let mut missing = apt::ensure(&APPLICATION[..1])?;
+    let mut missing = for_demo()?;
     missing.extend(apt::ensure(&LOAD)?);
     Ok(missing)
 }

@@ -53,7 +53,7 @@ impl Settings {
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} needs a value"));
             match word.as_str() {
-                "--concurrency" => settings.concurrency = list(value()?, |part| positive(part))?,
+                "--concurrency" => settings.concurrency = list(value()?, positive)?,
                 "--pattern" => settings.patterns = list(value()?, pattern)?,
                 "--requests" => settings.requests = positive(value()?)?,
                 "--seconds" => settings.seconds = positive(value()?)?,
