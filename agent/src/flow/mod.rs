@@ -18,7 +18,7 @@ use honeyguide_protocols::{CloseReason, Stamp, detect::Protocol};
 
 pub use connection::ConnectionInfo;
 use connection::{Flow, Outcome};
-pub use endpoints::{Endpoints, Role};
+pub use endpoints::{Endpoints, Role, Vantage};
 pub use protocol::{CallEvent, Detail, Head};
 
 use unbound::Unbound;
@@ -47,6 +47,7 @@ pub struct Flows {
     events: VecDeque<FlowEvent>,
     verdicts: Vec<(u64, u8)>,
     unbound: Unbound,
+    vantage: Vantage,
     pub counters: FlowCounters,
 }
 
@@ -109,14 +110,20 @@ impl Flows {
             events: VecDeque::new(),
             verdicts: Vec::new(),
             unbound: Unbound::default(),
+            vantage: Vantage::default(),
             counters: FlowCounters::default(),
         }
+    }
+
+    /// Of the connections that are described from now on.
+    pub fn set_vantage(&mut self, vantage: Vantage) {
+        self.vantage = vantage;
     }
 
     pub fn handle_connection(&mut self, record: ConnectionRecord) {
         self.make_room();
         self.counters.opened += 1;
-        let flow = Flow::described(record);
+        let flow = Flow::described(record, self.vantage);
         self.table.insert(flow.info.socket, flow);
     }
 
@@ -164,6 +171,7 @@ impl Flows {
             StateChange::Closed => self.end(record.socket, record.time, CloseReason::Finished),
             StateChange::Abandoned => self.close(record.socket, at, CloseReason::Finished),
             StateChange::Failed(errno) => self.end(record.socket, record.time, CloseReason::Error(errno)),
+            StateChange::Unobserved => self.close(record.socket, at, CloseReason::Unobserved),
         }
     }
 
