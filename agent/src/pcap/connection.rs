@@ -180,7 +180,7 @@ impl Connection {
     ) {
         // A SYN has a number of its own, in front of the data that it may carry (RFC 7413).
         let sequence = segment.sequence.wrapping_add(u32::from(segment.syn));
-        let other = self.streams[direction.opposite() as usize].next;
+        let other = self.streams[direction.opposite() as usize].passed();
         let own = &mut self.streams[direction as usize];
         own.begin(sequence);
         let Some(offset) = own.place(sequence) else {
@@ -209,7 +209,7 @@ impl Connection {
         }
         match own.add(piece, before, other, &mut counters.repeated) {
             Added::Ready(piece) => self.pass(direction, &piece, counters, sink),
-            Added::Held => counters.reordered += 1,
+            Added::Held { early } => counters.reordered += u64::from(early),
             Added::Old => {}
             Added::Stray => counters.stray += 1,
         }
@@ -220,7 +220,7 @@ impl Connection {
         loop {
             let mut moved = false;
             for direction in [Direction::Received, Direction::Sent] {
-                let other = self.streams[direction.opposite() as usize].next;
+                let other = self.streams[direction.opposite() as usize].passed();
                 while let Some(piece) = self.streams[direction as usize].pop(other, &mut counters.repeated) {
                     self.pass(direction, &piece.borrowed(), counters, sink);
                     moved = true;

@@ -47,7 +47,8 @@ struct End {
 pub(super) enum Added<'a> {
     /// It comes next.
     Ready(Piece<&'a [u8]>),
-    Held,
+    /// It waits. Early: for bytes in front of it.
+    Held { early: bool },
     /// Nothing of it was new.
     Old,
     /// It is behind the stream's end.
@@ -115,7 +116,7 @@ impl Stream {
         let Piece { time, offset, length, bytes, after } = piece;
         self.weight += bytes.len() + OVERHEAD;
         self.held.insert(offset, Piece { time, offset, length, bytes: bytes.to_vec(), after });
-        Added::Held
+        Added::Held { early: offset > self.next }
     }
 
     /// The stream ends at `offset`.
@@ -185,6 +186,11 @@ impl Stream {
             Some((&offset, piece)) => (offset <= self.next).then_some(piece.time),
             None => self.end.filter(|end| !end.told && end.offset == self.next).map(|end| end.time),
         }
+    }
+
+    /// What an end that has seen all that has passed acknowledges: the end of the stream is one more.
+    pub(super) fn passed(&self) -> u64 {
+        self.next + u64::from(self.is_ended())
     }
 
     /// The other end has bytes that were not captured yet.
