@@ -21,5 +21,6 @@ pub mod python;
 pub mod scratch;
 pub mod script;
 pub mod shop;
+pub mod sniffer;
 pub mod vm;
 pub mod wrk;

@@ -201,6 +201,8 @@ impl Flows {
 
     /// Ends every connection: the agent stops watching.
     pub fn close_all(&mut self, now: u64) {
+        // What was ending has ended, and how is known.
+        self.handle_time(u64::MAX);
         let mut sockets: Vec<u64> = self.table.keys().copied().collect();
         sockets.sort_unstable();
         for socket in sockets {
@@ -337,6 +339,15 @@ mod tests {
         assert_eq!(watched.ended(), [(Outcome::Complete, None)]);
         watched.0.handle_time(3 + END_LINGER);
         assert!(watched.0.is_empty());
+    }
+
+    #[test]
+    fn what_failed_just_before_the_end_has_failed() {
+        let mut watched = Watched::new();
+        watched.data(1, Direction::Sent, b"GET / HTTP/1.1\r\n\r\n");
+        watched.state(3, StateChange::Failed(104));
+        watched.0.close_all(5);
+        assert_eq!(watched.ended(), [(Outcome::Aborted(CloseReason::Error(104)), Some(3))]);
     }
 
     #[test]

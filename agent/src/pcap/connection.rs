@@ -167,7 +167,11 @@ impl Connection {
             counters.stray += 1;
             return;
         }
-        self.close(StateChange::Failed(libc::ECONNRESET), counters, sink);
+        let change = match direction {
+            Direction::Sent => StateChange::Abandoned,
+            Direction::Received => StateChange::Failed(libc::ECONNRESET),
+        };
+        self.close(change, counters, sink);
     }
 
     fn add(

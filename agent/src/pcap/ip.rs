@@ -54,7 +54,8 @@ fn ipv4(bytes: &[u8], length: u64) -> Result<Datagram<'_>, Skipped> {
     if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
         return Err(Skipped::Fragment);
     }
-    let address = |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]).into();
+    let address =
+        |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]).into();
     let carried = bytes.get(own..).ok_or(Skipped::Cut)?;
     Ok(carry(address(12), address(16), carried, total - own as u64))
 }

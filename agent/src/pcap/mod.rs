@@ -19,6 +19,3 @@ mod stream;
 pub use connections::{Connections, Limits};
 pub use counters::Counters;
 pub use file::{Damage, Packet, Reader, is_capture};
-
-#[cfg(test)]
-mod tests;

@@ -49,7 +49,8 @@ impl<'a> Segment<'a> {
         let before = (packet.bytes.len() - carried.len()) as u64;
         let datagram = ip::datagram(carried, packet.length.saturating_sub(before))?;
         let header: &[u8; 14] = datagram.bytes.first_chunk().ok_or(Skipped::Cut)?;
-        let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word =
+            |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let port = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         let (own, flags) = (usize::from(header[12] >> 4) * 4, header[13]);
         let length = datagram.length.checked_sub(own as u64).filter(|&length| length <= MAX_LENGTH);

@@ -153,7 +153,8 @@ impl Stream {
 
     /// The end of the stream passes, once, where it comes next. Returns its time.
     pub(super) fn pop_end(&mut self, other: u64) -> Option<u64> {
-        let end = self.end.as_mut().filter(|end| !end.told && end.offset == self.next && end.after <= other)?;
+        let end =
+            self.end.as_mut().filter(|end| !end.told && end.offset == self.next && end.after <= other)?;
         end.told = true;
         self.time = self.time.max(end.time);
         Some(self.time)

@@ -89,7 +89,8 @@ fn blocks_of_several_sections_and_interfaces() {
 #[test]
 fn a_file_cut_off_anywhere_gives_the_packets_before() {
     let classic = Classic { magic: 0xa1b2_c3d4, big: false, link: RAW };
-    let packets_of_it = [b"abc".as_slice(), b"", b"defgh"].map(|bytes| classic.packet(1, 2, bytes, bytes.len()));
+    let packets_of_it =
+        [b"abc".as_slice(), b"", b"defgh"].map(|bytes| classic.packet(1, 2, bytes, bytes.len()));
     let file = [classic.header(), packets_of_it.concat()].concat();
     for file in [file, blocks().0] {
         let (whole, _) = packets(&file);
@@ -140,7 +141,9 @@ fn damage_is_told_with_its_place() {
 
 #[test]
 fn what_is_no_capture_is_refused() {
-    for bytes in [&b""[..], b"\xa1\xb2", b"PK\x03\x04 something else", b"HGREC\x01\r\n", b"\n\r\r\n\x1c\0\0\0nono"] {
+    for bytes in
+        [&b""[..], b"\xa1\xb2", b"PK\x03\x04 something else", b"HGREC\x01\r\n", b"\n\r\r\n\x1c\0\0\0nono"]
+    {
         assert!(Reader::new(bytes).is_err(), "{bytes:?}");
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests fail as tests do.
 
 mod files;
+mod fixtures;
 mod headers;
 mod packets;
 mod random;

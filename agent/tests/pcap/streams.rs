@@ -178,7 +178,7 @@ fn a_segment_of_64_kib_that_the_card_will_cut() {
 
 #[test]
 fn resets_of_either_side() {
-    for client in [true, false] {
+    for (client, end) in [(true, "reset"), (false, "abandoned")] {
         let mut talk = Talk::opened();
         talk.client(0, 0, "GET");
         if client {
@@ -187,7 +187,7 @@ fn resets_of_either_side() {
             talk.server_rst(0);
         }
         talk.client(3, 0, "late");
-        talk.check(&[OPEN, "> GET", "reset"]);
+        talk.check(&[OPEN, "> GET", end]);
         assert_eq!(talk.connections.counters.stray, 1);
     }
 }
@@ -383,8 +383,13 @@ fn connections_are_bounded_and_the_closed_go_first() {
         talk.open();
         talk.client(0, 0, "hi");
     }
-    let expect =
-        ["open 10.0.0.2:80 from 10.0.0.1:5", "> hi", "unobserved", "open 10.0.0.2:80 from 10.0.0.1:6", "> hi"];
+    let expect = [
+        "open 10.0.0.2:80 from 10.0.0.1:5",
+        "> hi",
+        "unobserved",
+        "open 10.0.0.2:80 from 10.0.0.1:6",
+        "> hi",
+    ];
     talk.check(&expect);
     assert_eq!(talk.connections.counters.evicted, 1);
 }

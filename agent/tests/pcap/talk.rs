@@ -18,7 +18,7 @@ pub(crate) struct Talk {
     pub(crate) connections: Connections,
     pub(crate) now: u64,
     /// What is told, a line each: `open`, `join`; `> bytes` and `< bytes` of client and server, with `+n` where `n`
-    /// more were not captured, with `@offset` alone for a gap up to there, with `end`; `closed`, `reset`, `unobserved`.
+    /// more were not captured, with `@offset` alone for a gap up to there, with `end`; `closed`, `reset`, `abandoned`, `unobserved`.
     pub(crate) told: Vec<String>,
     /// The sequence numbers of SYN: the client's, the server's.
     pub(crate) first: [u32; 2],
@@ -96,9 +96,8 @@ impl Talk {
     pub(crate) fn send(&mut self, client: bool, flags: u8, at: i64, ack: i64, data: &[u8], length: usize) {
         let ends = [self.end(true), self.end(false)];
         let (own, other) = if client { (0, 1) } else { (1, 0) };
-        let number = |side: usize, at: i64| {
-            self.first[side].wrapping_add(1).wrapping_add((at & 0xffff_ffff) as u32)
-        };
+        let number =
+            |side: usize, at: i64| self.first[side].wrapping_add(1).wrapping_add((at & 0xffff_ffff) as u32);
         let tcp = Tcp {
             source: ends[own],
             destination: ends[other],
@@ -165,6 +164,7 @@ fn tell(told: &mut Vec<String>, times: &mut Vec<u64>, bored_by: usize, record: R
             let line = match state.change {
                 StateChange::Closed => "closed",
                 StateChange::Failed(errno) if errno == libc_reset() => "reset",
+                StateChange::Abandoned => "abandoned",
                 StateChange::Unobserved => "unobserved",
                 other => panic!("{other:?}"),
             };

@@ -72,7 +72,9 @@ impl Blocks {
     }
 
     pub(super) fn dropped(&self) -> u64 {
-        self.interfaces.iter().fold(self.dropped_before, |sum, interface| sum.saturating_add(interface.dropped))
+        self.interfaces
+            .iter()
+            .fold(self.dropped_before, |sum, interface| sum.saturating_add(interface.dropped))
     }
 
     /// Time, link type and length of the next packet, whose bytes go to `packet`.
@@ -123,11 +125,14 @@ impl Blocks {
                 return Err(source.damage("a block that contradicts itself"));
             }
             match kind {
-                INTERFACE => self.interface(packet).ok_or_else(|| source.damage("an interface without a type"))?,
+                INTERFACE => {
+                    self.interface(packet).ok_or_else(|| source.damage("an interface without a type"))?
+                }
                 STATISTICS => self.statistics(packet),
                 _ => {
-                    let (start, captured, told) =
-                        self.packet(kind, packet).ok_or_else(|| source.damage("a packet that contradicts itself"))?;
+                    let (start, captured, told) = self
+                        .packet(kind, packet)
+                        .ok_or_else(|| source.damage("a packet that contradicts itself"))?;
                     packet.copy_within(start..start + captured, 0);
                     packet.truncate(captured);
                     return Ok(Some(told));
@@ -144,7 +149,8 @@ impl Blocks {
         }
         let (length, magic) = fixed.split_at(4);
         let array = |bytes: &[u8]| [bytes[0], bytes[1], bytes[2], bytes[3]];
-        self.order = match [Order::Little, Order::Big].into_iter().find(|o| o.u32(array(magic)) == BYTE_ORDER) {
+        self.order = match [Order::Little, Order::Big].into_iter().find(|o| o.u32(array(magic)) == BYTE_ORDER)
+        {
             Some(order) => order,
             None => return Err(source.damage("a section without a byte order")),
         };
@@ -167,7 +173,9 @@ impl Blocks {
             Interface { link, snaplen, resolution: Resolution::Decimal(6), offset: 0, dropped: 0 };
         for (code, value) in Options::new(self.order, reader) {
             match (code, value) {
-                (IF_TSRESOL, &[value]) if value & 0x80 == 0 => interface.resolution = Resolution::Decimal(value),
+                (IF_TSRESOL, &[value]) if value & 0x80 == 0 => {
+                    interface.resolution = Resolution::Decimal(value)
+                }
                 (IF_TSRESOL, &[value]) => interface.resolution = Resolution::Binary(value & 0x7f),
                 (IF_TSOFFSET, value) => {
                     let seconds = value.try_into().map(|value| self.order.u64(value).cast_signed());
