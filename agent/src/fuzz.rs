@@ -1,4 +1,5 @@
-//! Bodies of fuzz targets. Unit tests run them on fixed and random bytes, libFuzzer on its own.
+//! Bodies of fuzz targets, beside those of the protocols. Tests run them on fixed and random bytes, libFuzzer on its own
+//! (`cargo xtask fuzz`).
 
 use std::collections::HashMap;
 
@@ -10,6 +11,9 @@ use crate::{
     pcap::{Connections, Limits, Reader},
     recording,
 };
+
+/// Every target, by name. `agent/tests/fuzz.rs` has what each of them begins with.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[("decode", decode), ("pcap", pcap), ("recording", recording)];
 
 /// Any kernel records, each two bytes of its length and as many bytes, through decoding and flow.
 ///
