@@ -87,6 +87,8 @@ pub enum StateChange {
     Abandoned,
     /// A reset, a timeout: the errno.
     Failed(i32),
+    /// It is followed no longer, which says nothing of its ends. Of packet captures alone.
+    Unobserved,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

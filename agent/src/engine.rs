@@ -34,6 +34,12 @@ use crate::{
 /// Who a process is.
 pub trait Processes {
     fn resource(&mut self, pid: u32) -> Arc<Resource>;
+
+    /// Whose exchange it is that process `actor` took part in over `connection`.
+    fn owner(&mut self, connection: &ConnectionInfo, actor: u32) -> Arc<Resource> {
+        // A close is seen outside any process; then the connection's own process did it.
+        self.resource(if actor == 0 { connection.pid } else { actor })
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -193,8 +199,7 @@ impl Engine {
         let FlowEvent { connection, role, event } = event;
         match event {
             Event::Request { id, extent, head } => {
-                let pid = owner(extent.last.actor.pid, connection.pid);
-                let resource = processes.resource(pid);
+                let resource = processes.owner(&connection, extent.last.actor.pid);
                 self.links.handle_request(&connection, role, id, &extent, &head, is_loyal(&resource));
                 if role == Role::Server && keeps_its_thread(&resource, &extent.first.actor) {
                     self.times
@@ -231,7 +236,7 @@ impl Engine {
 
     fn finish(&mut self, linked: Linked, processes: &mut dyn Processes) {
         let Linked { connection, role, exchange, identity, start, end, rule: _ } = linked;
-        let resource = processes.resource(owner(exchange.request.last.actor.pid, connection.pid));
+        let resource = processes.owner(&connection, exchange.request.last.actor.pid);
         let damaged = exchange.damaged;
         self.counters.times_dropped = self.times.dropped;
         let times = self.times.take(Token { socket: connection.socket, exchange: exchange.id });
@@ -320,11 +325,6 @@ struct Place<'a> {
     start: u64,
     end: u64,
     sampled: bool,
-}
-
-/// A close is seen outside any process; then the connection's own process did it.
-fn owner(actor: u32, connection: u32) -> u32 {
-    if actor == 0 { connection } else { actor }
 }
 
 fn durations(settings: &HttpMetricSettings) -> DurationSettings {

@@ -42,10 +42,12 @@ pub fn record(settings: &Settings, path: &Path, mask: bool) -> Result<()> {
     live::record(settings, path, mask)
 }
 
-/// Runs a recording through the same stages, without privileges and with the same result every time.
+/// Runs a recording or a packet capture through the same stages, without privileges and with the same result every
+/// time. Which of them a file is, its content says.
 ///
 /// # Errors
-/// Where the file cannot be read or is no recording, or a destination cannot be used.
+/// Where the file cannot be read or is neither, or a destination cannot be used. Where a file makes no sense from some
+/// byte on, what came before is exported all the same.
 pub fn replay(settings: &Settings, path: &Path) -> Result<()> {
     offline::replay(settings, path)
 }

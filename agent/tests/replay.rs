@@ -1,10 +1,13 @@
-//! Recorded kernel streams, replayed to golden spans. No privileges, no kernel, the same ids every time.
+//! Recorded kernel streams and packet captures, replayed to golden spans. No privileges, no kernel, the same ids every time.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p honeyguide --test replay` writes the golden files anew; read the difference
 //! before you commit it.
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests fail as tests do.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use honeyguide::{
     config::{Layer, load},
@@ -15,7 +18,32 @@ use serde_json::Value;
 
 #[test]
 fn nginx_and_curl() {
-    check("nginx");
+    check("nginx.hgr");
+}
+
+/// Ethernet with VLAN tags: segments out of order, sent again, lost and cut, a reset, the same ports again.
+#[test]
+fn http_on_a_bad_day() {
+    check("http.pcap");
+}
+
+/// Two interfaces, IPv6, connections that were open before, HTTP/2 and PostgreSQL; the second section is big-endian.
+#[test]
+fn several_protocols_in_blocks() {
+    check("mixed.pcapng");
+}
+
+/// A damaged capture is an error, and what came before the damage is exported.
+#[test]
+fn a_damaged_capture() {
+    let whole = fs::read(recordings().join("http.pcap")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("damaged");
+    fs::write(&path, [&whole[..], &[0xff; 64]].concat()).unwrap();
+    let (found, error) = replayed(&path);
+    assert_eq!(found, spans(&recordings().join("http.pcap")));
+    let error = format!("{:#}", error.unwrap_err());
+    assert!(error.contains(&format!("makes no sense at byte {}", whole.len() + 16)), "{error}");
 }
 
 /// The recording cut off anywhere is read as far as it goes, and what it gives is part of the whole.
@@ -59,8 +87,8 @@ fn without_ids(mut spans: Vec<Value>) -> Vec<Value> {
 
 #[track_caller]
 fn check(name: &str) {
-    let actual = spans(&recordings().join(format!("{name}.hgr")));
-    let golden = recordings().join(format!("{name}.golden.jsonl"));
+    let actual = spans(&recordings().join(name));
+    let golden = recordings().join(name).with_extension("golden.jsonl");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         let lines: Vec<String> = actual.iter().map(|span| span.to_string() + "\n").collect();
         fs::write(&golden, lines.concat()).unwrap();
@@ -81,14 +109,20 @@ fn check(name: &str) {
 }
 
 /// Every span with its service, in the order of export. How many spans share a line is a matter of timing.
-fn spans(recording: &std::path::Path) -> Vec<Value> {
+fn spans(recording: &Path) -> Vec<Value> {
+    let (spans, result) = replayed(recording);
+    result.unwrap();
+    spans
+}
+
+fn replayed(recording: &Path) -> (Vec<Value>, anyhow::Result<()>) {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = load(None, |_| None, Layer::default()).unwrap().settings;
     settings.export = ExportSettings {
         file: Some(FileSettings::to_directory(directory.path())),
         ..ExportSettings::default()
     };
-    pipeline::replay(&settings, recording).unwrap();
+    let result = pipeline::replay(&settings, recording);
     let text = fs::read_to_string(directory.path().join("traces.jsonl")).unwrap_or_default();
     let mut all = Vec::new();
     for line in text.lines() {
@@ -104,7 +138,7 @@ fn spans(recording: &std::path::Path) -> Vec<Value> {
         }
     }
     all.sort_by_key(|span| (span["endTimeUnixNano"].to_string(), span["spanId"].to_string()));
-    all
+    (all, result)
 }
 
 fn recordings() -> PathBuf {

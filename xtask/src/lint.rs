@@ -8,8 +8,10 @@ use crate::{build, paths, process, tidy};
 
 pub(crate) fn run() -> Result<()> {
     process::run(build::cargo().args(["fmt", "--all", "--check"]))?;
-    // The BPF programs are a package of their own, with the same style.
-    process::run(build::cargo().args(["fmt", "--check", "--manifest-path", "ebpf/Cargo.toml"]))?;
+    // Packages of their own, with the same style.
+    for package in ["ebpf/Cargo.toml", "tests/fuzz/Cargo.toml"] {
+        process::run(build::cargo().args(["fmt", "--check", "--manifest-path", package]))?;
+    }
     process::run(build::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     tidy::run()?;
     if process::which("cargo-deny").is_some() {

@@ -5,6 +5,7 @@ mod bench;
 mod bpf;
 mod build;
 mod demo;
+mod fuzz;
 mod lint;
 mod paths;
 mod process;
@@ -30,6 +31,8 @@ cargo xtask <command>
                        how many links between requests and their calls are right; writes docs/truth.md
   setup                find or install what building the BPF programs needs
   build-ebpf           the BPF object alone: target/bpf/honeyguide.bpf.o
+  fuzz [TARGET]… [--seconds N] [--input FILE]
+                       libFuzzer on the parsers, 60 s each
   lint                 format, clippy, the house rules, the dependencies
   tidy                 the house rules alone
   build                the BPF object and the agent: target/release/honeyguide
@@ -59,6 +62,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "bench" => bench::run(rest),
         "truth" => truth::run(rest),
         "test" => test::run(rest),
+        "fuzz" => fuzz::run(rest),
         "lint" => takes_nothing(rest).and_then(|()| lint::run()),
         "tidy" => takes_nothing(rest).and_then(|()| tidy::run()),
         "help" | "-h" | "--help" => {

@@ -1,4 +1,7 @@
-//! Bodies of fuzz targets. Unit tests run them on fixed and random bytes, libFuzzer on its own.
+//! Bodies of fuzz targets. Unit tests run them on fixed and random bytes, libFuzzer on its own (`cargo xtask fuzz`).
+
+#[cfg(test)]
+mod seeds;
 
 use crate::{
     detect::detect,
@@ -8,6 +11,16 @@ use crate::{
     reader::Reader,
     sql::{self, Dialect},
 };
+
+/// Every target, by name. `seeds.rs` has what each of them begins with.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("detection", detection),
+    ("hpack", hpack),
+    ("http1", http1),
+    ("http2", http2),
+    ("postgres", postgres),
+    ("sql", sql),
+];
 
 /// Any two prefixes have a verdict.
 pub fn detection(data: &[u8]) {

@@ -38,7 +38,7 @@ enum Command {
     Attach(attach::Attach),
     /// Write kernel events to a file, for replay.
     Record(record::Record),
-    /// Put a recording through the same pipeline; needs no privileges.
+    /// Put a recording or a packet capture through the same pipeline; needs no privileges.
     Replay(replay::Replay),
     /// Say what this kernel and these privileges allow, and what is missing.
     Doctor(doctor::Doctor),

@@ -9,9 +9,9 @@ use crate::{config::Layer, pipeline};
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {
-    /// What `honeyguide record` wrote.
+    /// What `honeyguide record` wrote, or a packet capture (pcap, pcapng).
     #[arg(value_name = "FILE")]
-    recording: PathBuf,
+    file: PathBuf,
     /// A YAML configuration file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -24,7 +24,7 @@ impl Replay {
         let mut flags = Layer::default();
         self.export.apply(&mut flags);
         if let Some(settings) = super::settings(self.config.as_deref(), flags)? {
-            pipeline::replay(&settings, &self.recording)?;
+            pipeline::replay(&settings, &self.file)?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -9,7 +9,7 @@ use honeyguide_protocols::{
 };
 
 use super::{
-    Endpoints, FlowCounters, FlowEvent, FlowStates, Role,
+    Endpoints, FlowCounters, FlowEvent, FlowStates, Role, Vantage,
     detection::{Detection, Found},
     protocol::{Parser, Standing},
 };
@@ -34,6 +34,18 @@ pub struct ConnectionInfo {
     pub encrypted: bool,
 }
 
+impl ConnectionInfo {
+    fn from_other_end(&self) -> Self {
+        let mut info = self.clone();
+        if let Endpoints::Tcp { local, remote } = &mut info.endpoints {
+            std::mem::swap(local, remote);
+        }
+        info.sequences = info.sequences.map(|(sent, received)| (received, sent));
+        info.unix = info.unix.map(|(own, peer)| (peer, own));
+        info
+    }
+}
+
 /// What the table should do after a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -56,6 +68,7 @@ pub(super) struct Flow {
     ending: bool,
     /// The connection has been seen from its first byte.
     from_start: bool,
+    vantage: Vantage,
     followed: Followed,
 }
 
@@ -67,7 +80,7 @@ enum Followed {
 }
 
 impl Flow {
-    pub(super) fn described(record: ConnectionRecord) -> Self {
+    pub(super) fn described(record: ConnectionRecord, vantage: Vantage) -> Self {
         let detection = Detection::new(record.from_start);
         let info = ConnectionInfo {
             socket: record.socket,
@@ -84,6 +97,7 @@ impl Flow {
             next: [0; 2],
             ending: false,
             from_start: record.from_start,
+            vantage,
             followed: Followed::Detecting(detection),
         }
     }
@@ -106,6 +120,7 @@ impl Flow {
             next,
             ending: false,
             from_start: false,
+            vantage: Vantage::End,
             followed: Followed::Detecting(Detection::new(false)),
         }
     }
@@ -241,6 +256,10 @@ impl Flow {
                     piece.feed(&mut parser, client);
                 }
                 self.followed = Followed::Known { parser, client, exchanges: 0 };
+                if self.vantage == Vantage::Wire && client == Direction::Sent {
+                    // Taken for the server until it asked.
+                    self.info = Arc::new(self.info.from_other_end());
+                }
             }
         }
     }
@@ -253,7 +272,8 @@ impl Flow {
                 Followed::Detecting(_) | Followed::Known { .. } => Outcome::Followed,
             };
         };
-        let role = if *client == Direction::Sent { Role::Client } else { Role::Server };
+        let asks = *client == Direction::Sent && self.vantage == Vantage::End;
+        let role = if asks { Role::Client } else { Role::Server };
         let before = *exchanges;
         while let Some(event) = parser.poll_event() {
             *exchanges += u64::from(matches!(event, Event::Exchange(_)));

@@ -12,6 +12,16 @@ pub enum Endpoints {
     Unknown,
 }
 
+/// Where connections are seen from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vantage {
+    /// One of their ends.
+    #[default]
+    End,
+    /// The wire between them. Each connection is seen once, and told as the end that answers would tell it.
+    Wire,
+}
+
 /// Which end of the exchange the traced process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {

@@ -18,7 +18,7 @@ use honeyguide_protocols::{CloseReason, Stamp, detect::Protocol};
 
 pub use connection::ConnectionInfo;
 use connection::{Flow, Outcome};
-pub use endpoints::{Endpoints, Role};
+pub use endpoints::{Endpoints, Role, Vantage};
 pub use protocol::{CallEvent, Detail, Head};
 
 use unbound::Unbound;
@@ -47,6 +47,7 @@ pub struct Flows {
     events: VecDeque<FlowEvent>,
     verdicts: Vec<(u64, u8)>,
     unbound: Unbound,
+    vantage: Vantage,
     pub counters: FlowCounters,
 }
 
@@ -109,14 +110,20 @@ impl Flows {
             events: VecDeque::new(),
             verdicts: Vec::new(),
             unbound: Unbound::default(),
+            vantage: Vantage::default(),
             counters: FlowCounters::default(),
         }
+    }
+
+    /// Of the connections that are described from now on.
+    pub fn set_vantage(&mut self, vantage: Vantage) {
+        self.vantage = vantage;
     }
 
     pub fn handle_connection(&mut self, record: ConnectionRecord) {
         self.make_room();
         self.counters.opened += 1;
-        let flow = Flow::described(record);
+        let flow = Flow::described(record, self.vantage);
         self.table.insert(flow.info.socket, flow);
     }
 
@@ -164,6 +171,7 @@ impl Flows {
             StateChange::Closed => self.end(record.socket, record.time, CloseReason::Finished),
             StateChange::Abandoned => self.close(record.socket, at, CloseReason::Finished),
             StateChange::Failed(errno) => self.end(record.socket, record.time, CloseReason::Error(errno)),
+            StateChange::Unobserved => self.close(record.socket, at, CloseReason::Unobserved),
         }
     }
 
@@ -193,6 +201,8 @@ impl Flows {
 
     /// Ends every connection: the agent stops watching.
     pub fn close_all(&mut self, now: u64) {
+        // What was ending has ended, and how is known.
+        self.handle_time(u64::MAX);
         let mut sockets: Vec<u64> = self.table.keys().copied().collect();
         sockets.sort_unstable();
         for socket in sockets {
@@ -329,6 +339,15 @@ mod tests {
         assert_eq!(watched.ended(), [(Outcome::Complete, None)]);
         watched.0.handle_time(3 + END_LINGER);
         assert!(watched.0.is_empty());
+    }
+
+    #[test]
+    fn what_failed_just_before_the_end_has_failed() {
+        let mut watched = Watched::new();
+        watched.data(1, Direction::Sent, b"GET / HTTP/1.1\r\n\r\n");
+        watched.state(3, StateChange::Failed(104));
+        watched.0.close_all(5);
+        assert_eq!(watched.ended(), [(Outcome::Aborted(CloseReason::Error(104)), Some(3))]);
     }
 
     #[test]

@@ -1,23 +1,30 @@
-//! A recording in place of the kernel.
+//! A file in place of the kernel: a recording of its records, or a packet capture.
 
-use std::{collections::HashMap, path::Path, sync::Arc, thread, time::Duration};
+mod capture;
+mod recording;
 
-use anyhow::Result;
-use log::warn;
+use std::{
+    fs::File,
+    io::{BufReader, Cursor, Read as _},
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
 
 use super::{status, wiring};
 use crate::{
+    clock::Clock,
     config::Settings,
-    decode::{Record, decode},
     engine::{Engine, Processes},
     export::{Exporters, counters::ExportCounters},
-    recording::{Frame, Reader},
-    resource::Resource,
+    pcap,
     span::id::IdGenerator,
     telemetry::Account,
 };
 
-/// Fixed, so that the same recording gives the same ids.
+/// Fixed, so that the same file gives the same ids.
 const SEED: u64 = 0x686f_6e65_7967_7569;
 /// Spans handed over at once, and how long the exporters may take at the end: nothing is lost for haste.
 const BATCH: usize = 512;
@@ -26,83 +33,65 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const QUEUED: u64 = 8_192;
 
 pub(super) fn replay(settings: &Settings, path: &Path) -> Result<()> {
-    let mut reader = Reader::open(path)?;
-    let counters = ExportCounters::default();
-    let exporters = Exporters::start(settings.export.clone(), &counters)?;
-    let clock = reader.clock;
-    let start = clock.unix(reader.start);
-    let mut engine = Engine::new(wiring::engine(settings), IdGenerator::seeded(SEED), clock, start)?;
-    let mut processes = Recorded::default();
-    let mut account = Account::default();
-    let mut now = reader.start;
-    while let Some(frame) = reader.next_frame()? {
-        match frame {
-            Frame::Process { pid, resource } => {
-                processes.known.insert(pid, Arc::new(resource));
-            }
-            Frame::Lost(counts) => {
-                for (slot, count) in account.failures.iter_mut().zip(counts) {
-                    *slot = count;
-                }
-            }
-            Frame::Record(bytes) => match decode(bytes) {
-                Ok(record) => {
-                    now = now.max(time_of(&record));
-                    engine.handle(record, &mut processes);
-                    engine.handle_time(now, &mut processes);
-                }
-                Err(_) => account.malformed += 1,
-            },
+    let cannot = || format!("cannot read {}", path.display());
+    let mut file = File::open(path).with_context(cannot)?;
+    let mut magic = Vec::with_capacity(4);
+    file.by_ref().take(4).read_to_end(&mut magic).with_context(cannot)?;
+    let is_capture = magic.as_slice().try_into().is_ok_and(pcap::is_capture);
+    // Read once: it may be a pipe.
+    let source = BufReader::with_capacity(1 << 20, Cursor::new(magic).chain(file));
+    if is_capture {
+        let reader = pcap::Reader::new(source).with_context(cannot)?;
+        return capture::replay(settings, reader).with_context(|| path.display().to_string());
+    }
+    let reader = crate::recording::Reader::new(source).with_context(|| {
+        format!("{} is neither a recording of honeyguide's nor a packet capture", path.display())
+    })?;
+    recording::replay(settings, reader)
+}
+
+/// The stages after the file.
+struct Stages {
+    engine: Engine,
+    exporters: Exporters,
+    counters: ExportCounters,
+    clock: Clock,
+    /// On the records' clock.
+    start: u64,
+}
+
+impl Stages {
+    fn new(settings: &Settings, clock: Clock, start: u64) -> Result<Self> {
+        let counters = ExportCounters::default();
+        let exporters = Exporters::start(settings.export.clone(), &counters)?;
+        let ids = IdGenerator::seeded(SEED);
+        let engine = Engine::new(wiring::engine(settings), ids, clock, clock.unix(start))?;
+        Ok(Self { engine, exporters, counters, clock, start })
+    }
+
+    /// A file is read faster than any peer takes it, so this source can wait and loses nothing.
+    fn hand_over(&mut self, least: usize) {
+        if self.engine.waiting() < least {
+            return;
         }
-        hand_over(&mut engine, &exporters, &counters, BATCH);
+        while self.counters.snapshot().iter().any(|destination| destination.traces.pending > QUEUED) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.exporters.spans(self.engine.take_spans());
     }
-    if reader.truncated {
-        warn!("the recording ends in the middle of a frame; what came before it was read");
-    }
-    engine.close(now, &mut processes);
-    hand_over(&mut engine, &exporters, &counters, 1);
-    exporters.metrics(engine.collect(clock.unix(now)));
-    let failures = account.failures;
-    let malformed = account.malformed;
-    account = Account::of(&engine);
-    (account.failures, account.malformed) = (failures, malformed);
-    account.elapsed = Duration::from_nanos(now - reader.start);
-    account.export = exporters.shutdown(PATIENCE).destinations;
-    status(format_args!("{account}"));
-    Ok(())
-}
 
-/// A file is read faster than any peer takes it, so this source can wait and loses nothing.
-fn hand_over(engine: &mut Engine, exporters: &Exporters, counters: &ExportCounters, least: usize) {
-    if engine.waiting() < least {
-        return;
-    }
-    while counters.snapshot().iter().any(|destination| destination.traces.pending > QUEUED) {
-        thread::sleep(Duration::from_millis(1));
-    }
-    exporters.spans(engine.take_spans());
-}
-
-fn time_of(record: &Record<'_>) -> u64 {
-    match record {
-        Record::Data(data) => data.stamp.time,
-        Record::Connection(connection) => connection.time,
-        Record::State(state) => state.time,
-        Record::Times(times) => times.time,
-        Record::Bind(bind) => bind.time,
-        Record::Process(process) => process.time,
-    }
-}
-
-/// Processes as the recording describes them.
-#[derive(Default)]
-struct Recorded {
-    known: HashMap<u32, Arc<Resource>>,
-    unknown: Arc<Resource>,
-}
-
-impl Processes for Recorded {
-    fn resource(&mut self, pid: u32) -> Arc<Resource> {
-        Arc::clone(self.known.get(&pid).unwrap_or(&self.unknown))
+    /// The end of the file. `account` has what the engine does not know.
+    fn finish(mut self, now: u64, processes: &mut dyn Processes, account: &Account) {
+        self.engine.close(now, processes);
+        self.hand_over(1);
+        self.exporters.metrics(self.engine.collect(self.clock.unix(now)));
+        let account = Account {
+            failures: account.failures,
+            malformed: account.malformed,
+            elapsed: Duration::from_nanos(now.saturating_sub(self.start)),
+            export: self.exporters.shutdown(PATIENCE).destinations,
+            ..Account::of(&self.engine)
+        };
+        status(format_args!("{account}"));
     }
 }

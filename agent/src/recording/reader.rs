@@ -1,10 +1,6 @@
 //! Reading a recording.
 
-use std::{
-    fs::File,
-    io::{self, BufReader, Read},
-    path::Path,
-};
+use std::io::{self, Read};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -24,7 +20,7 @@ pub enum Frame<'a> {
 }
 
 #[derive(Debug)]
-pub struct Reader<R = BufReader<File>> {
+pub struct Reader<R> {
     source: R,
     body: Vec<u8>,
     /// The recording machine's clock, at `start` on its monotonic clock.
@@ -32,16 +28,6 @@ pub struct Reader<R = BufReader<File>> {
     pub start: u64,
     /// The last frame was cut off: the recorder was killed.
     pub truncated: bool,
-}
-
-impl Reader {
-    /// # Errors
-    /// Where the file cannot be read or is not a recording.
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::new(BufReader::with_capacity(1 << 20, file))
-            .with_context(|| format!("{} is not a recording of honeyguide's", path.display()))
-    }
 }
 
 impl<R: Read> Reader<R> {

@@ -71,7 +71,10 @@ impl Writer {
             }
             Ok(Record::Connection(connection)) => self.process(connection.pid, &resource(connection.pid))?,
             Ok(Record::State(state)) => {
-                let over = matches!(state.change, StateChange::Closed | StateChange::Abandoned);
+                let over = matches!(
+                    state.change,
+                    StateChange::Closed | StateChange::Abandoned | StateChange::Unobserved
+                );
                 if let Some(mask) = self.mask.as_mut().filter(|_| over) {
                     mask.forget(state.socket);
                 }

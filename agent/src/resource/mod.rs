@@ -23,6 +23,16 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// Of a service of which nothing is known but what to call it.
+    #[must_use]
+    pub fn named(service: String) -> Self {
+        let mut attributes = Attributes::with_capacity(3);
+        attributes.set("service.name", service);
+        attributes.set("telemetry.distro.name", process::AGENT);
+        attributes.set("telemetry.distro.version", env!("CARGO_PKG_VERSION"));
+        Self { attributes }
+    }
+
     /// `service.name`, which every resource the agent makes has.
     #[must_use]
     pub fn service(&self) -> &str {

@@ -11,7 +11,7 @@ use crate::process;
 type Piece = (&'static str, &'static str);
 
 const APPLICATION: [Piece; 3] = [("nginx", "nginx"), ("node", "nodejs"), ("python3", "python3")];
-const TESTS: [Piece; 8] = [
+const TESTS: [Piece; 9] = [
     ("bpftool", "bpftool"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
@@ -21,6 +21,8 @@ const TESTS: [Piece; 8] = [
     ("psql", "postgresql-client"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("strip", "binutils"),
+    // Brings dumpcap too.
+    ("tshark", "tshark"),
 ];
 /// By package and not by command: some bring libraries, some a command with a version in its name.
 const TRUTH: [&str; 7] = [

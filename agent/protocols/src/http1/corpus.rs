@@ -3,13 +3,13 @@
 use crate::exchange::Party::{self, Client, Server};
 
 /// A conversation in order, and its exchanges as [`super::tests::summary`] writes them.
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    pub(super) script: &'static [(Party, &'static [u8])],
-    pub(super) expect: &'static [&'static str],
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) script: &'static [(Party, &'static [u8])],
+    pub(crate) expect: &'static [&'static str],
 }
 
-pub(super) const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     Case {
         name: "get",
         script: &[

@@ -10,7 +10,7 @@
 mod chunked;
 mod connection;
 #[cfg(test)]
-mod corpus;
+pub(crate) mod corpus;
 mod exchange;
 mod frame;
 mod parked;

@@ -7,13 +7,13 @@ use super::tests::{
 use crate::exchange::Party::{self, Client, Server};
 
 /// A conversation in order, and its exchanges as [`super::tests::summary`] writes them.
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    pub(super) script: Vec<(Party, Vec<u8>)>,
-    pub(super) expect: &'static [&'static str],
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) script: Vec<(Party, Vec<u8>)>,
+    pub(crate) expect: &'static [&'static str],
 }
 
-pub(super) fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     vec![get(), concurrent(), framing(), continued(), resets(), going_away(), pushed(), calls(), connect()]
 }
 

@@ -3,10 +3,10 @@
 use crate::exchange::Party::{self, Client, Server};
 
 /// A conversation in order, and its exchanges as [`super::tests::summary`] writes them.
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    pub(super) script: Vec<(Party, Vec<u8>)>,
-    pub(super) expect: &'static [&'static str],
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) script: Vec<(Party, Vec<u8>)>,
+    pub(crate) expect: &'static [&'static str],
 }
 
 /// Messages, one after the other: a type and a body each.
@@ -34,7 +34,7 @@ const ROW: (u8, &[u8]) = (b'D', b"\0\x01\0\0\0\x07Z\0\0\0\x05IX");
 const FIELDS: (u8, &[u8]) = (b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0");
 const ERROR: (u8, &[u8]) = (b'E', b"SERROR\0VERROR\0C42P01\0Mno such relation \"secret\"\0\0");
 
-pub(super) fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let startup = packet(b"\0\x03\0\0user\0bob\0database\0shop\0client_encoding\0UTF8\0\0");
     let welcome = messages(&[
         (b'R', b"\0\0\0\0"),

@@ -1,0 +1,94 @@
+//! What each target begins with: the corpora of the protocols, in the form that the bodies read.
+
+use std::path::PathBuf;
+
+use super::TARGETS;
+use crate::{
+    exchange::Party::{self, Client, Server},
+    http1, http2, postgres,
+};
+
+/// The seeds of a target.
+type Seeds = fn() -> Vec<Vec<u8>>;
+
+const SEEDS: &[(&str, Seeds)] = &[
+    ("detection", beginnings),
+    ("hpack", header_blocks),
+    ("http1", || http1::corpus::CASES.iter().map(|case| script(case.script)).collect()),
+    ("http2", || http2::corpus::cases().iter().map(|case| script(&case.script)).collect()),
+    ("postgres", || postgres::corpus::cases().iter().map(|case| script(&case.script)).collect()),
+    ("sql", statements),
+];
+
+/// Each body runs over its seeds. With `HONEYGUIDE_SEEDS` they are written to a directory for each target there.
+#[test]
+fn every_target_runs_over_its_seeds() {
+    let directory = std::env::var_os("HONEYGUIDE_SEEDS").map(PathBuf::from);
+    assert_eq!(TARGETS.len(), SEEDS.len());
+    for ((name, body), (seeded, seeds)) in TARGETS.iter().zip(SEEDS) {
+        assert_eq!(name, seeded);
+        let seeds = seeds();
+        assert!(!seeds.is_empty(), "{name}");
+        for (number, seed) in seeds.iter().enumerate() {
+            body(seed);
+            if let Some(directory) = &directory {
+                std::fs::create_dir_all(directory.join(name)).unwrap();
+                std::fs::write(directory.join(name).join(number.to_string()), seed).unwrap();
+            }
+        }
+    }
+}
+
+/// A conversation as the script of a connection seen from its first byte: for each piece a control byte (bit 0 the side,
+/// the upper bits the time that passes), its length, its bytes.
+fn script<B: AsRef<[u8]>>(turns: &[(Party, B)]) -> Vec<u8> {
+    let mut bytes = vec![1];
+    for (from, said) in turns {
+        for piece in said.as_ref().chunks(255) {
+            let side = match from {
+                Client => 0,
+                Server => 1,
+            };
+            bytes.extend([0x10 | side, u8::try_from(piece.len()).unwrap()]);
+            bytes.extend(piece);
+        }
+    }
+    bytes
+}
+
+/// The first bytes of either side; the first byte says how many are the client's, which suits `G` and `P`.
+fn beginnings() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for case in http1::corpus::CASES {
+        seeds.extend(case.script.iter().map(|(_, bytes)| bytes.to_vec()));
+    }
+    for script in http2::corpus::cases()
+        .into_iter()
+        .map(|case| case.script)
+        .chain(postgres::corpus::cases().into_iter().map(|case| case.script))
+    {
+        seeds.extend(script.into_iter().map(|(_, bytes)| bytes));
+    }
+    seeds
+}
+
+/// RFC 7541, appendices C.3 and C.4, and an update of the table's size.
+fn header_blocks() -> Vec<Vec<u8>> {
+    let plain = b"\x14\x82\x86\x84\x41\x0fwww.example.com";
+    let again = b"\x0e\x82\x86\x84\xbe\x58\x08no-cache";
+    let huffman = b"\x11\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff";
+    let resized = b"\x03\x3f\xe1\x1f";
+    vec![[&plain[..], again].concat(), huffman.to_vec(), [&resized[..], plain].concat()]
+}
+
+fn statements() -> Vec<Vec<u8>> {
+    let statements = [
+        "SELECT a, 'x''y', $1, 0xff FROM t AS u JOIN s ON t.id = s.id WHERE b IN (1, 2) -- end",
+        "WITH x AS (SELECT 1) INSERT INTO \"T\".u (a) SELECT * FROM x RETURNING a;",
+        "UPDATE `t` SET a = \"b\", c = 1.5e-7 /* why */ WHERE d = @e # end",
+        "DO $tag$ BEGIN PERFORM 1; END $tag$; CALL p(1, E'\\n');",
+        "/*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/ DELETE FROM t",
+    ];
+    let with = |control: u8| move |text: &str| [&[control][..], text.as_bytes()].concat();
+    (0..3).chain([8, 0xfc]).flat_map(|control| statements.map(with(control))).collect()
+}

@@ -1,0 +1,165 @@
+//! Link layers and IP.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use honeyguide::pcap::Counters;
+
+use crate::{
+    packets::{ACK, RAW, Tcp},
+    talk::Talk,
+};
+
+fn tcp() -> Tcp {
+    let (source, destination) = ((Ipv4Addr::new(10, 0, 0, 1), 4000), (Ipv4Addr::new(10, 0, 0, 2), 80));
+    Tcp {
+        source: source.into(),
+        destination: destination.into(),
+        sequence: 1,
+        acknowledgement: 1,
+        flags: ACK,
+    }
+}
+
+fn tcp6() -> Tcp {
+    let address = |last: u16| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last);
+    Tcp { source: (address(1), 4000).into(), destination: (address(2), 80).into(), ..tcp() }
+}
+
+/// What is told of one packet, and what is counted.
+fn one(link: u16, bytes: &[u8], length: usize) -> (Vec<String>, Counters) {
+    let mut talk = Talk::new();
+    talk.packet(link, bytes, length);
+    (talk.told, talk.connections.counters)
+}
+
+#[track_caller]
+fn reads(link: u16, bytes: &[u8]) {
+    let (told, counters) = one(link, bytes, bytes.len());
+    assert_eq!(told, ["join 10.0.0.2:80 from 10.0.0.1:4000", "> hello"], "{counters:?}");
+}
+
+#[track_caller]
+fn reads6(link: u16, bytes: &[u8]) {
+    let (told, counters) = one(link, bytes, bytes.len());
+    assert_eq!(told, ["join [fd00::2]:80 from [fd00::1]:4000", "> hello"], "{counters:?}");
+}
+
+#[test]
+fn every_link_type() {
+    let (four, six) = (tcp().packet(b"hello"), tcp6().packet(b"hello"));
+    for link in [12, 14, 101, 228] {
+        reads(link, &four);
+    }
+    for link in [12, 14, 101, 229] {
+        reads6(link, &six);
+    }
+    let sll = [&[0; 14][..], &[0x08, 0x00], &four].concat();
+    reads(113, &sll);
+    let sll2 = [&[0x86, 0xdd][..], &[0; 18], &six].concat();
+    reads6(276, &sll2);
+    for family in [[2, 0, 0, 0], [0, 0, 0, 2]] {
+        reads(0, &[&family[..], &four].concat());
+        reads(108, &[&family[..], &four].concat());
+    }
+    for family in [10, 24, 28, 30] {
+        reads6(0, &[&[family, 0, 0, 0][..], &six].concat());
+    }
+}
+
+#[test]
+fn ethernet_with_padding_and_tags() {
+    let four = tcp().packet(b"hello");
+    let mac = [1; 12];
+    let padded = [&mac[..], &[0x08, 0x00], &four, &[0; 18]].concat();
+    reads(1, &padded);
+    let tagged = [&mac[..], &[0x81, 0x00, 0, 7, 0x08, 0x00], &four].concat();
+    reads(1, &tagged);
+    let twice = [&mac[..], &[0x88, 0xa8, 0, 7, 0x81, 0x00, 0, 8, 0x08, 0x00], &four].concat();
+    reads(1, &twice);
+    let cooked = [&[0; 14][..], &[0x81, 0x00, 0, 7, 0x08, 0x00], &four].concat();
+    reads(113, &cooked);
+    let arp = [&mac[..], &[0x08, 0x06], &[0; 28]].concat();
+    assert_eq!(one(1, &arp, arp.len()).1.other, 1);
+}
+
+#[test]
+fn options_of_ipv4() {
+    let segment = tcp().segment(b"hello");
+    reads(RAW, &tcp().ipv4(0, 6, &[1; 40], &segment));
+    // "Do not fragment".
+    reads(RAW, &tcp().ipv4(0x4000, 6, &[], &segment));
+}
+
+#[test]
+fn extension_headers_of_ipv6() {
+    let segment = tcp6().segment(b"hello");
+    let hop = [&[60, 0, 1, 4, 0, 0, 0, 0][..], &[43, 1], &[0; 14], &[6, 0], &[0; 6], &segment].concat();
+    reads6(RAW, &tcp6().ipv6(0, &hop));
+    let signed = [&[6, 4, 0, 0][..], &[9; 20], &segment].concat();
+    reads6(RAW, &tcp6().ipv6(51, &signed));
+    // A fragment header on a packet that is whole.
+    let atomic = [&[6, 0, 0, 0, 0, 0, 0, 1][..], &segment].concat();
+    reads6(RAW, &tcp6().ipv6(44, &atomic));
+}
+
+#[test]
+fn mapped_addresses_are_plain() {
+    let mapped = |last| Ipv4Addr::new(10, 0, 0, last).to_ipv6_mapped();
+    let tcp = Tcp { source: (mapped(1), 4000).into(), destination: (mapped(2), 80).into(), ..tcp() };
+    reads(RAW, &tcp.packet(b"hello"));
+}
+
+/// The packet's header has no length, since the card was to cut it: the frame's holds.
+#[test]
+fn a_length_of_nothing() {
+    let mut four = tcp().packet(b"hello");
+    four[2..4].fill(0);
+    reads(RAW, &four);
+    let mut six = tcp6().packet(b"hello");
+    six[4..6].fill(0);
+    reads6(RAW, &six);
+    let big = tcp().packet(&vec![b'x'; 200_000]);
+    let (told, _) = one(RAW, &big, big.len());
+    assert_eq!(told[1].len(), 200_002);
+}
+
+#[test]
+fn fragments_are_counted() {
+    let segment = tcp().segment(b"hello");
+    let first = tcp().ipv4(0x2000, 6, &[], &segment);
+    let next = tcp().ipv4(185, 6, &[], b"hello");
+    let of_udp = tcp().ipv4(0x2000, 17, &[], &segment);
+    let six = tcp6().ipv6(44, &[&[6, 0, 0, 1, 0, 0, 0, 1][..], &segment].concat());
+    for (packet, expect) in [(first, (1, 0)), (next, (1, 0)), (of_udp, (0, 1)), (six, (1, 0))] {
+        let (told, counters) = one(RAW, &packet, packet.len());
+        assert_eq!((told.len(), (counters.fragments, counters.other)), (0, expect));
+    }
+}
+
+#[test]
+fn what_is_not_read_is_counted_by_its_reason() {
+    let four = tcp().packet(b"hello");
+    let counted = |link, bytes: &[u8]| {
+        let (told, counters) = one(link, bytes, four.len());
+        assert!(told.is_empty(), "{told:?}");
+        let Counters { unknown_link, other, cut, malformed, .. } = counters;
+        [unknown_link, other, cut, malformed]
+    };
+    assert_eq!(counted(147, &four), [1, 0, 0, 0]);
+    let udp = tcp().ipv4(0, 17, &[], b"12345678");
+    assert_eq!(counted(RAW, &udp), [0, 1, 0, 0]);
+    assert_eq!(counted(RAW, b"\x55more"), [0, 1, 0, 0]);
+    assert_eq!(counted(0, &[7, 0, 0, 0, 0x45]), [0, 1, 0, 0]);
+    for (at, value) in [(0, 0x44), (3, 19), (3, 43), (32, 0x40), (32, 0xf0)] {
+        let mut wrong = four.clone();
+        wrong[at] = value;
+        assert_eq!(counted(RAW, &wrong), [0, 0, 0, 1], "byte {at} is {value}");
+    }
+    for length in 0..34 {
+        assert_eq!(counted(RAW, &four[..length]), [0, 0, 1, 0], "{length} bytes");
+    }
+    let six = tcp6().packet(b"hello");
+    for length in 0..54 {
+        assert_eq!(counted(RAW, &six[..length]), [0, 0, 1, 0], "{length} bytes");
+    }
+}
