@@ -14,6 +14,7 @@ pub mod http1;
 pub mod http2;
 mod input;
 pub mod keyvalue;
+pub mod memcached;
 pub mod postgres;
 pub mod reader;
 pub mod redis;
