@@ -91,6 +91,15 @@ impl Command {
         Arc::new(KeyValueHead { system: System::Redis, operation, text: Some(self.text.as_str().into()), procedure })
     }
 
+    /// The rest of it was not seen. False where what it does to the connection may depend on that.
+    pub(super) fn cut_off(&mut self) -> bool {
+        if !self.cut {
+            self.cut = true;
+            self.text.push_str(" ...");
+        }
+        self.next > 0 && !self.is_unclear && self.info.effect != Effect::Replies
+    }
+
     fn argument(&mut self, start: Option<&[u8]>, length: u64) {
         let index = self.next;
         self.next += 1;

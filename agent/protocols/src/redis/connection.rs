@@ -188,7 +188,11 @@ impl Connection {
             match self.client.step(&mut input) {
                 Step::More => break,
                 Step::Message { extent, holes } => self.asked(extent, holes),
-                Step::Unseen(_) => {
+                Step::Unseen(begun) => {
+                    // What it is was seen, and what is answered next answers it.
+                    if let Some(extent) = begun.filter(|_| self.client.assembly.cut_off()) {
+                        self.asked(extent, true);
+                    }
                     self.lose_commands(&mut input, operation);
                 }
                 Step::Invalid => {

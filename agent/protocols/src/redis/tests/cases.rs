@@ -135,6 +135,18 @@ fn values_beyond_the_budget_are_skipped_by_their_length() {
 }
 
 #[test]
+fn a_command_that_is_cut_off_is_told_as_far_as_it_was_seen() {
+    let words: Vec<&str> = ["RPUSH", "list"].into_iter().chain(std::iter::repeat_n("secret", 1000)).collect();
+    let push = command(&words);
+    let mut wire = opened();
+    wire.send(Client, &pipeline(&["GET a"]));
+    wire.send_cut(Client, &push[..100], push.len() as u64 - 116, &push[push.len() - 16..]);
+    wire.send(Server, b"$-1\r\n:1000\r\n");
+    wire.expect(&["GET `GET a` 0 -> Complete 20/5", "RPUSH `RPUSH list ? ? ? ? ? ? ...` 0 -> Complete 100/7 damaged"]);
+    check_recovered(&mut wire);
+}
+
+#[test]
 fn a_reply_that_is_lost_sight_of_ends_with_the_next_command() {
     let elements = "$5\r\nvalue\r\n".repeat(900);
     let whole = format!("*900\r\n{elements}");
