@@ -66,6 +66,12 @@ impl From<&'static str> for Value {
     }
 }
 
+impl From<Cow<'static, str>> for Value {
+    fn from(value: Cow<'static, str>) -> Self {
+        Self::Str(value)
+    }
+}
+
 impl From<String> for Value {
     fn from(value: String) -> Self {
         Self::Str(Cow::Owned(value))

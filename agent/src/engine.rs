@@ -3,7 +3,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use honeyguide_protocols::{Actor, Event, Exchange, http::HttpDetail, sql::SqlDetail};
+use honeyguide_protocols::{
+    Actor, Event, Exchange, http::HttpDetail, keyvalue::KeyValueDetail, sql::SqlDetail,
+};
 
 use crate::{
     clock::Clock,
@@ -11,8 +13,7 @@ use crate::{
     flow::{ConnectionInfo, Detail, FlowEvent, Flows, Head, Role},
     link::{LinkSettings, Linked, Links, Token},
     metrics::{
-        self,
-        db::DbMetrics,
+        db::{DbMetrics, Finished as Measurement},
         durations::{DurationSettings, Run},
         http::{Active, Finished, HttpMetricSettings, HttpMetrics},
         model::ResourceMetrics,
@@ -25,6 +26,7 @@ use crate::{
         db::{self, DbInput, Statements},
         http::{Call, HttpSettings, Request, SpanInput},
         id::IdGenerator,
+        keyvalue,
         route::{RouteSettings, Routes},
         rpc::{self, RpcInput},
         times::ThreadTimes,
@@ -257,6 +259,7 @@ impl Engine {
             }
             Detail::Http(detail) => self.finish_http(&exchange.map(|()| detail), place),
             Detail::Sql(detail) => self.finish_sql(&exchange.map(|()| detail), place),
+            Detail::KeyValue(detail) => self.finish_key_value(&exchange.map(|()| detail), place),
         };
         match span {
             Some(mut span) => {
@@ -308,9 +311,22 @@ impl Engine {
         let text = self.statements.describe(&exchange.detail.request);
         let call = db::Call::new(exchange, role, &connection.endpoints, text);
         let span = sampled.then_some((identity.trace_id, identity.span_id));
-        let finished = metrics::db::Finished { call: &call, run: Run { start, end, span } };
-        self.db_metrics.request_finished(&resource, &finished);
+        let run = Run { start, end, span };
+        self.db_metrics.request_finished(&resource, &Measurement { role, measured: call.measured(), run });
         let endpoints = &connection.endpoints;
+        sampled.then(|| call.span(DbInput { role, endpoints, identity, start, end, resource }))
+    }
+
+    fn finish_key_value(&mut self, exchange: &Exchange<KeyValueDetail>, place: Place<'_>) -> Option<Span> {
+        let Place { role, connection, resource, identity, start, end, sampled } = place;
+        let endpoints = &connection.endpoints;
+        let call = keyvalue::Call::new(exchange, role, endpoints);
+        let span = sampled.then_some((identity.trace_id, identity.span_id));
+        if call.is_measured() {
+            let run = Run { start, end, span };
+            self.db_metrics
+                .request_finished(&resource, &Measurement { role, measured: call.measured(), run });
+        }
         sampled.then(|| call.span(DbInput { role, endpoints, identity, start, end, resource }))
     }
 }

@@ -1,6 +1,6 @@
 //! Which protocol a connection speaks and who is its client, from the first bytes of each direction.
 
-use crate::{exchange::Party, http1, http2, postgres};
+use crate::{exchange::Party, http1, http2, memcached, postgres, redis};
 
 /// The direction of bytes as the traced process sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,10 @@ pub enum Protocol {
     Http2,
     /// PostgreSQL's frontend/backend protocol 3.
     Postgres,
+    /// Redis' RESP2 and RESP3.
+    Redis,
+    /// Memcached's text protocol.
+    Memcached,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +45,9 @@ pub const LONGEST_PREFIX: usize = http1::LONG_LINE + 64;
 ///
 /// HTTP/2 is known by its preface or, in the middle of a connection, by whole frames with a header block
 /// that reads as a request's or a response's. PostgreSQL is known by its startup packet or, in the middle, by
-/// a statement or by messages that follow each other to the end of an operation.
+/// a statement or by messages that follow each other to the end of an operation. Redis is known by a command that is
+/// an array, Memcached by a command that stores or by a value. Other lines of text have to make sense as a command and
+/// as its answer.
 #[must_use]
 pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
     match (first(sent), first(received)) {
@@ -56,13 +62,22 @@ pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
         (_, First::Of(protocol, Party::Client)) => Verdict::Speaks { protocol, client: Direction::Received },
         (First::Of(protocol, Party::Server), _) => Verdict::Speaks { protocol, client: Direction::Received },
         (_, First::Of(protocol, Party::Server)) => Verdict::Speaks { protocol, client: Direction::Sent },
-        (First::Other, First::Other) => Verdict::Unknown,
+        (First::Hint, First::Hint) => {
+            if let Some(protocol) = lines(sent, received) {
+                Verdict::Speaks { protocol, client: Direction::Sent }
+            } else if let Some(protocol) = lines(received, sent) {
+                Verdict::Speaks { protocol, client: Direction::Received }
+            } else {
+                Verdict::Unknown
+            }
+        }
+        (First::Other, First::Other | First::Hint) | (First::Hint, First::Other) => Verdict::Unknown,
         (First::Open, _) | (_, First::Open) => Verdict::NeedMore,
     }
 }
 
 impl Protocol {
-    pub const ALL: [Self; 3] = [Self::Http1, Self::Http2, Self::Postgres];
+    pub const ALL: [Self; 5] = [Self::Http1, Self::Http2, Self::Postgres, Self::Redis, Self::Memcached];
 
     /// As the agent's own metrics name it.
     #[must_use]
@@ -71,6 +86,8 @@ impl Protocol {
             Self::Http1 => "http1",
             Self::Http2 => "http2",
             Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::Memcached => "memcached",
         }
     }
 }
@@ -100,6 +117,8 @@ enum First {
     Open,
     /// Of a protocol, and who sent it.
     Of(Protocol, Party),
+    /// A line that may be of a protocol, if the other direction agrees.
+    Hint,
     Other,
 }
 
@@ -122,10 +141,18 @@ fn first(bytes: &[u8]) -> First {
             http2::First::Other => {}
         }
     }
+    match redis::looks_like_request(bytes) {
+        Some(true) => return First::Of(Protocol::Redis, Party::Client),
+        None => return First::Open,
+        Some(false) => {}
+    }
     match (http1::looks_like_request(bytes), http1::looks_like_response(bytes)) {
         (Some(true), _) => First::Of(Protocol::Http1, Party::Client),
         (_, Some(true)) => First::Of(Protocol::Http1, Party::Server),
-        (Some(false), Some(false)) => typed(whole),
+        (Some(false), Some(false)) => match typed(whole) {
+            First::Other => text(bytes),
+            found => found,
+        },
         _ if bytes.len() >= http1::LONG_LINE => First::Other,
         _ => First::Open,
     }
@@ -140,6 +167,42 @@ fn typed(bytes: &[u8]) -> First {
         _ if bytes.len() >= http1::LONG_LINE => First::Other,
         _ => First::Open,
     }
+}
+
+/// What is neither HTTP nor typed: lines of text, of which few tell a protocol by themselves.
+fn text(bytes: &[u8]) -> First {
+    if memcached::is_request(bytes) {
+        return First::Of(Protocol::Memcached, Party::Client);
+    }
+    if memcached::is_reply(bytes) {
+        return First::Of(Protocol::Memcached, Party::Server);
+    }
+    let is_hint = redis::looks_like_inline(bytes)
+        || redis::looks_like_reply(bytes)
+        || memcached::could_be_request(bytes)
+        || memcached::could_be_reply(bytes);
+    let begins = bytes[0].is_ascii_alphanumeric() || b"+-:$,(#_%~>=!|".contains(&bytes[0]);
+    let is_text = bytes.iter().all(|&byte| matches!(byte, b' '..=b'~' | b'\r'));
+    let goes_on = begins && is_text && bytes.len() < SHORT_LINE;
+    if is_hint {
+        First::Hint
+    } else if goes_on {
+        First::Open
+    } else {
+        First::Other
+    }
+}
+
+/// A line of text that says something ends in as many bytes.
+const SHORT_LINE: usize = 64;
+
+/// Which protocol has such a command and such an answer.
+fn lines(asked: &[u8], answered: &[u8]) -> Option<Protocol> {
+    if redis::looks_like_inline(asked) && redis::looks_like_reply(answered) {
+        return Some(Protocol::Redis);
+    }
+    let memcached = memcached::could_be_request(asked) && memcached::could_be_reply(answered);
+    memcached.then_some(Protocol::Memcached)
 }
 
 #[cfg(test)]
@@ -294,5 +357,65 @@ mod tests {
         check(b"", b"Z\0\0\0\x05X", Verdict::NeedMore);
         check(b"\x01", b"Z\0\0\0\x05X", Verdict::Unknown);
         check(b"PUT / HTTP/1.1\r\n", b"Z\0\0\0\x05I", SENT);
+    }
+
+    const REDIS: Verdict = Verdict::Speaks { protocol: Protocol::Redis, client: Direction::Sent };
+
+    #[test]
+    fn redis_is_told_from_a_command() {
+        let get = b"*2\r\n$3\r\nget\r\n$1\r\na\r\n";
+        check(b"*1\r\n$4\r\nPING\r\n", b"", REDIS);
+        check(get, b"", REDIS);
+        check(get, b"$1\r\nx\r\n", REDIS);
+        // A reply that looks like a command is none.
+        check(get, b"*1\r\n$9\r\nlastvalue\r\n", REDIS);
+        for length in 0..11 {
+            check(&get[..length], b"", Verdict::NeedMore);
+        }
+        check(get, get, Verdict::Unknown);
+    }
+
+    #[test]
+    fn redis_without_arrays_needs_an_answer() {
+        for answer in ["+PONG\r\n", "$-1\r\n", ":1\r\n", "-ERR unknown\r\n", "*0\r\n", "_\r\n"] {
+            check(b"PING\r\n", answer.as_bytes(), REDIS);
+            check(b"", answer.as_bytes(), Verdict::NeedMore);
+        }
+        check(b"PING\r\n", b"", Verdict::NeedMore);
+        check(b"get key\n", b"$1\r\n", REDIS);
+        // POP3 and others answer alike.
+        check(b"USER bob\r\n", b"+OK\r\n", Verdict::Unknown);
+        check(b"PING\r\n", b"PONG\r\n", Verdict::Unknown);
+        check(b"PING\r\n", b"\x16\x03\x01", Verdict::Unknown);
+        check(b"PING\r\n", b"PING\r\n", Verdict::Unknown);
+    }
+
+    const MEMCACHED: Verdict = Verdict::Speaks { protocol: Protocol::Memcached, client: Direction::Sent };
+
+    #[test]
+    fn memcached_is_told_from_what_it_stores_and_from_values() {
+        check(b"set key 0 -1 5 noreply\r\nvalue\r\n", b"", MEMCACHED);
+        check(b"", b"VALUE key 0 5\r\nvalue\r\nEND\r\n", MEMCACHED);
+        check(b"", b"STORED\r\n", MEMCACHED);
+        let set = b"cas key 0 0 1 17\r\n";
+        for length in 0..set.len() - 1 {
+            check(&set[..length], b"", Verdict::NeedMore);
+        }
+        // Redis' `SET`, in a line, has other words.
+        check(b"set key 0 x 5\r\n", b"", Verdict::NeedMore);
+        check(b"set key 0 x 5\r\n", b"-ERR syntax error\r\n", REDIS);
+    }
+
+    #[test]
+    fn a_line_that_both_know_is_told_by_its_answer() {
+        check(b"get key\r\n", b"", Verdict::NeedMore);
+        check(b"get key\r\n", b"END\r\n", MEMCACHED);
+        check(b"get key\r\n", b"VALUE key 0 1\r\n", MEMCACHED);
+        check(b"get key\r\n", b"$-1\r\n", REDIS);
+        check(b"mg key v\r\n", b"EN\r\n", MEMCACHED);
+        check(b"version\r\n", b"VERSION 1.6\r\n", MEMCACHED);
+        check(b"version\r\n", b"SSH-2.0\r\n", Verdict::Unknown);
+        check(b"END\r\n", b"END\r\n", Verdict::Unknown);
+        check(b"\x80\0\0\x03\0\0\0\0", b"\x81\0\0\x03", Verdict::Unknown);
     }
 }

@@ -12,8 +12,12 @@ pub mod grpc;
 pub mod http;
 pub mod http1;
 pub mod http2;
+mod input;
+pub mod keyvalue;
+pub mod memcached;
 pub mod postgres;
 pub mod reader;
+pub mod redis;
 pub mod sql;
 
 pub use exchange::{Actor, CloseReason, Event, Exchange, Extent, Outcome, Party, Stamp};

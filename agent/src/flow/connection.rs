@@ -2,10 +2,9 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use honeyguide_common::verdict;
 use honeyguide_protocols::{
     CloseReason, Event, Party, Stamp,
-    detect::{Direction, Protocol},
+    detect::Direction,
 };
 
 use super::{
@@ -15,8 +14,8 @@ use super::{
 };
 use crate::decode::{ConnectionRecord, DataRecord};
 
-/// Exchanges after which the kernel is told to stop asking about a connection.
-const SETTLED: u64 = 16;
+/// A protocol is taken for another as many times.
+const MAX_GUESSES: u8 = 3;
 
 /// What is known of a connection apart from its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +69,10 @@ pub(super) struct Flow {
     from_start: bool,
     vantage: Vantage,
     followed: Followed,
+    /// Protocols that it did not speak after all.
+    wrong_guesses: u8,
+    /// The last verdict that the kernel was told.
+    told: Option<u8>,
 }
 
 #[derive(Debug)]
@@ -99,6 +102,8 @@ impl Flow {
             from_start: record.from_start,
             vantage,
             followed: Followed::Detecting(detection),
+            wrong_guesses: 0,
+            told: None,
         }
     }
 
@@ -122,6 +127,8 @@ impl Flow {
             from_start: false,
             vantage: Vantage::End,
             followed: Followed::Detecting(Detection::new(false)),
+            wrong_guesses: 0,
+            told: None,
         }
     }
 
@@ -274,7 +281,6 @@ impl Flow {
         };
         let asks = *client == Direction::Sent && self.vantage == Vantage::End;
         let role = if asks { Role::Client } else { Role::Server };
-        let before = *exchanges;
         while let Some(event) = parser.poll_event() {
             *exchanges += u64::from(matches!(event, Event::Exchange(_)));
             events.push_back(FlowEvent { connection: Arc::clone(&self.info), role, event });
@@ -288,12 +294,23 @@ impl Flow {
             }
             Standing::Failed => {
                 counters.failed += 1;
+                parser.count(counters);
+                if *exchanges == 0 && self.wrong_guesses < MAX_GUESSES {
+                    self.wrong_guesses += 1;
+                    self.followed = Followed::Detecting(Detection::new(false));
+                    return Outcome::Followed;
+                }
                 self.followed = Followed::Ignored;
                 return Outcome::Ignore;
             }
         }
-        let word = if parser.protocol() == Protocol::Http2 { verdict::WHOLE } else { verdict::KEEP };
-        if before < SETTLED && *exchanges >= SETTLED { Outcome::Keep(word) } else { Outcome::Followed }
+        match parser.verdict(*exchanges) {
+            Some(word) if self.told != Some(word) => {
+                self.told = Some(word);
+                Outcome::Keep(word)
+            }
+            Some(_) | None => Outcome::Followed,
+        }
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use honeyguide_common::verdict;
 use honeyguide_protocols::{
     CloseReason, Event, Party, Stamp,
     detect::Protocol,
     http::{HttpDetail, RequestHead},
-    http1, http2, postgres,
+    http1, http2,
+    keyvalue::{KeyValueDetail, KeyValueHead},
+    memcached, postgres, redis,
     sql::{Dialect, SqlDetail, SqlHead, describe},
 };
 
@@ -17,6 +20,7 @@ use super::FlowCounters;
 pub enum Head {
     Http(Arc<RequestHead>),
     Sql(Arc<SqlHead>),
+    KeyValue(Arc<KeyValueHead>),
 }
 
 /// What an exchange says.
@@ -24,6 +28,7 @@ pub enum Head {
 pub enum Detail {
     Http(HttpDetail),
     Sql(SqlDetail),
+    KeyValue(KeyValueDetail),
 }
 
 pub type CallEvent = Event<Head, Detail>;
@@ -43,6 +48,8 @@ pub(super) enum Parser {
     Http1(Box<http1::Connection>),
     Http2(Box<http2::Connection>),
     Postgres(Box<postgres::Connection>),
+    Redis(Box<redis::Connection>),
+    Memcached(Box<memcached::Connection>),
 }
 
 /// The same call on whichever parser it is.
@@ -52,6 +59,8 @@ macro_rules! each {
             Self::Http1($parser) => $call,
             Self::Http2($parser) => $call,
             Self::Postgres($parser) => $call,
+            Self::Redis($parser) => $call,
+            Self::Memcached($parser) => $call,
         }
     };
 }
@@ -73,6 +82,8 @@ impl Parser {
             Protocol::Http1 => Self::Http1(begin!(http1)),
             Protocol::Http2 => Self::Http2(begin!(http2)),
             Protocol::Postgres => Self::Postgres(begin!(postgres)),
+            Protocol::Redis => Self::Redis(begin!(redis)),
+            Protocol::Memcached => Self::Memcached(begin!(memcached)),
         }
     }
 
@@ -81,6 +92,8 @@ impl Parser {
             Self::Http1(_) => Protocol::Http1,
             Self::Http2(_) => Protocol::Http2,
             Self::Postgres(_) => Protocol::Postgres,
+            Self::Redis(_) => Protocol::Redis,
+            Self::Memcached(_) => Protocol::Memcached,
         }
     }
 
@@ -105,6 +118,12 @@ impl Parser {
             Self::Http1(parser) => parser.poll_event().map(|event| lift(event, Head::Http, Detail::Http)),
             Self::Http2(parser) => parser.poll_event().map(|event| lift(event, Head::Http, Detail::Http)),
             Self::Postgres(parser) => parser.poll_event().map(|event| lift(event, Head::Sql, Detail::Sql)),
+            Self::Redis(parser) => {
+                parser.poll_event().map(|event| lift(event, Head::KeyValue, Detail::KeyValue))
+            }
+            Self::Memcached(parser) => {
+                parser.poll_event().map(|event| lift(event, Head::KeyValue, Detail::KeyValue))
+            }
         }
     }
 
@@ -129,7 +148,28 @@ impl Parser {
                 postgres::State::Encrypted => Standing::Upgraded,
                 postgres::State::Failed => Standing::Failed,
             },
+            Self::Redis(parser) => match parser.state() {
+                redis::State::Open | redis::State::Closed => Standing::Good,
+                redis::State::Replicating => Standing::Upgraded,
+                redis::State::Failed => Standing::Failed,
+            },
+            Self::Memcached(parser) => match parser.state() {
+                memcached::State::Open | memcached::State::Closed => Standing::Good,
+                memcached::State::Watching => Standing::Upgraded,
+                memcached::State::Failed => Standing::Failed,
+            },
         }
+    }
+
+    /// What the kernel should do from here on, after as many exchanges; `None` while that is open.
+    pub(super) fn verdict(&self, exchanges: u64) -> Option<u8> {
+        let (pipelined, settled) = match self {
+            Self::Http1(_) | Self::Postgres(_) => (false, SETTLED),
+            Self::Http2(_) => return (exchanges >= SETTLED).then_some(verdict::WHOLE),
+            Self::Redis(parser) => (parser.is_pipelined(), SETTLED_PIPELINE),
+            Self::Memcached(parser) => (parser.is_pipelined(), SETTLED_PIPELINE),
+        };
+        if pipelined { Some(verdict::WHOLE) } else { (exchanges >= settled).then_some(verdict::KEEP) }
     }
 
     /// Adds what went wrong on this connection, at its end.
@@ -148,12 +188,25 @@ impl Parser {
                 let drops = seen.dropped_requests + seen.dropped_events + seen.dropped_statements;
                 (seen.failures, seen.orphan_responses, drops)
             }
+            Self::Redis(parser) => {
+                let seen = parser.counters();
+                (seen.failures, seen.orphan_responses, seen.dropped_requests + seen.dropped_events)
+            }
+            Self::Memcached(parser) => {
+                let seen = parser.counters();
+                (seen.failures, seen.orphan_responses, seen.dropped_requests + seen.dropped_events)
+            }
         };
         into.malformed_messages += u64::from(failures);
         into.orphan_responses += orphans;
         into.parser_drops += drops;
     }
 }
+
+/// Exchanges after which the kernel is told to stop asking about a connection.
+const SETTLED: u64 = 16;
+/// The same where commands may be sent without waiting: a pool's connection may begin to do so late.
+const SETTLED_PIPELINE: u64 = 1_024;
 
 /// What `link` reads of a request.
 impl Head {
@@ -162,7 +215,7 @@ impl Head {
     pub fn fingerprint(&self) -> u64 {
         match self {
             Self::Http(head) => head.fingerprint,
-            Self::Sql(_) => 0,
+            Self::Sql(_) | Self::KeyValue(_) => 0,
         }
     }
 
@@ -178,6 +231,7 @@ impl Head {
                 });
                 (found, None)
             }
+            Self::KeyValue(_) => (None, None),
         }
     }
 }

@@ -13,12 +13,13 @@ use super::{
     durations::{DurationCounters, DurationSettings, Durations, Instrument, Run},
     model::ResourceMetrics,
 };
-use crate::{flow::Role, resource::Resource, span::db::Call};
+use crate::{flow::Role, resource::Resource, span::db::Measured};
 
 /// A finished database operation.
 #[derive(Clone, Copy, Debug)]
 pub struct Finished<'a> {
-    pub call: &'a Call<'a>,
+    pub role: Role,
+    pub measured: Measured<'a>,
     pub run: Run,
 }
 
@@ -41,9 +42,9 @@ impl DbMetrics {
 
     /// Records what a client did; a server's side is no measurement.
     pub fn request_finished(&mut self, resource: &Arc<Resource>, finished: &Finished<'_>) {
-        let Finished { call, run } = *finished;
-        if call.role == Role::Client {
-            self.client.record(resource, &KeyRef::of(call), run);
+        let Finished { role, measured, run } = *finished;
+        if role == Role::Client {
+            self.client.record(resource, &KeyRef(measured), run);
         }
     }
 

@@ -45,6 +45,59 @@ pub struct DbInput<'a> {
     pub resource: Arc<Resource>,
 }
 
+/// What a database operation is measured by, whichever protocol carried it.
+#[derive(Clone, Copy, Debug, PartialEq, Hash)]
+pub struct Measured<'a> {
+    /// `db.system.name`.
+    pub system: &'static str,
+    /// `db.namespace`.
+    pub namespace: Option<&'a str>,
+    /// `db.operation.name`.
+    pub operation: Option<&'a str>,
+    /// `db.query.summary`.
+    pub summary: Option<&'a str>,
+    /// `db.response.status_code`.
+    pub status: Option<&'a str>,
+    /// `error.type`.
+    pub error: Option<&'a str>,
+    /// `server.address`.
+    pub server: Option<&'a str>,
+    /// `server.port`, where it is not the system's own.
+    pub port: Option<u16>,
+}
+
+impl DbInput<'_> {
+    /// The span with its place; `failure` is the status's description, where it is an error.
+    pub(super) fn span(
+        self,
+        name: Cow<'static, str>,
+        attributes: Attributes,
+        failure: Option<&'static str>,
+    ) -> Span {
+        let Self { role, identity, start, end, resource, .. } = self;
+        Span {
+            trace_id: identity.trace_id,
+            span_id: identity.span_id,
+            parent: identity.parent,
+            parent_is_remote: identity.parent_is_remote,
+            trace_flags: identity.trace_flags,
+            trace_state: identity.trace_state,
+            kind: match role {
+                Role::Client => SpanKind::Client,
+                Role::Server => SpanKind::Server,
+            },
+            name,
+            start,
+            end: end.max(start),
+            attributes,
+            links: Vec::new(),
+            status: failure
+                .map_or(Status::Unset, |description| Status::Error(Cow::Borrowed(description))),
+            resource,
+        }
+    }
+}
+
 /// Whether an exchange is a database operation of its own. One that prepares a statement is part of the
 /// operation that runs it: its span would name the same query a second time. Where it was refused none runs,
 /// and it is reported.
@@ -129,6 +182,21 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// What the metric has of it.
+    #[must_use]
+    pub fn measured(&self) -> Measured<'_> {
+        Measured {
+            system: self.system(),
+            namespace: self.head().namespace.as_deref(),
+            operation: self.operation(),
+            summary: self.summary(),
+            status: self.status.as_deref(),
+            error: self.error.as_deref(),
+            server: self.server.as_deref(),
+            port: self.port(),
+        }
+    }
+
     /// `server.port`: where it is not the system's own.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
@@ -151,30 +219,7 @@ impl<'a> Call<'a> {
     /// `input` must name the role and endpoints that this call was made with.
     #[must_use]
     pub fn span(&self, input: DbInput<'_>) -> Span {
-        let DbInput { identity, start, end, resource, .. } = input;
-        Span {
-            trace_id: identity.trace_id,
-            span_id: identity.span_id,
-            parent: identity.parent,
-            parent_is_remote: identity.parent_is_remote,
-            trace_flags: identity.trace_flags,
-            trace_state: identity.trace_state,
-            kind: match self.role {
-                Role::Client => SpanKind::Client,
-                Role::Server => SpanKind::Server,
-            },
-            name: self.name(),
-            start,
-            end: end.max(start),
-            attributes: self.attributes(),
-            links: Vec::new(),
-            status: if self.error.is_some() {
-                Status::Error(Cow::Borrowed(self.description))
-            } else {
-                Status::Unset
-            },
-            resource,
-        }
+        input.span(self.name(), self.attributes(), self.error.as_ref().map(|_| self.description))
     }
 
     /// The summary; else operation and target, either alone; else the system (database spans, "Name").
@@ -195,12 +240,7 @@ impl<'a> Call<'a> {
         if let Some(namespace) = self.head().namespace.as_deref() {
             return Some(Cow::Borrowed(namespace));
         }
-        let server = self.server.as_deref()?;
-        Some(match self.port {
-            Some(port) if server.contains(':') => Cow::Owned(format!("[{server}]:{port}")),
-            Some(port) => Cow::Owned(format!("{server}:{port}")),
-            None => Cow::Borrowed(server),
-        })
+        self.server.as_deref().map(|server| network::authority(server, self.port))
     }
 
     fn attributes(&self) -> Attributes {

@@ -5,6 +5,7 @@ pub mod db;
 mod ending;
 pub mod http;
 pub mod id;
+pub mod keyvalue;
 mod network;
 pub mod redact;
 pub mod route;

@@ -19,6 +19,15 @@ pub(super) fn server(role: Role, endpoints: &Endpoints) -> (Option<Cow<'_, str>>
     }
 }
 
+/// `server.address:server.port`, a database span's target where there is no nearer one.
+pub(super) fn authority(server: &str, port: Option<u16>) -> Cow<'_, str> {
+    match port {
+        Some(port) if server.contains(':') => Cow::Owned(format!("[{server}]:{port}")),
+        Some(port) => Cow::Owned(format!("{server}:{port}")),
+        None => Cow::Borrowed(server),
+    }
+}
+
 /// `network.peer.address` and `network.peer.port`; `network.transport` where it is not TCP.
 pub(super) fn set_peer(role: Role, endpoints: &Endpoints, attributes: &mut Attributes) {
     match endpoints {

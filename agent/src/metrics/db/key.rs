@@ -1,26 +1,12 @@
 //! The attribute set of the database metric, compared and hashed without building it.
 
-use std::sync::Arc;
-
-use crate::{attribute::Attributes, metrics::registry::BorrowedKey, span::db::Call};
-
-#[derive(Debug, PartialEq, Hash)]
-pub(super) struct KeyRef<'a> {
-    system: &'static str,
-    namespace: Option<&'a Arc<str>>,
-    operation: Option<&'static str>,
-    summary: Option<&'a str>,
-    status: Option<&'a str>,
-    error: Option<&'a str>,
-    server: Option<&'a str>,
-    port: Option<u16>,
-}
+use crate::{attribute::Attributes, metrics::registry::BorrowedKey, span::db::Measured};
 
 #[derive(Debug)]
 pub(super) struct Key {
     system: &'static str,
-    namespace: Option<Arc<str>>,
-    operation: Option<&'static str>,
+    namespace: Option<Box<str>>,
+    operation: Option<Box<str>>,
     summary: Option<Box<str>>,
     status: Option<Box<str>>,
     error: Option<Box<str>>,
@@ -28,31 +14,19 @@ pub(super) struct Key {
     port: Option<u16>,
 }
 
-impl<'a> KeyRef<'a> {
-    pub(super) fn of(call: &'a Call<'_>) -> Self {
-        Self {
-            system: call.system(),
-            namespace: call.head().namespace.as_ref(),
-            operation: call.operation(),
-            summary: call.summary(),
-            status: call.status.as_deref(),
-            error: call.error.as_deref(),
-            server: call.server.as_deref(),
-            port: call.port(),
-        }
-    }
-}
+#[derive(Debug, PartialEq, Hash)]
+pub(super) struct KeyRef<'a>(pub(super) Measured<'a>);
 
 impl BorrowedKey for KeyRef<'_> {
     type Owned = Key;
 
     fn matches(&self, owned: &Key) -> bool {
         let Key { system, namespace, operation, summary, status, error, server, port } = owned;
-        *self
-            == KeyRef {
+        self.0
+            == Measured {
                 system,
-                namespace: namespace.as_ref(),
-                operation: *operation,
+                namespace: namespace.as_deref(),
+                operation: operation.as_deref(),
                 summary: summary.as_deref(),
                 status: status.as_deref(),
                 error: error.as_deref(),
@@ -62,11 +36,11 @@ impl BorrowedKey for KeyRef<'_> {
     }
 
     fn to_owned_key(&self) -> Key {
-        let Self { system, namespace, operation, summary, status, error, server, port } = *self;
+        let Measured { system, namespace, operation, summary, status, error, server, port } = self.0;
         Key {
             system,
-            namespace: namespace.cloned(),
-            operation,
+            namespace: namespace.map(Into::into),
+            operation: operation.map(Into::into),
             summary: summary.map(Into::into),
             status: status.map(Into::into),
             error: error.map(Into::into),
@@ -87,7 +61,7 @@ impl Key {
             }
         };
         set("db.namespace", namespace.as_deref());
-        set("db.operation.name", *operation);
+        set("db.operation.name", operation.as_deref());
         set("db.query.summary", summary.as_deref());
         set("db.response.status_code", status.as_deref());
         set("error.type", error.as_deref());

@@ -11,7 +11,10 @@ use crate::{
         http::HttpMetrics,
         model::{Exemplar, MetricData, Temporality},
     },
-    span::{SpanId, TraceId, db::Statements},
+    span::{
+        SpanId, TraceId,
+        db::{Call, Statements},
+    },
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -57,7 +60,8 @@ impl Bench {
             Endpoints::Tcp { local: "10.0.0.1:51000".parse().unwrap(), remote: remote.parse().unwrap() };
         let text = Statements::default().describe(&exchange.detail.request);
         let call = Call::new(exchange, role, &endpoints, text);
-        self.metrics.request_finished(&self.resource, &Finished { call: &call, run });
+        let finished = Finished { role, measured: call.measured(), run };
+        self.metrics.request_finished(&self.resource, &finished);
     }
 
     fn query(&mut self, text: &str, end: u64) {
