@@ -57,6 +57,16 @@ impl Aim {
     }
 }
 
+impl fmt::Display for Aim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact => f.write_str("99.9"),
+            Self::Inferred(share) => write!(f, "{:.0}, up to 16", share * 100.0),
+            Self::NotWrong => f.write_str("not wrong"),
+        }
+    }
+}
+
 use Aim::{Exact, Inferred, NotWrong};
 use Pattern::{Fan, Pause, Seq};
 

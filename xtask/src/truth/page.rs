@@ -25,22 +25,22 @@ fn tables(results: &Results) -> String {
     let mut concurrency: Vec<usize> = results.rows.keys().map(|key| key.2).collect();
     concurrency.sort_unstable();
     concurrency.dedup();
-    let mut text = "| case | calls |".to_owned();
+    let mut text = "| case | calls | asked |".to_owned();
     for connections in &concurrency {
         let _ = write!(text, " {connections} |"); // Writing to a string cannot fail.
     }
-    text += "\n|---|---|";
+    text += "\n|---|---|---|";
     text += &"---|".repeat(concurrency.len());
     text.push('\n');
     for case in programs::all() {
-        for (pattern, _) in case.patterns {
+        for (pattern, aim) in case.patterns {
             let row = |&connections: &usize| {
                 results.rows.get(&(case.name.to_owned(), pattern.name().to_owned(), connections))
             };
             let cells: Vec<String> =
                 concurrency.iter().map(|connections| row(connections).map_or(String::new(), cell)).collect();
             if cells.iter().any(|cell| !cell.is_empty()) {
-                let _ = writeln!(text, "| {} | {pattern} | {} |", case.name, cells.join(" | "));
+                let _ = writeln!(text, "| {} | {pattern} | {aim} | {} |", case.name, cells.join(" | "));
             }
         }
     }
