@@ -40,7 +40,11 @@ impl<'a> Said<'a> {
             operation: span.get("db.operation.name"),
             text: span.get("db.query.text"),
             // A difference of the two shows as an error that no test wants.
-            error: if span.get("db.response.status_code") == error { error } else { "status and type differ" },
+            error: if span.get("db.response.status_code") == error {
+                error
+            } else {
+                "status and type differ"
+            },
             batch: span.get("db.operation.batch.size"),
             namespace: span.get("db.namespace"),
             mark: mark.map_or("", |(mark, value)| if value == "true" { mark } else { value }),

@@ -88,7 +88,12 @@ fn benchmark(arguments: &[&str], total: usize) -> Result<()> {
         for (side, spans) in [("client", capture.clients()), ("server", capture.servers())] {
             let of_load: Vec<_> =
                 spans.iter().filter(|span| span.get("db.operation.name") == operation).collect();
-            ensure!(of_load.len() == total, "{} {side} spans of {operation}\n{}", of_load.len(), capture.said);
+            ensure!(
+                of_load.len() == total,
+                "{} {side} spans of {operation}\n{}",
+                of_load.len(),
+                capture.said
+            );
             for span in of_load {
                 let wanted = Said { operation, text, namespace: "0", ..Said::default() };
                 ensure!(Said::of(span) == wanted, "{side}: {span:?}");

@@ -217,7 +217,8 @@ pub fn postgres(data: &[u8]) {
 ///
 /// When memory is not bounded, an exchange ends twice, or one stays open after the close.
 pub fn redis(data: &[u8]) {
-    let limits = redis::Limits { text: 64, batch: 2, outstanding: 6, failures: 3, ..redis::Limits::default() };
+    let limits =
+        redis::Limits { text: 64, batch: 2, outstanding: 6, failures: 3, ..redis::Limits::default() };
     let mut reader = Reader::new(data);
     let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
     let mut connection =

@@ -2,10 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use honeyguide_protocols::{
-    CloseReason, Event, Party, Stamp,
-    detect::Direction,
-};
+use honeyguide_protocols::{CloseReason, Event, Party, Stamp, detect::Direction};
 
 use super::{
     Endpoints, FlowCounters, FlowEvent, FlowStates, Role, Vantage,

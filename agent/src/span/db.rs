@@ -91,8 +91,7 @@ impl DbInput<'_> {
             end: end.max(start),
             attributes,
             links: Vec::new(),
-            status: failure
-                .map_or(Status::Unset, |description| Status::Error(Cow::Borrowed(description))),
+            status: failure.map_or(Status::Unset, |description| Status::Error(Cow::Borrowed(description))),
             resource,
         }
     }

@@ -174,3 +174,67 @@ fn place(span: &Span) -> Option<(u64, usize)> {
     let at = PLACES.iter().position(|place| *place == (span.kind, name))?;
     Some((id, at))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// The nine spans of request 7, each the child of the one before.
+    fn whole() -> Vec<Span> {
+        let span = |(index, &(kind, name)): (usize, &(Kind, &str))| {
+            let (key, value) = match (kind, name) {
+                (_, SQL) => ("db.query.text", "SELECT pg_sleep(?) AS r7_1".to_owned()),
+                (Kind::Server, _) => ("url.path", format!("/{name}/7")),
+                _ => ("url.full", format!("http://127.0.0.1:1/{name}/7")),
+            };
+            Span {
+                trace_id: "t".to_owned(),
+                span_id: index.to_string(),
+                parent_span_id: index.checked_sub(1).map_or(String::new(), |above| above.to_string()),
+                kind,
+                name: name.to_owned(),
+                start: 1,
+                end: 2,
+                error: false,
+                links: Vec::new(),
+                attributes: BTreeMap::from([(key.to_owned(), value)]),
+                resource: BTreeMap::new(),
+            }
+        };
+        PLACES.iter().enumerate().map(span).collect()
+    }
+
+    fn judged(change: impl FnOnce(&mut Vec<Span>)) -> Traces {
+        let mut spans = whole();
+        change(&mut spans);
+        judge(&Capture { spans, ..Capture::default() }, &[7])
+    }
+
+    #[test]
+    fn a_whole_trace_is_complete() {
+        let traces = judged(|_| {});
+        assert_eq!((traces.requests, traces.complete), (1, 1), "{traces:?}");
+        assert!(traces.links.iter().all(|place| place.right == 1) && traces.strangers.is_empty());
+        assert_eq!(traces.links[7].name, "sql server");
+    }
+
+    #[test]
+    fn whatever_is_not_as_it_should_be_spoils_it() {
+        let missing = judged(|spans| drop(spans.remove(4)));
+        assert_eq!((missing.complete, missing.links[3].missing, missing.links[4].wrong), (0, 1, 1));
+        let unlinked = judged(|spans| spans[5].parent_span_id.clear());
+        assert_eq!((unlinked.complete, unlinked.links[4].unlinked), (0, 1));
+        let wrong = judged(|spans| spans[3].parent_span_id = "0".to_owned());
+        assert_eq!((wrong.complete, wrong.links[2].wrong), (0, 1));
+        let elsewhere = judged(|spans| spans[8].trace_id = "u".to_owned());
+        assert_eq!((elsewhere.complete, elsewhere.links[7].wrong), (0, 1));
+        let twice = judged(|spans| spans.push(spans[2].clone()));
+        assert_eq!((twice.complete, twice.strangers.len()), (0, 1));
+        let below = judged(|spans| spans[0].parent_span_id = "x".to_owned());
+        assert_eq!(below.complete, 0);
+        let other = Span { attributes: BTreeMap::new(), ..whole().remove(1) };
+        let stranger = judged(|spans| spans.push(other));
+        assert_eq!((stranger.complete, stranger.strangers.len()), (0, 1));
+    }
+}

@@ -65,7 +65,10 @@ pub(super) fn cases() -> Vec<Case> {
         Case {
             name: "without replies, and pipelined",
             script: vec![
-                (Client, b"set a 0 0 6 noreply\r\nsecret\r\ndelete b noreply\r\nget a\r\nadd c 0 0 1\r\nx\r\n"),
+                (
+                    Client,
+                    b"set a 0 0 6 noreply\r\nsecret\r\ndelete b noreply\r\nget a\r\nadd c 0 0 1\r\nx\r\n",
+                ),
                 (Server, b"VALUE a 0 6\r\nsecret\r\nEND\r\nNOT_STORED\r\n"),
             ],
             expect: &[

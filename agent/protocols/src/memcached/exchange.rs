@@ -64,8 +64,12 @@ impl Exchanges {
         }
         let Command { verb, noreply, quiet, identity, text, .. } = command;
         let operation = Cow::Borrowed(verb.name);
-        let head =
-            Arc::new(KeyValueHead { system: System::Memcached, operation, text: Some(text), procedure: None });
+        let head = Arc::new(KeyValueHead {
+            system: System::Memcached,
+            operation,
+            text: Some(text),
+            procedure: None,
+        });
         let id = self.next_id;
         self.next_id += 1;
         self.emit(Event::Request { id, extent: request, head: Arc::clone(&head) }, limits);

@@ -197,7 +197,9 @@ impl Line {
             b"END" => Self::End,
             b"STAT" | b"ITEM" => Self::Stat,
             b"VA" => Self::MetaValue(length(words.next()?)?),
-            &[a, b] if [*b"HD", *b"EN", *b"NF", *b"NS", *b"EX", *b"ME"].contains(&[a, b]) => Self::Meta([a, b]),
+            &[a, b] if [*b"HD", *b"EN", *b"NF", *b"NS", *b"EX", *b"ME"].contains(&[a, b]) => {
+                Self::Meta([a, b])
+            }
             b"MN" => Self::MetaNoop,
             b"ERROR" => Self::Error("ERROR"),
             b"CLIENT_ERROR" => Self::Error("CLIENT_ERROR"),

@@ -88,7 +88,12 @@ impl Command {
             None => Cow::Borrowed(self.info.name),
         };
         let procedure = self.procedure.take();
-        Arc::new(KeyValueHead { system: System::Redis, operation, text: Some(self.text.as_str().into()), procedure })
+        Arc::new(KeyValueHead {
+            system: System::Redis,
+            operation,
+            text: Some(self.text.as_str().into()),
+            procedure,
+        })
     }
 
     /// The rest of it was not seen. False where what it does to the connection may depend on that.
@@ -288,9 +293,11 @@ impl<'a> Iterator for Words<'a> {
 /// and names of people are often part of keys.
 fn push_key(text: &mut String, start: &[u8], length: u64) {
     let cut = (start.len() as u64) < length;
-    let key = std::str::from_utf8(start).ok().filter(|key| !key.contains(|c: char| c.is_control() || c == '@'));
+    let key =
+        std::str::from_utf8(start).ok().filter(|key| !key.contains(|c: char| c.is_control() || c == '@'));
     let Some(key) = key else { return text.push('?') };
-    let quoted = key.is_empty() || key.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\'));
+    let quoted =
+        key.is_empty() || key.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\'));
     if quoted {
         text.push('"');
     }

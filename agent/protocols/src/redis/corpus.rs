@@ -61,7 +61,10 @@ pub(super) fn cases() -> Vec<Case> {
         Case {
             name: "a pipeline, and the database it selects on the way",
             script: vec![
-                (Client, pipeline(&["AUTH secret", "SELECT 3", "MSET a secret b secret", "SELECT 99", "DEL a b"])),
+                (
+                    Client,
+                    pipeline(&["AUTH secret", "SELECT 3", "MSET a secret b secret", "SELECT 99", "DEL a b"]),
+                ),
                 answer("+OK\r\n+OK\r\n+OK\r\n-ERR DB index is out of range\r\n:2\r\n"),
             ],
             expect: &[
@@ -112,11 +115,18 @@ pub(super) fn cases() -> Vec<Case> {
                 ask("HGETALL h"),
                 answer(">2\r\n$10\r\ninvalidate\r\n*1\r\n$6\r\nsecret\r\n%1\r\n$1\r\nf\r\n$6\r\nsecret\r\n"),
                 (Client, pipeline(&["SUBSCRIBE news", "ZSCORE z m", "SMEMBERS s"])),
-                answer(">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n,1.5\r\n>3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$6\r\nsecret\r\n"),
+                answer(
+                    ">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n,1.5\r\n>3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$6\r\nsecret\r\n",
+                ),
                 answer("|1\r\n$3\r\nttl\r\n:3600\r\n~2\r\n+a\r\n#t\r\n"),
-                (Client, pipeline(&["GET a", "LRANGE l 0 1", "INCRBY n 5", "EVAL return 1 k secret", "GET b"])),
+                (
+                    Client,
+                    pipeline(&["GET a", "LRANGE l 0 1", "INCRBY n 5", "EVAL return 1 k secret", "GET b"]),
+                ),
                 answer("$?\r\n;4\r\nsecr\r\n;2\r\net\r\n;0\r\n*?\r\n:1\r\n*?\r\n.\r\n_\r\n.\r\n"),
-                answer("(3492890328409238509324850943850943825024385\r\n!10\r\nBUSY secre\r\n=10\r\ntxt:secret\r\n"),
+                answer(
+                    "(3492890328409238509324850943850943825024385\r\n!10\r\nBUSY secre\r\n=10\r\ntxt:secret\r\n",
+                ),
             ],
             expect: &[
                 "HELLO `HELLO 3 AUTH ? ? SETNAME ?` 0 -> Complete 78/42",
@@ -134,12 +144,16 @@ pub(super) fn cases() -> Vec<Case> {
             name: "subscriptions without pushes",
             script: vec![
                 ask("PSUBSCRIBE n* m*"),
-                answer("*3\r\n$10\r\npsubscribe\r\n$2\r\nn*\r\n:1\r\n*3\r\n$10\r\npsubscribe\r\n$2\r\nm*\r\n:2\r\n"),
+                answer(
+                    "*3\r\n$10\r\npsubscribe\r\n$2\r\nn*\r\n:1\r\n*3\r\n$10\r\npsubscribe\r\n$2\r\nm*\r\n:2\r\n",
+                ),
                 answer("*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$2\r\nnn\r\n$6\r\nsecret\r\n"),
                 ask("PING"),
                 answer("*3\r\n$7\r\nmessage\r\n$2\r\nnn\r\n$6\r\nsecret\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n"),
                 ask("PUNSUBSCRIBE"),
-                answer("*3\r\n$12\r\npunsubscribe\r\n$2\r\nn*\r\n:1\r\n*3\r\n$12\r\npunsubscribe\r\n$2\r\nm*\r\n:0\r\n"),
+                answer(
+                    "*3\r\n$12\r\npunsubscribe\r\n$2\r\nn*\r\n:1\r\n*3\r\n$12\r\npunsubscribe\r\n$2\r\nm*\r\n:0\r\n",
+                ),
                 ask("LRANGE l 0 0"),
                 answer("*1\r\n$7\r\nmessage\r\n"),
                 ask("SUBSCRIBE secret"),
@@ -162,7 +176,17 @@ pub(super) fn cases() -> Vec<Case> {
                 answer("*-1\r\n"),
                 ask("XREAD COUNT 2 STREAMS block 0-0"),
                 answer("*-1\r\n"),
-                (Client, pipeline(&["CLIENT REPLY SKIP", "SET a secret", "CLIENT REPLY OFF", "DEL a", "CLIENT REPLY ON", "DEL b"])),
+                (
+                    Client,
+                    pipeline(&[
+                        "CLIENT REPLY SKIP",
+                        "SET a secret",
+                        "CLIENT REPLY OFF",
+                        "DEL a",
+                        "CLIENT REPLY ON",
+                        "DEL b",
+                    ]),
+                ),
                 answer("+OK\r\n:0\r\n"),
                 (Client, b"\r\nset a \"sec ret\"\nPING\r\n*0\r\n  get   a\r\n".to_vec()),
                 answer("+OK\r\n+PONG\r\n$6\r\nsecret\r\n"),
@@ -187,7 +211,9 @@ pub(super) fn cases() -> Vec<Case> {
             script: vec![
                 ask("MONITOR"),
                 answer("+OK\r\n"),
-                answer("+1339518083.107412 [0 127.0.0.1:60866] \"set\" \"secret\"\r\n+1339518087.877697 [0 127.0.0.1:60866] \"get\"\r\n"),
+                answer(
+                    "+1339518083.107412 [0 127.0.0.1:60866] \"set\" \"secret\"\r\n+1339518087.877697 [0 127.0.0.1:60866] \"get\"\r\n",
+                ),
                 ask("QUIT"),
                 answer("+1339518099.363799 [0 127.0.0.1:60866] \"dbsize\"\r\n+OK\r\n"),
             ],

@@ -240,7 +240,9 @@ impl Exchanges {
                     self.report(asked, outcome, Ending { failure: refusal(), ..Ending::default() }, limits);
                 }
                 match unit.kind {
-                    Kind::Select(number) if !reply.is_error() && !reply.queued => self.database = Some(number),
+                    Kind::Select(number) if !reply.is_error() && !reply.queued => {
+                        self.database = Some(number)
+                    }
                     Kind::Reset if !reply.is_error() => self.database = Some(0),
                     _ => {}
                 }

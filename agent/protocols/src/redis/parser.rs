@@ -89,7 +89,10 @@ pub(super) enum Place {
 pub(super) enum Step {
     More,
     /// A message is whole; the assembly has it.
-    Message { extent: Extent, holes: bool },
+    Message {
+        extent: Extent,
+        holes: bool,
+    },
     /// Bytes that cannot be placed are at hand.
     Hunt,
     /// Bytes that begin an element were not seen; what is known of the message on its way.

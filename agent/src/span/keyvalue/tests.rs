@@ -147,7 +147,12 @@ fn a_script_is_the_target() {
 
 /// `error.type`, `db.response.status_code`, and whether it is measured.
 #[track_caller]
-fn check(change: impl FnOnce(&mut Exchange<KeyValueDetail>), error: Option<&str>, status: Option<&str>, measured: bool) {
+fn check(
+    change: impl FnOnce(&mut Exchange<KeyValueDetail>),
+    error: Option<&str>,
+    status: Option<&str>,
+    measured: bool,
+) {
     let mut exchange = exchange(System::Redis, "BLPOP", None);
     change(&mut exchange);
     let span = span(&exchange);

@@ -67,7 +67,12 @@ fn a_long_list_of_keys() {
     let mut wire = opened();
     wire.send(Client, line.as_bytes());
     wire.send(Server, b"END\r\n");
-    wire.send_cut(Client, &line.as_bytes()[..8192], line.len() as u64 - 8192 - 16, &line.as_bytes()[line.len() - 16..]);
+    wire.send_cut(
+        Client,
+        &line.as_bytes()[..8192],
+        line.len() as u64 - 8192 - 16,
+        &line.as_bytes()[line.len() - 16..],
+    );
     wire.send(Server, b"END\r\n");
     wire.expect(&[
         &format!("get `get{} ...` -> Complete {}/5", " ?".repeat(8), line.len()),
@@ -122,7 +127,9 @@ fn more_than_may_be_outstanding_is_counted_and_shifts_nothing() {
 
 #[test]
 fn hostile_lines_are_refused() {
-    for line in ["set a 0 0 4294967295", "set a 0 0 -1", "set a 0 0", "set a 0 0 x", "ms a x", "GET a", "\x16\x03"] {
+    for line in
+        ["set a 0 0 4294967295", "set a 0 0 -1", "set a 0 0", "set a 0 0 x", "ms a x", "GET a", "\x16\x03"]
+    {
         let mut wire = opened();
         wire.send(Client, format!("{line}\r\n").as_bytes());
         assert_eq!(wire.connection.counters().failures, 1, "{line}");

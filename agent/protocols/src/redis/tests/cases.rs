@@ -49,15 +49,21 @@ fn check_text(words: &[&str], expect: &str) {
 fn keys_are_told_and_values_are_not() {
     check_text(&["HMSET", "myhash", "field1", "Hello", "field2", "World"], "HMSET myhash field1 ? field2 ?");
     check_text(&["zadd", "z", "NX", "CH", "1", "member"], "ZADD z NX CH ? ?");
-    check_text(&["EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "2", "a", "b", "v"],
-        "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 2 a b ?");
+    check_text(
+        &["EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "2", "a", "b", "v"],
+        "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 2 a b ?",
+    );
     check_text(&["FCALL", "my_function", "0", "v"], "FCALL my_function 0 ?");
     check_text(&["EVAL", "return 1", "x", "k", "v"], "EVAL ? ? ? ?");
-    check_text(&["ZUNIONSTORE", "to", "2", "a", "b", "WEIGHTS", "2", "3", "AGGREGATE", "max"],
-        "ZUNIONSTORE to 2 a b WEIGHTS ? ? AGGREGATE ?");
+    check_text(
+        &["ZUNIONSTORE", "to", "2", "a", "b", "WEIGHTS", "2", "3", "AGGREGATE", "max"],
+        "ZUNIONSTORE to 2 a b WEIGHTS ? ? AGGREGATE ?",
+    );
     check_text(&["BLMPOP", "0", "1", "a", "LEFT", "COUNT", "2"], "BLMPOP ? 1 a LEFT COUNT ?");
-    check_text(&["XREADGROUP", "GROUP", "g", "STREAMS", "COUNT", "1", "STREAMS", "a", "b", ">", ">"],
-        "XREADGROUP GROUP ? ? COUNT ? STREAMS a b ? ?");
+    check_text(
+        &["XREADGROUP", "GROUP", "g", "STREAMS", "COUNT", "1", "STREAMS", "a", "b", ">", ">"],
+        "XREADGROUP GROUP ? ? COUNT ? STREAMS a b ? ?",
+    );
     check_text(&["SCAN", "0", "MATCH", "secret*", "COUNT", "10"], "SCAN ? MATCH ? COUNT ?");
     check_text(&["CONFIG", "SET", "requirepass", "secret"], "CONFIG SET requirepass ?");
     check_text(&["ACL", "SETUSER", "bob", "on", ">secret"], "ACL SETUSER ? ? ?");
@@ -142,7 +148,10 @@ fn a_command_that_is_cut_off_is_told_as_far_as_it_was_seen() {
     wire.send(Client, &pipeline(&["GET a"]));
     wire.send_cut(Client, &push[..100], push.len() as u64 - 116, &push[push.len() - 16..]);
     wire.send(Server, b"$-1\r\n:1000\r\n");
-    wire.expect(&["GET `GET a` 0 -> Complete 20/5", "RPUSH `RPUSH list ? ? ? ? ? ? ...` 0 -> Complete 100/7 damaged"]);
+    wire.expect(&[
+        "GET `GET a` 0 -> Complete 20/5",
+        "RPUSH `RPUSH list ? ? ? ? ? ? ...` 0 -> Complete 100/7 damaged",
+    ]);
     check_recovered(&mut wire);
 }
 
@@ -225,8 +234,24 @@ fn more_than_may_be_outstanding_is_counted_and_shifts_nothing() {
 #[test]
 fn hostile_lengths_are_refused_or_cost_nothing() {
     for line in [
-        "$4294967295", "$99999999999999999999", "$-2", "*4294967297", "*-2", "$", "*", ":", ":1x", "#x", "_x", ";1",
-        ".", "~-1", "!?", "|?", "\x00", "HTTP/1.1 200 OK",
+        "$4294967295",
+        "$99999999999999999999",
+        "$-2",
+        "*4294967297",
+        "*-2",
+        "$",
+        "*",
+        ":",
+        ":1x",
+        "#x",
+        "_x",
+        ";1",
+        ".",
+        "~-1",
+        "!?",
+        "|?",
+        "\x00",
+        "HTTP/1.1 200 OK",
     ] {
         let mut wire = opened();
         wire.send(Client, &pipeline(&["GET a"]));
@@ -235,7 +260,8 @@ fn hostile_lengths_are_refused_or_cost_nothing() {
         assert!(wire.connection.buffered() < 1024);
         check_recovered(&mut wire);
     }
-    for line in ["*1048577", "*2\r\n$-1", "*1\r\n:1", "*1\r\n$4294967295", "GET / HTTP/1.1\r\n:", "\x16\x03"] {
+    for line in ["*1048577", "*2\r\n$-1", "*1\r\n:1", "*1\r\n$4294967295", "GET / HTTP/1.1\r\n:", "\x16\x03"]
+    {
         let mut wire = opened();
         wire.send(Client, format!("{line}\r\n").as_bytes());
         assert_eq!(wire.connection.counters().failures, 1, "{line}");
