@@ -14,6 +14,7 @@ pub mod link;
 pub mod load;
 pub mod metrics;
 pub mod pipeline;
+pub mod profile;
 pub mod recording;
 pub mod resource;
 pub mod ring;

@@ -4,6 +4,7 @@
 
 pub mod failure;
 pub mod record;
+pub mod sample;
 pub mod verdict;
 
 pub use failure::Failure;
