@@ -5,6 +5,7 @@
 pub mod failure;
 pub mod record;
 pub mod sample;
+pub mod unwind;
 pub mod verdict;
 
 pub use failure::Failure;
