@@ -9,6 +9,7 @@ pub mod discover;
 pub mod doctor;
 pub mod engine;
 pub mod export;
+pub mod flame;
 pub mod flow;
 pub mod link;
 pub mod load;

@@ -71,6 +71,7 @@ fn destination(v: &mut Variables<'_>, layer: &mut Layer) -> DestinationLayer {
         general: signal(v, ""),
         traces: signal(v, "TRACES_"),
         metrics: signal(v, "METRICS_"),
+        profiles: signal(v, "PROFILES_"),
         max_queue: v.read("OTEL_BSP_MAX_QUEUE_SIZE", positive),
         max_batch: v.read("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", positive),
         delay: v.read("OTEL_BSP_SCHEDULE_DELAY", milliseconds),

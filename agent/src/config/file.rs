@@ -22,7 +22,7 @@ const ROOT: [&str; 14] = [
     "limits", "resource", "proc", "log",
 ];
 const SIGNAL: [&str; 6] = ["endpoint", "protocol", "headers", "compression", "timeout", "tls"];
-const DESTINATION: [&str; 11] = [
+const DESTINATION: [&str; 12] = [
     "name",
     "endpoint",
     "protocol",
@@ -32,6 +32,7 @@ const DESTINATION: [&str; 11] = [
     "tls",
     "traces",
     "metrics",
+    "profiles",
     "queue",
     "retry",
 ];
@@ -217,6 +218,7 @@ fn destination(node: &Node, at: &str, p: &mut Problems) -> DestinationLayer {
         general: signal(&section, p),
         traces: signal_of(&section, "traces", p),
         metrics: signal_of(&section, "metrics", p),
+        profiles: signal_of(&section, "profiles", p),
         max_queue: queue.read("size", p, count),
         max_batch: queue.read("batch", p, count),
         delay: queue.read("delay", p, duration),
@@ -226,7 +228,10 @@ fn destination(node: &Node, at: &str, p: &mut Problems) -> DestinationLayer {
         retry_max_elapsed: retry.read("max_elapsed", p, positive_duration),
     };
     if p.0.len() == before && !layer.has_endpoint() {
-        p.add(node.line, format!("`{at}` has no endpoint: give one to it, or to its traces or metrics"));
+        p.add(
+            node.line,
+            format!("`{at}` has no endpoint: give one to it, or to its traces, metrics or profiles"),
+        );
     }
     layer
 }

@@ -3,18 +3,19 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::export::settings::{
-    Compression, OtlpSettings, Protocol, QueueSettings, RetrySettings, SignalSettings, TlsSettings,
-    signal_endpoint,
+    Compression, OtlpSettings, PROFILES_PATH, Protocol, QueueSettings, RetrySettings, SignalSettings,
+    TlsSettings, signal_endpoint,
 };
 
 /// What one layer says of a destination.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DestinationLayer {
     pub name: Option<String>,
-    /// For both signals.
+    /// For every signal.
     pub general: SignalLayer,
     pub traces: SignalLayer,
     pub metrics: SignalLayer,
+    pub profiles: SignalLayer,
     pub max_queue: Option<usize>,
     pub max_batch: Option<usize>,
     pub delay: Option<Duration>,
@@ -39,7 +40,7 @@ pub struct SignalLayer {
 }
 
 impl DestinationLayer {
-    /// This layer before `lower`. What this one says of both signals also goes before what the lower one says of either.
+    /// This layer before `lower`. What this one says of every signal also goes before what the lower one says of one.
     #[must_use]
     pub fn over(self, lower: Self) -> Self {
         let signal = |own: SignalLayer, theirs: SignalLayer| own.over(theirs.without(&self.general));
@@ -47,6 +48,7 @@ impl DestinationLayer {
             name: self.name.or(lower.name),
             traces: signal(self.traces, lower.traces),
             metrics: signal(self.metrics, lower.metrics),
+            profiles: signal(self.profiles, lower.profiles),
             general: self.general.over(lower.general),
             max_queue: self.max_queue.or(lower.max_queue),
             max_batch: self.max_batch.or(lower.max_batch),
@@ -60,7 +62,9 @@ impl DestinationLayer {
 
     /// An endpoint is what makes a destination; timeouts and certificates alone do not ask for export.
     pub(super) fn has_endpoint(&self) -> bool {
-        [&self.general, &self.traces, &self.metrics].iter().any(|signal| signal.endpoint.is_some())
+        [&self.general, &self.traces, &self.metrics, &self.profiles]
+            .iter()
+            .any(|signal| signal.endpoint.is_some())
     }
 
     pub(super) fn into_settings(self, index: usize) -> OtlpSettings {
@@ -73,6 +77,7 @@ impl DestinationLayer {
             name: self.name.unwrap_or(name),
             traces: self.traces.into_settings(&self.general, "v1/traces"),
             metrics: self.metrics.into_settings(&self.general, "v1/metrics"),
+            profiles: self.profiles.into_settings(&self.general, PROFILES_PATH),
             queue: QueueSettings {
                 max_queue,
                 max_batch: self.max_batch.unwrap_or(queue.max_batch).min(max_queue),

@@ -128,6 +128,7 @@ fn every_key() {
                     name: "gateway".into(),
                     traces: Some(gateway("https://gateway:4317", Protocol::Grpc)),
                     metrics: Some(gateway("http://metrics:4318/v1/metrics", Protocol::HttpProtobuf)),
+                    profiles: Some(gateway("https://gateway:4317", Protocol::Grpc)),
                     queue: QueueSettings {
                         max_queue: 1000,
                         max_batch: 100,
@@ -143,6 +144,10 @@ fn every_key() {
                 OtlpSettings {
                     name: "otlp-2".into(),
                     traces: None,
+                    profiles: Some(SignalSettings {
+                        endpoint: other.endpoint.replace("v1/metrics", "v1development/profiles"),
+                        ..other.clone()
+                    }),
                     metrics: Some(other),
                     queue: QueueSettings::default(),
                     retry: RetrySettings::default(),
@@ -249,7 +254,7 @@ fn values_that_do_not_go_together() {
         "otlp:\n  - endpoint: http://c\n    tls: { cert: x }\n  - timeout: 3s\n",
         &[
             "f:3: `otlp[0].tls` needs both cert and key, or neither",
-            "f:4: `otlp[1]` has no endpoint: give one to it, or to its traces or metrics",
+            "f:4: `otlp[1]` has no endpoint: give one to it, or to its traces, metrics or profiles",
         ],
     );
     check_problems(
@@ -376,7 +381,21 @@ fn a_signals_own_variable_goes_before_the_general_one() {
         delay: Duration::from_secs(5),
         ..QueueSettings::default()
     };
-    let expect = OtlpSettings { traces: Some(traces), metrics: Some(metrics), queue, ..base };
+    // What is said of every signal, and nothing of its own.
+    let profiles = SignalSettings {
+        headers: metrics.headers.clone(),
+        timeout: traces.timeout,
+        compression: traces.compression,
+        tls: metrics.tls.clone(),
+        ..base.profiles.clone().unwrap()
+    };
+    let expect = OtlpSettings {
+        traces: Some(traces),
+        metrics: Some(metrics),
+        profiles: Some(profiles),
+        queue,
+        ..base
+    };
     assert_eq!(loaded.settings.export.otlp, [expect]);
 }
 

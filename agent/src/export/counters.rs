@@ -1,5 +1,5 @@
 //! What became of everything handed to `export`, per destination and signal. Spans are counted for
-//! traces and data points for metrics. Everything offered is pending, exported or dropped for one cause.
+//! traces, data points for metrics, samples for profiles. Everything offered is pending, exported or dropped for one cause.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -18,6 +18,7 @@ pub struct DestinationCounters {
     pub name: String,
     pub traces: SignalCounters,
     pub metrics: SignalCounters,
+    pub profiles: SignalCounters,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +37,7 @@ pub struct SignalCounters {
 pub enum Signal {
     Traces,
     Metrics,
+    Profiles,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +74,7 @@ pub struct DestinationSnapshot {
     pub name: String,
     pub traces: SignalSnapshot,
     pub metrics: SignalSnapshot,
+    pub profiles: SignalSnapshot,
 }
 
 impl ExportCounters {
@@ -87,6 +90,7 @@ impl ExportCounters {
             name: name.to_owned(),
             traces: SignalCounters::default(),
             metrics: SignalCounters::default(),
+            profiles: SignalCounters::default(),
         });
         self.destinations.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counters));
         counters
@@ -99,6 +103,7 @@ impl DestinationCounters {
         match signal {
             Signal::Traces => &self.traces,
             Signal::Metrics => &self.metrics,
+            Signal::Profiles => &self.profiles,
         }
     }
 
@@ -108,6 +113,7 @@ impl DestinationCounters {
             name: self.name.clone(),
             traces: self.traces.snapshot(),
             metrics: self.metrics.snapshot(),
+            profiles: self.profiles.snapshot(),
         }
     }
 }

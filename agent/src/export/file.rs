@@ -1,9 +1,9 @@
-//! The OTLP file exporter: `traces.jsonl` and `metrics.jsonl` in a directory.
+//! The OTLP file exporter: `traces.jsonl`, `metrics.jsonl` and `profiles.jsonl` in a directory.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -23,13 +23,35 @@ impl LineFile {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot create the output directory {}", directory.display()))?;
         let path = directory.join(name);
-        let open = || {
-            let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
-            end_last_line(&mut file)?;
-            Ok::<_, io::Error>(file)
-        };
-        let file = open().with_context(|| format!("cannot write to {}", path.display()))?;
+        Self::at(&path).with_context(|| format!("cannot write to {}", path.display()))
+    }
+
+    fn at(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        end_last_line(&mut file)?;
         Ok(Self { file })
+    }
+}
+
+/// A file that is made with its first line: of a signal that may never come.
+#[derive(Debug)]
+pub(super) struct LazyFile {
+    path: PathBuf,
+    file: Option<LineFile>,
+}
+
+impl LazyFile {
+    pub(super) fn new(directory: &Path, name: &str) -> Self {
+        Self { path: directory.join(name), file: None }
+    }
+}
+
+impl Sink for LazyFile {
+    fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.file.is_none() {
+            self.file = Some(LineFile::at(&self.path)?);
+        }
+        self.file.as_mut().map_or(Ok(()), |file| file.write_line(line))
     }
 }
 
@@ -73,6 +95,16 @@ mod tests {
         let text = fs::read_to_string(directory.join("traces.jsonl")).unwrap();
         fs::remove_dir_all(&directory).unwrap();
         assert_eq!(text, "{}\n{\"resou\n{\"a\":1}\n{\"a\":2}\n");
+    }
+
+    #[test]
+    fn a_file_of_a_signal_that_never_comes_is_not_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut lazy = LazyFile::new(directory.path(), "profiles.jsonl");
+        assert!(!directory.path().join("profiles.jsonl").exists());
+        lazy.write_line(b"{}\n").unwrap();
+        lazy.write_line(b"{}\n").unwrap();
+        assert_eq!(fs::read_to_string(directory.path().join("profiles.jsonl")).unwrap(), "{}\n{}\n");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Where finished spans and metrics leave the agent: OTLP peers, files, the terminal.
+//! Where finished spans, metrics and profiles leave the agent: OTLP peers, files, the terminal.
 //!
 //! Every destination has a bounded queue per signal and a thread of its own, so that a dead peer or
 //! a paused terminal delays nobody else. Whoever hands signals over never waits.
@@ -32,14 +32,14 @@ use self::{
     client::Client,
     counters::{DestinationCounters, DestinationSnapshot, ExportCounters},
     deliver::{Delivery, Stop},
-    file::LineFile,
+    file::{LazyFile, LineFile},
     otlp::Otlp,
     queue::Queue,
     settings::{
         ExportSettings, FileSettings, OtlpSettings, Print, QueueSettings, SignalSettings, TerminalSettings,
     },
 };
-use crate::{metrics::model::ResourceMetrics, span::Span};
+use crate::{metrics::model::ResourceMetrics, profile::named::Profile, span::Span};
 
 /// Every destination, running.
 #[derive(Debug)]
@@ -67,6 +67,7 @@ struct Destination {
 struct Queues {
     traces: Option<Arc<Queue<Span>>>,
     metrics: Option<Arc<Queue<ResourceMetrics>>>,
+    profiles: Option<Arc<Queue<Profile>>>,
 }
 
 impl Exporters {
@@ -102,6 +103,15 @@ impl Exporters {
         );
     }
 
+    /// The same for profiles. Those without samples are left out.
+    pub fn profiles(&self, mut batch: Vec<Profile>) {
+        batch.retain(|profile| !profile.samples.is_empty());
+        offer(
+            batch,
+            self.destinations.iter().filter_map(|destination| destination.queues.profiles.as_deref()),
+        );
+    }
+
     /// Sends what is queued, for `timeout` at most, and stops. What is left then is counted as
     /// dropped by the shutdown.
     #[must_use]
@@ -127,31 +137,29 @@ fn offer<'a, T: Otlp>(batch: Vec<T>, queues: impl Iterator<Item = &'a Queue<T>>)
 }
 
 fn start_otlp(settings: OtlpSettings, counters: &ExportCounters) -> anyhow::Result<Destination> {
-    let OtlpSettings { name, traces, metrics, queue, retry } = settings;
+    let OtlpSettings { name, traces, metrics, profiles, queue, retry } = settings;
     let counters = counters.register(&name);
     let delivery = Parts { name: &name, queue, retry, counters: &counters };
     let traces = traces.map(|signal| delivery.of::<Span>(&signal)).transpose()?;
     let metrics = metrics.map(|signal| delivery.of::<ResourceMetrics>(&signal)).transpose()?;
+    let profiles = profiles.map(|signal| delivery.of::<Profile>(&signal)).transpose()?;
     let queues = Queues {
         traces: traces.as_ref().map(|delivery| Arc::clone(&delivery.queue)),
         metrics: metrics.as_ref().map(|delivery| Arc::clone(&delivery.queue)),
+        profiles: profiles.as_ref().map(|delivery| Arc::clone(&delivery.queue)),
     };
     Destination::start(Arc::clone(&counters), queues, move |stop: Stop| async move {
-        let traces = async {
-            if let Some(delivery) = traces {
-                delivery.run(stop.clone()).await;
-            }
-        };
-        let metrics = async {
-            if let Some(delivery) = metrics {
-                delivery.run(stop.clone()).await;
-            }
-        };
-        tokio::join!(traces, metrics);
+        tokio::join!(run(traces, &stop), run(metrics, &stop), run(profiles, &stop));
     })
 }
 
-/// What the two signals of an OTLP destination share.
+async fn run<T: Otlp>(delivery: Option<Delivery<T>>, stop: &Stop) {
+    if let Some(delivery) = delivery {
+        delivery.run(stop.clone()).await;
+    }
+}
+
+/// What the signals of an OTLP destination share.
 struct Parts<'a> {
     name: &'a str,
     queue: QueueSettings,
@@ -175,16 +183,24 @@ impl Parts<'_> {
 fn start_file(settings: &FileSettings, counters: &ExportCounters) -> anyhow::Result<Destination> {
     let traces_file = LineFile::open(&settings.directory, Span::FILE)?;
     let metrics_file = LineFile::open(&settings.directory, ResourceMetrics::FILE)?;
+    let profiles_file = LazyFile::new(&settings.directory, Profile::FILE);
     let counters = counters.register("file");
     let traces = Queue::new(settings.queue, Arc::clone(&counters));
     let metrics = Queue::new(settings.queue, Arc::clone(&counters));
-    let queues = Queues { traces: Some(Arc::clone(&traces)), metrics: Some(Arc::clone(&metrics)) };
+    let profiles = Queue::new(settings.queue, Arc::clone(&counters));
+    let queues = Queues {
+        traces: Some(Arc::clone(&traces)),
+        metrics: Some(Arc::clone(&metrics)),
+        profiles: Some(Arc::clone(&profiles)),
+    };
     let path = |name| settings.directory.join(name).display().to_string();
-    let (traces_path, metrics_path) = (path(Span::FILE), path(ResourceMetrics::FILE));
+    let paths = [Span::FILE, ResourceMetrics::FILE, Profile::FILE].map(path);
     Destination::start(counters, queues, |_| async {
+        let [traces_path, metrics_path, profiles_path] = paths;
         tokio::join!(
             lines::write(traces, traces_file, traces_path),
-            lines::write(metrics, metrics_file, metrics_path)
+            lines::write(metrics, metrics_file, metrics_path),
+            lines::write(profiles, profiles_file, profiles_path)
         );
     })
 }
@@ -205,17 +221,23 @@ fn start_terminal(
     };
     let traces = Queue::new(limits, Arc::clone(&counters));
     if settings.print == Print::Spans {
-        let queues = Queues { traces: Some(Arc::clone(&traces)), metrics: None };
+        let queues = Queues { traces: Some(Arc::clone(&traces)), metrics: None, profiles: None };
         return Destination::start(counters, queues, move |_| terminal::print_spans(traces, settings.colour))
             .map(Some);
     }
     let metrics = Queue::new(limits, Arc::clone(&counters));
-    let queues = Queues { traces: Some(Arc::clone(&traces)), metrics: Some(Arc::clone(&metrics)) };
+    let profiles = Queue::new(limits, Arc::clone(&counters));
+    let queues = Queues {
+        traces: Some(Arc::clone(&traces)),
+        metrics: Some(Arc::clone(&metrics)),
+        profiles: Some(Arc::clone(&profiles)),
+    };
     let start = Destination::start(counters, queues, |_| async {
         let name = || "standard output".to_owned();
         tokio::join!(
             lines::write(traces, terminal::Stdout, name()),
-            lines::write(metrics, terminal::Stdout, name())
+            lines::write(metrics, terminal::Stdout, name()),
+            lines::write(profiles, terminal::Stdout, name())
         );
     });
     start.map(Some)
@@ -262,6 +284,7 @@ impl Destination {
     fn close(&self) {
         self.queues.traces.as_ref().inspect(|queue| queue.close());
         self.queues.metrics.as_ref().inspect(|queue| queue.close());
+        self.queues.profiles.as_ref().inspect(|queue| queue.close());
     }
 
     fn finish(self, deadline: Instant) -> DestinationSnapshot {
@@ -272,8 +295,9 @@ impl Destination {
         let _: Result<(), mpsc::RecvTimeoutError> = self.ended.recv_timeout(patience);
         self.queues.traces.as_ref().inspect(|queue| queue.abandon());
         self.queues.metrics.as_ref().inspect(|queue| queue.abandon());
+        self.queues.profiles.as_ref().inspect(|queue| queue.abandon());
         let mut snapshot = self.counters.snapshot();
-        for signal in [&mut snapshot.traces, &mut snapshot.metrics] {
+        for signal in [&mut snapshot.traces, &mut snapshot.metrics, &mut snapshot.profiles] {
             signal.shutdown += std::mem::take(&mut signal.pending);
         }
         snapshot

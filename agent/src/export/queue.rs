@@ -19,10 +19,11 @@ use super::{
 };
 use crate::{
     metrics::model::{MetricData, ResourceMetrics},
+    profile::named::Profile,
     span::Span,
 };
 
-/// What can be queued. The weight is what limits and counters count: spans, data points.
+/// What can be queued. The weight is what limits and counters count: spans, data points, samples.
 pub(super) trait Item: Send + Sync + 'static {
     const SIGNAL: Signal;
 
@@ -46,6 +47,14 @@ impl Item for ResourceMetrics {
             MetricData::Sum { points, .. } | MetricData::Gauge { points } => points.len(),
         });
         points.sum()
+    }
+}
+
+impl Item for Profile {
+    const SIGNAL: Signal = Signal::Profiles;
+
+    fn weight(&self) -> usize {
+        self.samples.len()
     }
 }
 

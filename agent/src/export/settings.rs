@@ -11,7 +11,7 @@ pub struct ExportSettings {
     pub terminal: TerminalSettings,
 }
 
-/// One OTLP peer, or two where traces and metrics have endpoints of their own.
+/// One OTLP peer, or several where signals have endpoints of their own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OtlpSettings {
     /// Names the destination in counters and messages.
@@ -20,6 +20,8 @@ pub struct OtlpSettings {
     pub traces: Option<SignalSettings>,
     /// `None` sends no metrics there.
     pub metrics: Option<SignalSettings>,
+    /// `None` sends no profiles there.
+    pub profiles: Option<SignalSettings>,
     pub queue: QueueSettings,
     pub retry: RetrySettings,
 }
@@ -66,7 +68,7 @@ pub struct TlsSettings {
     pub insecure: bool,
 }
 
-/// Limits count spans for traces and data points for metrics.
+/// Limits count spans for traces, data points for metrics and samples for profiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueSettings {
     /// Accepted and not yet delivered or given up; what comes beyond it is dropped and counted.
@@ -86,7 +88,7 @@ pub struct RetrySettings {
     pub max_elapsed: Duration,
 }
 
-/// `traces.jsonl` and `metrics.jsonl` in a directory.
+/// `traces.jsonl`, `metrics.jsonl` and, where there are any, `profiles.jsonl` in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSettings {
     /// Created where missing. Existing files are appended to.
@@ -121,7 +123,7 @@ pub enum Colour {
 }
 
 impl OtlpSettings {
-    /// Both signals to one peer. For HTTP `/v1/traces` and `/v1/metrics` are appended to `endpoint`.
+    /// Every signal to one peer. For HTTP the signal's path, such as `/v1/traces`, is appended to `endpoint`.
     #[must_use]
     pub fn to_endpoint(endpoint: &str, protocol: Protocol) -> Self {
         let signal = |path| SignalSettings {
@@ -133,11 +135,15 @@ impl OtlpSettings {
             name: "otlp".to_owned(),
             traces: Some(signal("v1/traces")),
             metrics: Some(signal("v1/metrics")),
+            profiles: Some(signal(PROFILES_PATH)),
             queue: QueueSettings::default(),
             retry: RetrySettings::default(),
         }
     }
 }
+
+/// The profiles signal is in development, and its path says so (OTLP specification).
+pub const PROFILES_PATH: &str = "v1development/profiles";
 
 /// The URL one signal is posted to when `base` serves them all. gRPC takes `base` as it is.
 #[must_use]

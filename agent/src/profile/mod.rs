@@ -1,3 +1,4 @@
-//! CPU samples: which code ran, in which process, as addresses that belong to files.
+//! CPU samples, and what becomes of them.
 
 pub mod model;
+pub mod named;

@@ -309,7 +309,12 @@ impl Account {
     fn export_metrics(&self, build: &Build) -> [Metric; 2] {
         let (mut exported, mut dropped) = (Vec::new(), Vec::new());
         for destination in &self.export {
-            for (signal, counts) in [("traces", &destination.traces), ("metrics", &destination.metrics)] {
+            let signals = [
+                ("traces", &destination.traces),
+                ("metrics", &destination.metrics),
+                ("profiles", &destination.profiles),
+            ];
+            for (signal, counts) in signals {
                 let SignalSnapshot { queue_full, rejected, permanent, retries_exhausted, shutdown, .. } =
                     *counts;
                 let attributes = |cause: Option<&'static str>| {
@@ -339,13 +344,13 @@ impl Account {
             Metric {
                 name: "honeyguide.export.items",
                 unit: "{item}",
-                description: "Spans and metrics that a destination took.",
+                description: "Spans, points of metrics and samples that a destination took.",
                 data: sum(exported),
             },
             Metric {
                 name: "honeyguide.export.dropped",
                 unit: "{item}",
-                description: "Spans and metrics that a destination did not get.",
+                description: "Spans, points of metrics and samples that a destination did not get.",
                 data: sum(dropped),
             },
         ]

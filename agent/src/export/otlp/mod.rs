@@ -1,10 +1,13 @@
-//! Spans and metrics in OTLP's terms: protobuf, OTLP/JSON, and the answers of a peer. Nothing
+//! Spans, metrics and profiles in OTLP's terms: protobuf, OTLP/JSON, and the answers of a peer. Nothing
 //! outside this directory names an OTLP type.
 
+mod dictionary;
 mod group;
 mod json;
 mod json_metrics;
+mod json_profiles;
 mod metrics;
+mod profiles;
 mod response;
 mod traces;
 
@@ -15,7 +18,7 @@ use http::uri::PathAndQuery;
 use prost::Message as _;
 
 use super::queue::Item;
-use crate::{metrics::model::ResourceMetrics, span::Span};
+use crate::{metrics::model::ResourceMetrics, profile::named::Profile, span::Span};
 
 pub(super) use response::{Answer, Refusal};
 
@@ -64,5 +67,18 @@ impl Otlp for ResourceMetrics {
 
     fn json<'a>(items: impl Iterator<Item = &'a Self> + Clone, out: &mut Vec<u8>) {
         json_metrics::metrics(items, out);
+    }
+}
+
+impl Otlp for Profile {
+    const METHOD: &str = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
+    const FILE: &str = "profiles.jsonl";
+
+    fn protobuf<'a>(items: impl Iterator<Item = &'a Self> + Clone) -> Vec<u8> {
+        profiles::data(items).encode_to_vec()
+    }
+
+    fn json<'a>(items: impl Iterator<Item = &'a Self> + Clone, out: &mut Vec<u8>) {
+        json_profiles::profiles(&profiles::data(items), out);
     }
 }

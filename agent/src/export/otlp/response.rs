@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::{
-    metrics::v1::ExportMetricsServiceResponse, trace::v1::ExportTraceServiceResponse,
+    metrics::v1::ExportMetricsServiceResponse, profiles::v1development::ExportProfilesServiceResponse,
+    trace::v1::ExportTraceServiceResponse,
 };
 use prost::Message;
 use serde_json::Value;
@@ -67,6 +68,10 @@ impl Answer {
                 .ok()?
                 .partial_success
                 .map(|partial| (partial.rejected_data_points, partial.error_message)),
+            Signal::Profiles => ExportProfilesServiceResponse::decode(body)
+                .ok()?
+                .partial_success
+                .map(|partial| (partial.rejected_profiles, partial.error_message)),
         }
         .unwrap_or_default();
         Some(Self { rejected: u64::try_from(rejected).unwrap_or(0), message })
@@ -79,6 +84,7 @@ impl Answer {
         let rejected = match signal {
             Signal::Traces => &partial["rejectedSpans"],
             Signal::Metrics => &partial["rejectedDataPoints"],
+            Signal::Profiles => &partial["rejectedProfiles"],
         };
         // A string by the JSON mapping; a reader must take a number too.
         let rejected = rejected.as_u64().or_else(|| rejected.as_str()?.parse().ok()).unwrap_or(0);

@@ -10,6 +10,7 @@ use crate::export::counters::Signal;
 use crate::{
     attribute::{Attributes, Value},
     metrics::model::{Exemplar, HistogramPoint, Metric, MetricData, NumberPoint, Temporality},
+    profile::named::{BuildId, FrameKind, Line, Location, Mapping, Measure, Point, Profile, Sample, Stack},
     resource::Resource,
     span::{SpanId, SpanKind, SpanLink, Status, TraceId},
 };
@@ -216,11 +217,128 @@ fn answers_are_read_in_both_encodings() {
         (traces, r#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"no"}}"#, answer(3, "no")),
         (metrics, r#"{"partialSuccess":{"rejectedDataPoints":4}}"#, answer(4, "")),
         (metrics, r#"{"partialSuccess":{"rejectedSpans":4}}"#, answer(0, "")),
+        (Signal::Profiles, r#"{"partialSuccess":{"rejectedProfiles":"2"}}"#, answer(2, "")),
         (traces, r#"{"partialSuccess":7}"#, answer(0, "")),
         (traces, "[]", None),
         (traces, "hello", None),
     ] {
         assert_eq!(Answer::from_json(signal, body.as_bytes()), expect, "{body}");
+    }
+}
+
+/// Two processes that share a library; a stack that occurs twice, one linked.
+fn profiles() -> Vec<Profile> {
+    let mapping = Arc::new(Mapping {
+        path: "/lib/libwork.so".into(),
+        build_id: BuildId::Gnu("0aff".into()),
+        start: 0x1000,
+        end: 0x3000,
+        offset: 0x1000,
+    });
+    let line = |function: &str, line| Line {
+        function: function.into(),
+        system_name: Some("_ZN4work3runE".into()),
+        file: Some("work.rs".into()),
+        line,
+    };
+    let place = |address, lines: Vec<Line>| {
+        let mapping = Some(Arc::clone(&mapping));
+        Arc::new(Location { kind: FrameKind::Native, mapping, address, lines })
+    };
+    let outer = place(0x1100, vec![line("inlined", 7), line("work::run", 3)]);
+    let inner = place(0x2100, vec![line("leaf \"quoted\"", 0)]);
+    let stack = Stack { locations: vec![inner, outer].into(), complete: true };
+    let sample = |link, points: &[u64]| Sample {
+        stack: stack.clone(),
+        points: points.iter().map(|&time| Point { time, value: 10_000_000 }).collect(),
+        thread: 4711,
+        thread_name: "worker".into(),
+        link,
+        attributes: attributes(vec![("http.route", "/work/{id}".into())]),
+    };
+    let link = Some((TraceId([0xab; 16]), SpanId([0xcd; 8])));
+    let profile = |service, samples| Profile {
+        id: [7; 16],
+        resource: resource(service),
+        measure: Measure::Cpu,
+        start: 1_700_000_000_000_000_000,
+        duration: 1_000_000_000,
+        period: 10_000_000,
+        samples,
+    };
+    let first = 1_700_000_000_000_000_005;
+    vec![
+        profile("one", vec![sample(None, &[first, first + 10]), sample(link, &[first])]),
+        // Beyond the profile's end.
+        profile("two", vec![sample(link, &[first + 2_000_000_000])]),
+    ]
+}
+
+#[test]
+fn the_tables_of_profiles_begin_with_nothing_and_hold_nothing_twice() {
+    let data = profiles::data(profiles().iter());
+    let tables = data.dictionary.as_ref().unwrap();
+    assert_eq!(tables.string_table[0], "");
+    assert_eq!(tables.mapping_table.len(), 2);
+    assert_eq!(tables.location_table.len(), 3);
+    assert_eq!(tables.stack_table.len(), 2);
+    assert_eq!(tables.link_table.len(), 2);
+    assert_eq!(tables.function_table.len(), 4);
+    // The build id, the frame's type, thread's id and name, the route.
+    assert_eq!(tables.attribute_table.len(), 6);
+    let mut strings = tables.string_table.clone();
+    strings.sort();
+    strings.dedup();
+    assert_eq!(strings.len(), tables.string_table.len());
+    let one = &data.resource_profiles[0].scope_profiles[0].profiles[0];
+    assert_eq!(one.samples[0].values, [10_000_000, 10_000_000]);
+    assert_eq!((one.samples[0].link_index, one.samples[1].link_index), (0, 1));
+    let two = &data.resource_profiles[1].scope_profiles[0].profiles[0];
+    assert_eq!(two.samples[0].timestamps_unix_nano, [two.time_unix_nano + two.duration_nano - 1]);
+}
+
+#[test]
+fn profiles_are_the_same_in_both_encodings() {
+    let data = profiles::data(profiles().iter());
+    let mut json = Vec::new();
+    Profile::json(profiles().iter(), &mut json);
+    let mut ours: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let link = ours["dictionary"]["linkTable"][1].take();
+    assert_eq!(link["traceId"], "ab".repeat(16));
+    assert_eq!(link["spanId"], "cd".repeat(8));
+    // The decoder that is not ours takes a link's ids for arrays of numbers.
+    ours["dictionary"]["linkTable"][1] =
+        serde_json::json!({"traceId": vec![0xab; 16], "spanId": vec![0xcd; 8]});
+    ours["dictionary"]["linkTable"][0] = serde_json::json!({"traceId": [], "spanId": []});
+    let mut whole = serde_json::to_value(&data).unwrap();
+    quote(&mut whole, false);
+    assert_contains(&whole, &ours, "");
+    assert_eq!(Profile::protobuf(profiles().iter()), data.encode_to_vec());
+}
+
+/// The encoder that is not ours writes some 64-bit integers of profiles as numbers; they are strings by the mapping.
+fn quote(value: &mut serde_json::Value, long: bool) {
+    use serde_json::Value;
+    const LONG: [&str; 11] = [
+        "address",
+        "memoryStart",
+        "memoryLimit",
+        "fileOffset",
+        "durationNano",
+        "timeUnixNano",
+        "period",
+        "values",
+        "line",
+        "column",
+        "startLine",
+    ];
+    match value {
+        Value::Number(number) if long => *value = Value::String(number.to_string()),
+        Value::Array(items) => items.iter_mut().for_each(|item| quote(item, long)),
+        Value::Object(fields) => {
+            fields.iter_mut().for_each(|(key, value)| quote(value, LONG.contains(&key.as_str())));
+        }
+        _ => {}
     }
 }
 

@@ -92,7 +92,7 @@ fn link(link: &SpanLink) -> span::Link {
     }
 }
 
-fn any_value(value: &Value) -> AnyValue {
+pub(super) fn any_value(value: &Value) -> AnyValue {
     let value = match value {
         Value::Str(text) => any_value::Value::StringValue(text.clone().into_owned()),
         Value::Int(number) => any_value::Value::IntValue(*number),
