@@ -4,4 +4,5 @@
 //! time and memory, and is an error.
 #![forbid(unsafe_code)]
 
+pub mod names;
 pub mod unwind;

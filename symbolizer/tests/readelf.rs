@@ -117,8 +117,8 @@ fn compare(path: &Path) -> usize {
 /// As readelf writes CFA, rbp and the return address.
 fn described(rule: &Rule) -> [String; 3] {
     const NAMES: [&str; 16] = [
-        "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-        "r15",
+        "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13",
+        "r14", "r15",
     ];
     let cfa = match rule.cfa {
         CFA_REGISTER => format!("{}{:+}", NAMES[usize::from(rule.register)], rule.cfa_offset),

@@ -59,7 +59,8 @@ pub(super) fn compile<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>) -> Result<T
     let mut instructions = 0;
     collect(&eh, &eh_bases, false, &mut functions, &mut instructions)?;
     collect(&debug, &debug_bases, true, &mut functions, &mut instructions)?;
-    functions.retain(|function| code.iter().any(|range| range.0 <= function.start && function.end <= range.1));
+    functions
+        .retain(|function| code.iter().any(|range| range.0 <= function.start && function.end <= range.1));
     if functions.is_empty() {
         return Err(Error::Nothing);
     }
@@ -165,9 +166,9 @@ impl Rows {
         S::Offset: UnwindOffset<usize>,
     {
         let offset = S::Offset::from(function.offset);
-        let Ok(entry) =
-            section.fde_from_offset(bases, offset, |section: &S, bases, offset| section.cie_from_offset(bases, offset))
-        else {
+        let Ok(entry) = section.fde_from_offset(bases, offset, |section: &S, bases, offset| {
+            section.cie_from_offset(bases, offset)
+        }) else {
             return Ok(());
         };
         if function.start > self.described {

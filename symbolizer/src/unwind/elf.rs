@@ -5,10 +5,12 @@ use std::{borrow::Cow, io::Read as _};
 use object::{
     LittleEndian, ReadRef,
     elf::{
-        self, EM_AARCH64, EM_X86_64, ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, FileHeader64, NT_GNU_BUILD_ID, PF_X,
-        ProgramHeader64, PT_GNU_EH_FRAME, PT_LOAD, PT_NOTE, SectionHeader64,
+        self, ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, EM_AARCH64, EM_X86_64, FileHeader64, NT_GNU_BUILD_ID, PF_X,
+        PT_GNU_EH_FRAME, PT_LOAD, PT_NOTE, ProgramHeader64, SectionHeader64,
     },
-    read::elf::{CompressionHeader as _, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable},
+    read::elf::{
+        CompressionHeader as _, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable,
+    },
 };
 
 use super::Error;
@@ -141,7 +143,8 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         if size > MAX_SECTION {
             return Err(Error::TooMuch(MAX_SECTION, "bytes of a section"));
         }
-        let packed = self.data.read_bytes_at(offset, length).map_err(|()| Error::Damaged("a section's place"))?;
+        let packed =
+            self.data.read_bytes_at(offset, length).map_err(|()| Error::Damaged("a section's place"))?;
         let mut bytes = Vec::new();
         let read = match header.ch_type(LittleEndian) {
             ELFCOMPRESS_ZLIB => flate2::read::ZlibDecoder::new(packed).take(size).read_to_end(&mut bytes),

@@ -10,7 +10,9 @@ pub fn any_file(bytes: &[u8]) {
     let Ok(elf) = Elf::parse(bytes) else { return };
     let _ = (elf.build_id(), elf.address_of(0x1000));
     let Ok(table) = compile(&elf) else { return };
-    assert!(table.rows.windows(2).all(|pair| pair[0].offset < pair[1].offset && pair[0].rule != pair[1].rule));
+    assert!(
+        table.rows.windows(2).all(|pair| pair[0].offset < pair[1].offset && pair[0].rule != pair[1].rule)
+    );
     assert!(table.rows.iter().all(|row| usize::from(row.rule) < table.rules.len()));
     let (_, pages) = table.pages(|rule| rule);
     for page in pages {

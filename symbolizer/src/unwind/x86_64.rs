@@ -39,7 +39,9 @@ pub(super) fn rule<'a, S: UnwindSection<Slice<'a>>>(
             i32::try_from(offset).map_or((FP_UNDEFINED, 0), |offset| (FP_AT_CFA, offset))
         }
         Some(RegisterRule::Expression(expression)) => match operations(section, expression).as_deref() {
-            Some([Operation::RegisterOffset { register, offset, .. }]) if register.0 == u16::from(X86_RBP) => {
+            Some([Operation::RegisterOffset { register, offset, .. }])
+                if register.0 == u16::from(X86_RBP) =>
+            {
                 i32::try_from(*offset).map_or((FP_UNDEFINED, 0), |offset| (FP_AT_FP, offset))
             }
             _ => (FP_UNDEFINED, 0),
