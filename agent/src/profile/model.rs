@@ -91,6 +91,8 @@ pub struct Object {
     pub build_id: Option<BuildId>,
     /// Open since it was first seen, so that it can be read when it was deleted or the process has gone.
     pub file: Option<File>,
+    /// What is in no file: the vDSO's ELF image.
+    pub image: Option<Arc<[u8]>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,6 +107,17 @@ pub enum ObjectKind {
 /// 20 bytes as a rule; the linker allows others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BuildId(pub Box<[u8]>);
+
+impl Measure {
+    /// OTLP's type and unit of a value.
+    #[must_use]
+    pub const fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Cpu => ("cpu", "nanoseconds"),
+            Self::OffCpu => ("off_cpu", "nanoseconds"),
+        }
+    }
+}
 
 impl Frame {
     /// The address to look up, in the file's own terms: of the call where it is a return address.
@@ -154,13 +167,18 @@ mod tests {
 
     fn object() -> Arc<Object> {
         let kind = ObjectKind::File;
-        Arc::new(Object { id: 1, kind, path: "/bin/x".into(), build_id: None, file: None })
+        Arc::new(Object { id: 1, kind, path: "/bin/x".into(), build_id: None, file: None, image: None })
     }
 
     #[test]
     fn a_return_address_is_looked_up_at_its_call() {
-        let mapping =
-            Mapping { start: 0x5000_1000, end: 0x5000_2000, offset: 0x1000, bias: 0x4fff_f000, object: object() };
+        let mapping = Mapping {
+            start: 0x5000_1000,
+            end: 0x5000_2000,
+            offset: 0x1000,
+            bias: 0x4fff_f000,
+            object: object(),
+        };
         let mut frame = Frame { address: 0x5000_1234, mapping: Some(Arc::new(mapping)), exact: true };
         assert_eq!((frame.file_address(), frame.file_offset()), (Some(0x2234), Some(0x1234)));
         frame.exact = false;
