@@ -91,6 +91,8 @@ pub struct Object {
     pub build_id: Option<BuildId>,
     /// Open since it was first seen, so that it can be read when it was deleted or the process has gone.
     pub file: Option<File>,
+    /// What is in no file: the vDSO's ELF image.
+    pub image: Option<Arc<[u8]>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -154,7 +156,7 @@ mod tests {
 
     fn object() -> Arc<Object> {
         let kind = ObjectKind::File;
-        Arc::new(Object { id: 1, kind, path: "/bin/x".into(), build_id: None, file: None })
+        Arc::new(Object { id: 1, kind, path: "/bin/x".into(), build_id: None, file: None, image: None })
     }
 
     #[test]
