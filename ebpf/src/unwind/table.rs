@@ -11,6 +11,10 @@ use crate::maps::{CHUNKS, RULES};
 const PAGE_ROUNDS: u32 = PAGE_BITS + 1;
 const MAPPING_ROUNDS: u32 = MAX_MAPPINGS.ilog2() + 1;
 
+/// The key of a chunk's one element. A constant without a name would share its place with one of the statics that the
+/// agent sets before loading: to the compiler they are zeroes, too.
+static ONLY: u32 = 0;
+
 /// What is known of an address.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Found {
@@ -115,7 +119,7 @@ pub fn rule(index: u16) -> Option<*const Rule> {
 
 #[inline(always)]
 fn chunk(position: u32) -> Option<*const u32> {
-    let words = CHUNKS.get_value(position / CHUNK_WORDS as u32, &0)?;
+    let words = CHUNKS.get_value(position / CHUNK_WORDS as u32, &ONLY)?;
     Some(words.as_ptr())
 }
 
