@@ -47,6 +47,12 @@ pub fn monotonic() -> u64 {
     u64::try_from(nanos(ClockId::Monotonic)).unwrap_or(0)
 }
 
+/// The time of day, in nanoseconds since the Unix epoch.
+#[must_use]
+pub fn now() -> u64 {
+    u64::try_from(nanos(ClockId::Realtime)).unwrap_or(0)
+}
+
 fn nanos(clock: ClockId) -> i64 {
     let time = clock_gettime(clock);
     time.tv_sec * 1_000_000_000 + time.tv_nsec

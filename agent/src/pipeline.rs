@@ -10,6 +10,7 @@
 //! The engine thread never waits for an exporter: each destination has a bounded queue and counts what
 //! it has no room for. The kernel never waits for the engine: the ring is bounded and counts likewise.
 
+mod flame;
 mod live;
 mod offline;
 mod tracer;
@@ -26,6 +27,8 @@ use anyhow::Result;
 
 use crate::config::Settings;
 
+pub use flame::FlameSettings;
+
 /// Captures and exports until the duration is over or a signal comes: `run` and `attach`.
 ///
 /// # Errors
@@ -40,6 +43,14 @@ pub fn run(settings: &Settings) -> Result<()> {
 /// As [`run`], and where the file cannot be written.
 pub fn record(settings: &Settings, path: &Path, mask: bool) -> Result<()> {
     live::record(settings, path, mask)
+}
+
+/// Samples what is selected for the duration, and writes a flamegraph.
+///
+/// # Errors
+/// As [`run`], and where the file cannot be written.
+pub fn flame(settings: &Settings, flame: &FlameSettings) -> Result<()> {
+    flame::flame(settings, flame)
 }
 
 /// Runs a recording or a packet capture through the same stages, without privileges and with the same result every

@@ -65,7 +65,7 @@ mod number {
 }
 
 /// The code segment of 64-bit user code; 32-bit code has 0x23.
-const USER_CS: u64 = 0x33;
+pub const USER_CS: u64 = 0x33;
 /// `sizeof(struct mmsghdr)`, 64-bit.
 const MMSGHDR: u64 = 64;
 

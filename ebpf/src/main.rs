@@ -16,6 +16,7 @@ mod settings;
 mod socket;
 mod times;
 mod tls;
+mod unwind;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -1,10 +1,17 @@
 //! The tables shared with the agent, and what the kernel remembers of each socket.
 
 use aya_ebpf::{
-    btf_maps::{HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf, SkStorage},
     macros::btf_map,
 };
-use honeyguide_common::{Failure, record::WAITS, verdict};
+use honeyguide_common::{
+    Failure,
+    record::WAITS,
+    unwind::{CHUNK_FLAGS, CHUNK_WORDS, MAX_CHUNKS, MAX_PROCESSES, MAX_RULES, PROGRAMS, Process, Rule},
+    verdict,
+};
+
+use crate::unwind::Walk;
 
 /// Records on their way to the agent, in one global order. The agent sets the size.
 #[btf_map]
@@ -53,6 +60,29 @@ pub static TLS_THREADS: LruHashMap<u64, TlsThread, 8192> = LruHashMap::new();
 /// TLS sessions, by the library's own object and process id.
 #[btf_map]
 pub static TLS_SESSIONS: LruHashMap<[u64; 2], TlsSession, 16384> = LruHashMap::new();
+
+/// Stack samples on their way to the agent. The agent sets the size.
+#[btf_map]
+pub static SAMPLES: RingBuf<[u8; 0], { 4 << 20 }> = RingBuf::new();
+
+/// The arena of unwind tables: see `honeyguide_common::unwind`. The agent adds chunks as it needs them.
+#[btf_map]
+pub static CHUNKS: ArrayOfMaps<Array<[u32; CHUNK_WORDS], 1, CHUNK_FLAGS>, MAX_CHUNKS> = ArrayOfMaps::new();
+
+#[btf_map]
+pub static RULES: Array<Rule, MAX_RULES> = Array::new();
+
+/// Processes whose mappings are in the arena, by process id.
+#[btf_map]
+pub static PROCESSES: HashMap<u32, Process, MAX_PROCESSES, { NO_PREALLOC }> = HashMap::new();
+
+/// What a walk over a stack has in hand: element 0 of the sampler's.
+#[btf_map]
+pub static WALKS: PerCpuArray<Walk, 1> = PerCpuArray::new();
+
+/// The programs that a walk goes on in, by `unwind::PROGRAM_*`.
+#[btf_map]
+pub static UNWINDERS: ProgramArray<PROGRAMS> = ProgramArray::new();
 
 const NO_PREALLOC: usize = 1;
 

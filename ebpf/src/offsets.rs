@@ -67,4 +67,8 @@ offsets! {
     OFF_TASK_PID,
     /// `task_struct.__state`
     OFF_TASK_STATE,
+    /// `task_struct.mm`
+    OFF_TASK_MM,
+    /// `mm_struct.exec_vm`: pages of executable memory
+    OFF_MM_EXEC_VM,
 }

@@ -7,6 +7,7 @@ mod check_config;
 mod completions;
 mod doctor;
 mod flags;
+mod flame;
 mod record;
 mod replay;
 mod run;
@@ -36,6 +37,8 @@ enum Command {
     Run(run::Run),
     /// Show one process's spans live, with a summary at the end.
     Attach(attach::Attach),
+    /// Sample what runs on the CPUs, and write where the time went.
+    Flame(flame::Flame),
     /// Write kernel events to a file, for replay.
     Record(record::Record),
     /// Put a recording or a packet capture through the same pipeline; needs no privileges.
@@ -82,6 +85,7 @@ impl Command {
         match self {
             Self::Run(command) => command.execute(),
             Self::Attach(command) => command.execute(),
+            Self::Flame(command) => command.execute(),
             Self::Record(command) => command.execute(),
             Self::Replay(command) => command.execute(),
             Self::Doctor(command) => Ok(command.execute()),

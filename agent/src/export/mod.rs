@@ -126,6 +126,14 @@ impl Exporters {
     }
 }
 
+/// One OTLP `ProfilesData` message as JSON: for a file of its own.
+#[must_use]
+pub fn profiles_json(profiles: &[Profile]) -> Vec<u8> {
+    let mut out = Vec::new();
+    Profile::json(profiles.iter(), &mut out);
+    out
+}
+
 fn offer<'a, T: Otlp>(batch: Vec<T>, queues: impl Iterator<Item = &'a Queue<T>>) {
     if batch.is_empty() {
         return;

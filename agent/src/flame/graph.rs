@@ -59,9 +59,11 @@ impl Default for Graph {
 }
 
 impl Graph {
-    pub fn add(&mut self, stack: &Stack, weights: Weights) {
-        let cut = (!stack.complete).then_some(("[incomplete]", FrameKind::Native, false));
-        self.add_functions(cut.into_iter().chain(stack.functions()), weights);
+    /// `outer`: what stands below the stack, such as the thread's name.
+    pub fn add(&mut self, outer: Option<&str>, stack: &Stack, weights: Weights) {
+        let cut = (!stack.complete).then_some("[incomplete]");
+        let below = outer.into_iter().chain(cut).map(|name| (name, FrameKind::Native, false));
+        self.add_functions(below.chain(stack.functions()), weights);
     }
 
     /// `functions` from the outermost to the innermost: name, kind, and whether it was inlined.
@@ -182,9 +184,9 @@ mod tests {
     #[test]
     fn equal_beginnings_are_merged() {
         let mut graph = Graph::default();
-        graph.add(&stack("main;b;c"), Weights::now(3));
-        graph.add(&stack("main;a"), Weights::now(2));
-        graph.add(&stack("main;b"), Weights::now(1));
+        graph.add(None, &stack("main;b;c"), Weights::now(3));
+        graph.add(None, &stack("main;a"), Weights::now(2));
+        graph.add(None, &stack("main;b"), Weights::now(1));
         graph.sort();
         assert_eq!(graph.root().total.now, 6);
         assert_eq!(graph.depth(), 3);
@@ -201,7 +203,7 @@ mod tests {
     #[test]
     fn a_stack_without_its_beginning_is_set_apart() {
         let mut graph = Graph::default();
-        graph.add(&Stack { complete: false, ..stack("b") }, Weights::now(1));
+        graph.add(None, &Stack { complete: false, ..stack("b") }, Weights::now(1));
         let first = &graph.nodes()[graph.root().children[0]];
         assert_eq!(graph.name(first.label), "[incomplete]");
     }
@@ -209,7 +211,7 @@ mod tests {
     #[test]
     fn endless_recursion_is_cut() {
         let mut graph = Graph::default();
-        graph.add(&stack(&vec!["f"; 5_000].join(";")), Weights::now(1));
+        graph.add(None, &stack(&vec!["f"; 5_000].join(";")), Weights::now(1));
         assert_eq!(graph.depth(), MAX_DEPTH);
     }
 }

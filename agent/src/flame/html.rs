@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn the_page_holds_its_data_and_nothing_breaks_out_of_it() {
         let mut graph = Graph::default();
-        graph.add(&stack("main;</script><b>"), Weights::now(3));
+        graph.add(None, &stack("main;</script><b>"), Weights::now(3));
         let caption = Caption { title: "x & y".to_owned(), unit: Unit::Samples, compared: None };
         let mut out = Vec::new();
         write_html(&graph, &caption, &mut out).unwrap();

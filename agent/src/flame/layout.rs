@@ -49,9 +49,9 @@ mod tests {
     #[test]
     fn boxes_lie_side_by_side_above_their_caller() {
         let mut graph = Graph::default();
-        graph.add(&stack("main;a"), Weights::now(1));
-        graph.add(&stack("main;b;c"), Weights::now(2));
-        graph.add(&stack("main"), Weights::now(1));
+        graph.add(None, &stack("main;a"), Weights::now(1));
+        graph.add(None, &stack("main;b;c"), Weights::now(2));
+        graph.add(None, &stack("main"), Weights::now(1));
         graph.sort();
         let places: Vec<_> = places(&graph, false, 0.0)
             .into_iter()
@@ -73,8 +73,8 @@ mod tests {
     #[test]
     fn a_comparison_shows_what_vanished() {
         let mut graph = Graph::default();
-        graph.add(&stack("old"), Weights::before(7));
-        graph.add(&stack("new"), Weights::now(1));
+        graph.add(None, &stack("old"), Weights::before(7));
+        graph.add(None, &stack("new"), Weights::now(1));
         graph.sort();
         let widths: Vec<f64> = places(&graph, true, 0.0).iter().map(|place| place.width).collect();
         assert_eq!(widths, [1.0, 0.5, 0.5]);

@@ -81,9 +81,9 @@ mod tests {
     #[test]
     fn recursion_is_counted_once() {
         let mut graph = Graph::default();
-        graph.add(&stack("main;f;g;f"), Weights::now(2));
-        graph.add(&stack("main;f"), Weights::now(3));
-        graph.add(&stack("main;g"), Weights::now(1));
+        graph.add(None, &stack("main;f;g;f"), Weights::now(2));
+        graph.add(None, &stack("main;f"), Weights::now(3));
+        graph.add(None, &stack("main;g"), Weights::now(1));
         let Summary { top, whole, .. } = Summary::of(&graph, Unit::Samples);
         let rows: Vec<_> = top.iter().map(|top| (top.name.as_str(), top.own, top.total)).collect();
         assert_eq!(rows, [("f", 5, 5), ("g", 1, 3)]);
@@ -93,8 +93,8 @@ mod tests {
     #[test]
     fn the_table_is_readable() {
         let mut graph = Graph::default();
-        graph.add(&stack("main;work"), Weights::now(1_500_000_000));
-        graph.add(&stack("main"), Weights::now(500_000_000));
+        graph.add(None, &stack("main;work"), Weights::now(1_500_000_000));
+        graph.add(None, &stack("main"), Weights::now(500_000_000));
         let text = Summary::of(&graph, Unit::Nanoseconds).to_string();
         assert_eq!(
             text,

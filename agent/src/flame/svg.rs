@@ -173,8 +173,8 @@ mod tests {
     #[test]
     fn a_box_says_its_name_and_share() {
         let mut graph = Graph::default();
-        graph.add(&stack("main;Vec<T>::push"), Weights::now(3));
-        graph.add(&stack("main"), Weights::now(1));
+        graph.add(None, &stack("main;Vec<T>::push"), Weights::now(3));
+        graph.add(None, &stack("main"), Weights::now(1));
         let svg = draw(&graph, false);
         assert!(svg.contains("<title>Vec&lt;T&gt;::push (3 samples, 75.00%)</title>"), "{svg}");
         assert!(svg.contains("a &lt;b&gt;"));
@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn a_comparison_says_both_shares() {
         let mut graph = Graph::default();
-        graph.add(&stack("f"), Weights { now: 1, before: 30 });
-        graph.add(&stack("g"), Weights { now: 1, before: 10 });
+        graph.add(None, &stack("f"), Weights { now: 1, before: 30 });
+        graph.add(None, &stack("g"), Weights { now: 1, before: 10 });
         assert!(draw(&graph, true).contains("<title>f (fast 50.00%, slow 75.00%, -25.00%)</title>"));
     }
 

@@ -134,6 +134,11 @@ pub(super) fn attach_rest(ebpf: &mut Ebpf, btf: &KernelTypes, missing: &mut Vec<
     attach_each(REST, ebpf, btf, missing);
 }
 
+/// Attaches what tells of the life of processes, and notes what is missing.
+pub(super) fn attach_processes(ebpf: &mut Ebpf, btf: &KernelTypes, missing: &mut Vec<String>) {
+    attach_each(&REST[1..], ebpf, btf, missing);
+}
+
 /// Attaches what tells of threads' times, and notes what is missing.
 pub(super) fn attach_times(ebpf: &mut Ebpf, btf: &KernelTypes, missing: &mut Vec<String>) {
     attach_each(TIMES, ebpf, btf, missing);
@@ -155,7 +160,7 @@ fn attach_tracepoint(ebpf: &mut Ebpf, btf: &KernelTypes, name: &str) -> Result<(
 }
 
 /// The verifier's log can be megabytes: its verdict is in the last lines, the rest is for debugging.
-fn refusal(name: &str, error: ProgramError) -> anyhow::Error {
+pub(super) fn refusal(name: &str, error: ProgramError) -> anyhow::Error {
     let ProgramError::LoadError { io_error, verifier_log } = error else {
         return anyhow::Error::from(error).context(format!("{name} does not load"));
     };

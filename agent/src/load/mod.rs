@@ -3,9 +3,11 @@
 //! One program the verifier refuses costs one feature, never the agent: only without any capture hook
 //! is there nothing to run.
 
+mod arena;
 mod btf;
 mod hooks;
 mod offsets;
+mod profiler;
 mod tls;
 mod unsupported;
 mod uprobe;
@@ -20,7 +22,9 @@ use aya::{
 use honeyguide_common::{Failure, verdict};
 use log::warn;
 
+pub use arena::{Arena, GRACE as ARENA_GRACE, Room};
 pub use hooks::{Hook, HookChoice};
+pub use profiler::{Event, Profiler, ProfilerSettings};
 pub use tls::{TlsCounters, TlsSites, examine as examine_tls};
 pub use unsupported::Unsupported;
 
@@ -106,46 +110,16 @@ impl Kernel {
     /// # Errors
     /// [`Unsupported`] where the kernel or the privileges do not allow any capture.
     pub fn load(settings: &LoadSettings) -> Result<Self> {
-        if OBJECT.is_empty() {
-            return Err(Unsupported::new(
-                "this binary was built without its kernel programs",
-                "build it with `cargo xtask build` on a machine where `cargo xtask setup` succeeds",
-            )
-            .into());
-        }
-        let btf = btf::Btf::read(Path::new(VMLINUX)).map_err(|error| {
-            Unsupported::new(
-                format!("this kernel shows no type information ({error:#})"),
-                "use a kernel built with CONFIG_DEBUG_INFO_BTF=y (Debian, Ubuntu, Fedora, RHEL 8.2 and later are)",
-            )
-        })?;
+        require_object()?;
+        let btf = kernel_types()?;
         let offsets = offsets::resolve(&btf)?;
         let candidates = hooks::candidates(settings.hook, &btf)?;
         drop(btf);
 
-        let self_pid = std::process::id();
-        let times = u8::from(settings.thread_times);
-        let (all, ports) = (u8::from(settings.select_all), u8::from(settings.select_ports));
-        let trace_tls = u8::from(settings.tls);
-        let wakeup = u64::from(settings.ring_bytes / 4);
-        let key = fastrand::u64(..);
-        let level = settings.kernel_log as u8;
-        let mut loader = EbpfLoader::new();
-        loader
-            .override_global("SELF_PID", &self_pid, true)
-            .override_global("SELECT_ALL", &all, true)
-            .override_global("SELECT_PORTS", &ports, true)
-            .override_global("THREAD_TIMES", &times, true)
-            .override_global("TRACE_TLS", &trace_tls, true)
-            .override_global("CAPTURE_BYTES", &settings.capture_bytes, true)
-            .override_global("WAKEUP_BYTES", &wakeup, true)
-            .override_global("ADDRESS_KEY", &key, true)
-            .override_global(aya_log::LEVEL, &level, false)
-            .map_max_entries("EVENTS", settings.ring_bytes);
-        for (name, offset) in &offsets {
-            loader.override_global(name, offset, true);
-        }
-        let mut ebpf = loader.load(OBJECT).map_err(unsupported::explain_load)?;
+        let mut ebpf = load_object(settings, &offsets, |loader| {
+            // Sampling is a matter of its own.
+            loader.map_max_entries("SAMPLES", 4096);
+        })?;
         let btf = aya::Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         let mut missing = Vec::new();
         let hook = hooks::attach_capture(&mut ebpf, &btf, candidates, &mut missing)?;
@@ -177,14 +151,7 @@ impl Kernel {
     /// # Errors
     /// Where it was taken already.
     pub fn take_control(&mut self) -> Result<Control> {
-        let mut take = |name: &str| self.ebpf.take_map(name).with_context(|| format!("no map {name}"));
-        Ok(Control {
-            selected: HashMap::try_from(take("SELECTED")?)?,
-            ports: HashMap::try_from(take("PORTS")?)?,
-            verdicts: HashMap::try_from(take("VERDICTS")?)?,
-            failures: PerCpuArray::try_from(take("FAILURES")?)?,
-            high_water: PerCpuArray::try_from(take("HIGH_WATER")?)?,
-        })
+        control(&mut self.ebpf)
     }
 
     /// A process was selected, or has begun another program: its TLS libraries are looked for, now and for a while.
@@ -217,6 +184,72 @@ impl Kernel {
             .map_err(|error| warn!("the kernel programs' log cannot be read: {error}"))
             .ok()
     }
+}
+
+/// # Errors
+/// [`Unsupported`] where this binary carries no programs.
+fn require_object() -> Result<()> {
+    if OBJECT.is_empty() {
+        return Err(Unsupported::new(
+            "this binary was built without its kernel programs",
+            "build it with `cargo xtask build` on a machine where `cargo xtask setup` succeeds",
+        )
+        .into());
+    }
+    Ok(())
+}
+
+fn kernel_types() -> Result<btf::Btf> {
+    let btf = btf::Btf::read(Path::new(VMLINUX)).map_err(|error| {
+        Unsupported::new(
+            format!("this kernel shows no type information ({error:#})"),
+            "use a kernel built with CONFIG_DEBUG_INFO_BTF=y (Debian, Ubuntu, Fedora, RHEL 8.2 and later are)",
+        )
+    })?;
+    Ok(btf)
+}
+
+/// The object with its settings; no program of it is loaded yet. `sizes` sets those of tables.
+fn load_object(
+    settings: &LoadSettings,
+    offsets: &[(&'static str, u32)],
+    sizes: impl FnOnce(&mut EbpfLoader<'_>),
+) -> Result<Ebpf> {
+    let self_pid = std::process::id();
+    let times = u8::from(settings.thread_times);
+    let (all, ports) = (u8::from(settings.select_all), u8::from(settings.select_ports));
+    let trace_tls = u8::from(settings.tls);
+    let wakeup = u64::from(settings.ring_bytes / 4);
+    let key = fastrand::u64(..);
+    let level = settings.kernel_log as u8;
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("SELF_PID", &self_pid, true)
+        .override_global("SELECT_ALL", &all, true)
+        .override_global("SELECT_PORTS", &ports, true)
+        .override_global("THREAD_TIMES", &times, true)
+        .override_global("TRACE_TLS", &trace_tls, true)
+        .override_global("CAPTURE_BYTES", &settings.capture_bytes, true)
+        .override_global("WAKEUP_BYTES", &wakeup, true)
+        .override_global("ADDRESS_KEY", &key, true)
+        .override_global(aya_log::LEVEL, &level, false)
+        .map_max_entries("EVENTS", settings.ring_bytes);
+    for (name, offset) in offsets {
+        loader.override_global(name, offset, true);
+    }
+    sizes(&mut loader);
+    loader.load(OBJECT).map_err(unsupported::explain_load)
+}
+
+fn control(ebpf: &mut Ebpf) -> Result<Control> {
+    let mut take = |name: &str| ebpf.take_map(name).with_context(|| format!("no map {name}"));
+    Ok(Control {
+        selected: HashMap::try_from(take("SELECTED")?)?,
+        ports: HashMap::try_from(take("PORTS")?)?,
+        verdicts: HashMap::try_from(take("VERDICTS")?)?,
+        failures: PerCpuArray::try_from(take("FAILURES")?)?,
+        high_water: PerCpuArray::try_from(take("HIGH_WATER")?)?,
+    })
 }
 
 impl std::fmt::Debug for Control {

@@ -35,6 +35,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("OFF_TASK_COMM", "task_struct", "comm"),
     ("OFF_TASK_PID", "task_struct", "pid"),
     ("OFF_TASK_STATE", "task_struct", "__state"),
+    ("OFF_TASK_MM", "task_struct", "mm"),
+    ("OFF_MM_EXEC_VM", "mm_struct", "exec_vm"),
 ];
 
 /// Looks every offset up.

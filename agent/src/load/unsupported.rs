@@ -38,6 +38,18 @@ pub(super) fn explain_load(error: EbpfError) -> anyhow::Error {
     error.context("the kernel programs do not load")
 }
 
+/// The same for `perf_event_open(2)`.
+pub(super) fn explain_sampler(error: anyhow::Error) -> anyhow::Error {
+    if is_permission(&error) {
+        return Unsupported::new(
+            "the kernel refused to sample (EPERM)",
+            "run as root, or with the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; `honeyguide doctor` shows what is missing",
+        )
+        .into();
+    }
+    error.context("no event to sample by can be had")
+}
+
 pub(super) fn is_permission(error: &anyhow::Error) -> bool {
     error
         .chain()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub use super::model::Measure;
 use crate::{
     attribute::Attributes,
     resource::Resource,
@@ -22,15 +23,6 @@ pub struct Profile {
     /// Between two samples, in nanoseconds; 0 where nothing is sampled.
     pub period: u64,
     pub samples: Vec<Sample>,
-}
-
-/// What a sample's value counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Measure {
-    /// Nanoseconds on a CPU.
-    Cpu,
-    /// Nanoseconds off the CPU, blocked.
-    OffCpu,
 }
 
 /// Equal stacks of one thread for one request, added up.
@@ -123,17 +115,6 @@ pub enum FrameKind {
     DotNet,
     /// Machine code that was made at run time, of no known language.
     Jit,
-}
-
-impl Measure {
-    /// OTLP's type and unit of a value.
-    #[must_use]
-    pub const fn name(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Cpu => ("cpu", "nanoseconds"),
-            Self::OffCpu => ("off_cpu", "nanoseconds"),
-        }
-    }
 }
 
 impl FrameKind {

@@ -4,6 +4,8 @@
 
 pub mod failure;
 pub mod record;
+pub mod sample;
+pub mod unwind;
 pub mod verdict;
 
 pub use failure::Failure;

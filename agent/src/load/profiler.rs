@@ -1,0 +1,194 @@
+//! The sampler: its programs, and the events that call them.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf,
+    maps::ProgramArray,
+    programs::{
+        PerfEvent,
+        perf_event::{HardwareEvent, PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent},
+    },
+    util::online_cpus,
+};
+use honeyguide_common::unwind::PROGRAM_NATIVE;
+use log::debug;
+
+use super::{
+    Arena, Control, HookChoice, LoadSettings, control, hooks, kernel_types, load_object, offsets,
+    require_object, unsupported,
+};
+use crate::ring::Ring;
+
+/// Entries of tables that only other features fill.
+const UNUSED_TABLES: [&str; 6] = ["VERDICTS", "BATCHES", "THREADS", "TLS_THREADS", "TLS_SESSIONS", "PORTS"];
+const UNUSED_ENTRIES: u32 = 128;
+/// Forks, execs and exits.
+const PROCESS_RING: u32 = 256 << 10;
+
+#[derive(Clone, Debug)]
+pub struct ProfilerSettings {
+    /// Samples a second and CPU.
+    pub hz: u32,
+    pub select_all: bool,
+    /// Size of the ring of samples: a power of two, at least a page.
+    pub ring_bytes: u32,
+    /// The most bytes of unwind tables.
+    pub table_bytes: u64,
+    pub kernel_log: log::LevelFilter,
+}
+
+/// What makes the samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The CPU's own counter of cycles.
+    Cycles,
+    /// A timer of the kernel's, where there is no counter: in most virtual machines.
+    CpuClock,
+}
+
+/// The loaded sampler, alone. Dropping it ends sampling.
+#[derive(Debug)]
+pub struct Profiler {
+    ebpf: Ebpf,
+    settings: ProfilerSettings,
+    /// As [`super::Kernel::missing`].
+    pub missing: Vec<String>,
+}
+
+impl Profiler {
+    /// Loads the programs; nothing is sampled before [`Profiler::start`].
+    ///
+    /// # Errors
+    /// [`super::Unsupported`] where the kernel or the privileges do not allow it.
+    pub fn load(settings: ProfilerSettings) -> Result<Self> {
+        require_object()?;
+        let offsets = offsets::resolve(&kernel_types()?)?;
+        let load = LoadSettings {
+            hook: HookChoice::Auto,
+            select_all: settings.select_all,
+            select_ports: false,
+            tls: false,
+            capture_bytes: 0,
+            ring_bytes: PROCESS_RING,
+            thread_times: false,
+            kernel_log: settings.kernel_log,
+        };
+        let mut ebpf = load_object(&load, &offsets, |loader| {
+            for table in UNUSED_TABLES {
+                loader.map_max_entries(table, UNUSED_ENTRIES);
+            }
+            loader.map_max_entries("SAMPLES", settings.ring_bytes);
+        })?;
+        let mut missing = Vec::new();
+        let types = aya::Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
+        hooks::attach_processes(&mut ebpf, &types, &mut missing);
+        load_programs(&mut ebpf)?;
+        Ok(Self { ebpf, settings, missing })
+    }
+
+    /// Begins to sample, on every CPU that is online.
+    ///
+    /// # Errors
+    /// Where no event can be had.
+    pub fn start(&mut self) -> Result<Event> {
+        attach(&mut self.ebpf, self.settings.hz)
+    }
+
+    /// Takes no more samples.
+    pub fn stop(&mut self) {
+        if let Ok(program) = program(&mut self.ebpf, "sample_cpu")
+            && let Err(error) = program.unload()
+        {
+            debug!("the sampler does not unload: {error}");
+        }
+    }
+
+    /// The reading end of the ring of samples. There is one.
+    ///
+    /// # Errors
+    /// Where it was taken already or cannot be mapped.
+    pub fn take_samples(&mut self) -> Result<Ring> {
+        Ring::new(self.ebpf.take_map("SAMPLES").context("the ring was taken already")?)
+    }
+
+    /// The ring of forks, execs and exits. There is one.
+    ///
+    /// # Errors
+    /// As [`Profiler::take_samples`].
+    pub fn take_processes(&mut self) -> Result<Ring> {
+        Ring::new(self.ebpf.take_map("EVENTS").context("the ring was taken already")?)
+    }
+
+    /// The tables of the unwinder. There is one set.
+    ///
+    /// # Errors
+    /// Where it was taken already.
+    pub fn take_arena(&mut self) -> Result<Arena> {
+        arena(&mut self.ebpf, self.settings.table_bytes)
+    }
+
+    /// The steering tables. There is one set.
+    ///
+    /// # Errors
+    /// Where it was taken already.
+    pub fn take_control(&mut self) -> Result<Control> {
+        control(&mut self.ebpf)
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cycles => "cycles",
+            Self::CpuClock => "cpu-clock",
+        })
+    }
+}
+
+fn arena(ebpf: &mut Ebpf, budget: u64) -> Result<Arena> {
+    let mut take = |name: &str| ebpf.take_map(name).with_context(|| format!("no map {name}"));
+    Arena::new(take("CHUNKS")?, take("RULES")?, take("PROCESSES")?, budget)
+}
+
+fn load_programs(ebpf: &mut Ebpf) -> Result<()> {
+    for name in ["sample_cpu", "unwind_native"] {
+        program(ebpf, name)?.load().map_err(|error| hooks::refusal(name, error))?;
+    }
+    let fd = program(ebpf, "unwind_native")?.fd()?.try_clone()?;
+    let mut programs = ProgramArray::try_from(ebpf.map_mut("UNWINDERS").context("no map UNWINDERS")?)?;
+    programs.set(PROGRAM_NATIVE, &fd, 0).context("the unwinder was not stored")?;
+    // The kernel empties the table when its last descriptor is closed.
+    Ok(())
+}
+
+fn attach(ebpf: &mut Ebpf, hz: u32) -> Result<Event> {
+    let cpus = online_cpus().map_err(|(path, error)| anyhow::Error::from(error).context(path))?;
+    let events = [
+        (Event::Cycles, PerfEventConfig::Hardware(HardwareEvent::CpuCycles)),
+        (Event::CpuClock, PerfEventConfig::Software(SoftwareEvent::CpuClock)),
+    ];
+    let mut last = None;
+    for (event, config) in events {
+        let attached = cpus.iter().try_for_each(|&cpu| -> Result<()> {
+            let scope = PerfEventScope::AllProcessesOneCpu { cpu };
+            let policy = SamplePolicy::Frequency(u64::from(hz));
+            program(ebpf, "sample_cpu")?.attach(config, scope, policy, false)?;
+            Ok(())
+        });
+        match attached {
+            Ok(()) => return Ok(event),
+            Err(error) => {
+                debug!("no samples by {event}: {error:#}");
+                last = Some(error);
+            }
+        }
+    }
+    Err(unsupported::explain_sampler(last.context("no CPU is online")?))
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut PerfEvent> {
+    let program = ebpf.program_mut(name).with_context(|| format!("no program {name} in the object"))?;
+    Ok(program.try_into()?)
+}

@@ -1,0 +1,260 @@
+//! What is known of the processes that are sampled, kept up to date on a thread of its own.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use honeyguide_common::unwind::MAX_MAPPINGS;
+use log::{debug, warn};
+
+use super::{
+    maps,
+    model::Mapping,
+    objects::{Objects, Placed},
+    tables::{TableCounters, Tables},
+};
+use crate::{discover::ProcRoot, load::Arena};
+
+/// Processes waiting to be looked at.
+const QUEUE: usize = 4_096;
+/// Processes that are known at once; the ones that ended go first.
+const MAX_KNOWN: usize = 16_384;
+/// How often processes that have ended are looked for.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// The executable memory of a process, by address.
+#[derive(Debug)]
+pub(super) struct Memory {
+    pub(super) mappings: Vec<Arc<Mapping>>,
+    /// As the sample told that made the keeper look; 0 where none did.
+    pub(super) space: u64,
+    /// How long it took to read.
+    pub(super) took: Duration,
+}
+
+impl Memory {
+    pub(super) fn find(&self, address: u64) -> Option<&Arc<Mapping>> {
+        let index = self.mappings.partition_point(|mapping| mapping.start <= address).checked_sub(1)?;
+        self.mappings.get(index).filter(|mapping| address < mapping.end)
+    }
+}
+
+/// The thread, and what it has found.
+#[derive(Debug)]
+pub struct Keeper {
+    requests: SyncSender<Request>,
+    shared: Arc<Shared>,
+    // Dropping the sender ends it; nobody waits for that.
+    _thread: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    known: Mutex<HashMap<u32, Arc<Memory>>>,
+    counters: Mutex<KeeperCounters>,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Request {
+    /// Look at a process. `done` is told when the kernel has its tables.
+    Look {
+        pid: u32,
+        space: u64,
+        done: Option<SyncSender<()>>,
+    },
+    Forget(u32),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeeperCounters {
+    pub tables: TableCounters,
+    /// Bytes of unwind tables in the kernel.
+    pub table_bytes: u64,
+    pub processes: u64,
+    /// Processes that were not looked at because too many waited.
+    pub dropped: u64,
+    /// Mappings beyond those the kernel is given.
+    pub mappings_dropped: u64,
+    /// Processes whose mappings the kernel did not take.
+    pub failed: u64,
+}
+
+impl Keeper {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// Where the kernel takes no rules, or no thread can be had.
+    pub fn start(arena: Arena, proc: ProcRoot) -> Result<Self> {
+        let (requests, receiver) = sync_channel(QUEUE);
+        let shared = Arc::new(Shared::default());
+        let mut worker = Worker {
+            tables: Tables::new(arena)?,
+            objects: Objects::default(),
+            placed: HashMap::new(),
+            proc,
+            shared: Arc::clone(&shared),
+            swept: Instant::now(),
+        };
+        let thread = thread::Builder::new()
+            .name("profile-keeper".to_owned())
+            .spawn(move || worker.run(&receiver))
+            .context("no thread for unwind tables")?;
+        Ok(Self { requests, shared, _thread: thread })
+    }
+
+    /// Looks at processes that are about to be sampled, and waits until the kernel has their tables, at most so long.
+    pub fn prepare(&self, pids: &[u32], patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let (done, ready) = sync_channel(pids.len().max(1));
+        let mut sent = 0;
+        for &pid in pids {
+            let request = Request::Look { pid, space: 0, done: Some(done.clone()) };
+            sent += usize::from(self.send(request));
+        }
+        for _ in 0..sent {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if ready.recv_timeout(left).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A process should be looked at soon.
+    pub(super) fn look(&self, pid: u32, space: u64) -> bool {
+        self.send(Request::Look { pid, space, done: None })
+    }
+
+    /// A process has ended, or become another program.
+    pub fn forget(&self, pid: u32) {
+        self.send(Request::Forget(pid));
+    }
+
+    pub(super) fn memory(&self, pid: u32) -> Option<Arc<Memory>> {
+        locked(&self.shared.known).get(&pid).cloned()
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> KeeperCounters {
+        let counters = *locked(&self.shared.counters);
+        KeeperCounters { dropped: self.shared.dropped.load(Relaxed), ..counters }
+    }
+
+    fn send(&self, request: Request) -> bool {
+        match self.requests.try_send(request) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.shared.dropped.fetch_add(1, Relaxed);
+                false
+            }
+        }
+    }
+}
+
+struct Worker {
+    tables: Tables,
+    objects: Objects,
+    /// Keeps the objects of known processes.
+    placed: HashMap<u32, Vec<Arc<Placed>>>,
+    proc: ProcRoot,
+    shared: Arc<Shared>,
+    swept: Instant,
+}
+
+impl Worker {
+    fn run(&mut self, requests: &Receiver<Request>) {
+        loop {
+            match requests.recv_timeout(SWEEP) {
+                Ok(Request::Look { pid, space, done }) => {
+                    self.look(pid, space);
+                    if let Some(done) = done {
+                        // Whoever waited may have lost patience.
+                        let _ = done.try_send(());
+                    }
+                }
+                Ok(Request::Forget(pid)) => self.forget(pid),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.swept.elapsed() >= SWEEP {
+                self.swept = Instant::now();
+                for pid in self.tables.installed() {
+                    if !self.proc.exists(pid) {
+                        self.forget(pid);
+                    }
+                }
+            }
+            let mut counters = locked(&self.shared.counters);
+            counters.tables = self.tables.counters;
+            counters.table_bytes = self.tables.bytes();
+            counters.processes = self.tables.processes() as u64;
+        }
+    }
+
+    fn look(&mut self, pid: u32, space: u64) {
+        let begun = Instant::now();
+        let directory: PathBuf = self.proc.path().join(pid.to_string());
+        let (regions, beyond) = match maps::read(&directory, MAX_MAPPINGS) {
+            Ok(read) => read,
+            Err(error) => {
+                debug!("the maps of process {pid} cannot be read: {error}");
+                return;
+            }
+        };
+        locked(&self.shared.counters).mappings_dropped += beyond;
+        let mappings: Vec<(Arc<Mapping>, Arc<Placed>)> = regions
+            .iter()
+            .map(|region| {
+                let placed = self.objects.of(&directory, region);
+                let mapping = Mapping {
+                    start: region.start,
+                    end: region.end,
+                    offset: region.offset,
+                    bias: placed.bias(region.start, region.offset),
+                    object: Arc::clone(&placed.object),
+                };
+                (Arc::new(mapping), placed)
+            })
+            .collect();
+        // Names first: samples wait for them. Tables may take a while.
+        let memory = Memory {
+            mappings: mappings.iter().map(|(mapping, _)| Arc::clone(mapping)).collect(),
+            space,
+            took: begun.elapsed(),
+        };
+        {
+            let mut known = locked(&self.shared.known);
+            if known.len() >= MAX_KNOWN && !known.contains_key(&pid) {
+                known.retain(|pid, _| self.proc.exists(*pid));
+            }
+            if known.len() < MAX_KNOWN {
+                known.insert(pid, Arc::new(memory));
+            }
+        }
+        if let Err(error) = self.tables.install(pid, &mappings) {
+            locked(&self.shared.counters).failed += 1;
+            warn!("process {pid} is sampled by frame pointers: {error:#}");
+        }
+        self.placed.insert(pid, mappings.into_iter().map(|(_, placed)| placed).collect());
+    }
+
+    fn forget(&mut self, pid: u32) {
+        self.tables.remove(pid);
+        self.placed.remove(&pid);
+        locked(&self.shared.known).remove(&pid);
+    }
+}
+
+/// A thread that panicked has left whole values behind: each is replaced at once.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
