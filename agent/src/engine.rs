@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use honeyguide_protocols::{Actor, Event, Exchange, http::HttpDetail, sql::SqlDetail};
 
 use crate::{
+    attribute::Attributes,
     clock::Clock,
     decode::{DataRecord, Record},
     flow::{ConnectionInfo, Detail, FlowEvent, Flows, Head, Role},
@@ -20,7 +21,7 @@ use crate::{
     },
     resource::Resource,
     span::{
-        Span,
+        Span, SpanLink,
         context::{Identity, SAMPLED},
         db::{self, DbInput, Statements},
         http::{Call, HttpSettings, Request, SpanInput},
@@ -69,6 +70,7 @@ pub struct EngineCounters {
     pub connection_records: u64,
     pub state_records: u64,
     pub process_records: u64,
+    pub task_records: u64,
     /// Bytes that passed the sockets, and how many of them were captured.
     pub bytes: u64,
     pub captured: u64,
@@ -127,6 +129,10 @@ impl Engine {
             }
             Record::Process(_) => self.counters.process_records += 1,
             Record::Times(times) => self.times.handle(&times),
+            Record::Task(task) => {
+                self.counters.task_records += 1;
+                self.links.handle_task(task.pid, task.child, task.parent, task.time);
+            }
         }
     }
 
@@ -179,6 +185,9 @@ impl Engine {
         self.counters.data_records += 1;
         self.counters.bytes += data.length;
         self.counters.captured += data.bytes.len() as u64;
+        if data.creator != 0 {
+            self.links.handle_creator(data.stamp.actor, data.creator);
+        }
         self.flows.handle_data(data);
         self.take_events(data.stamp.time, processes);
     }
@@ -230,7 +239,7 @@ impl Engine {
     }
 
     fn finish(&mut self, linked: Linked, processes: &mut dyn Processes) {
-        let Linked { connection, role, exchange, identity, start, end, rule: _ } = linked;
+        let Linked { connection, role, exchange, identity, start, end, rule, candidates } = linked;
         let resource = processes.resource(owner(exchange.request.last.actor.pid, connection.pid));
         let damaged = exchange.damaged;
         self.counters.times_dropped = self.times.dropped;
@@ -258,6 +267,11 @@ impl Engine {
                 if let Some(times) = times {
                     times.describe(&mut span.attributes);
                 }
+                if rule.is_inferred() {
+                    span.attributes.set("honeyguide.link.rule", rule.name());
+                }
+                let link = |(trace_id, span_id)| SpanLink { trace_id, span_id, attributes: Attributes::default() };
+                span.links.extend(candidates.into_iter().map(link));
                 self.counters.spans += 1;
                 self.counters.damaged += u64::from(damaged);
                 self.spans.push(span);

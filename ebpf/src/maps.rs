@@ -4,7 +4,12 @@ use aya_ebpf::{
     btf_maps::{HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage},
     macros::btf_map,
 };
-use honeyguide_common::{Failure, record::WAITS, verdict};
+use honeyguide_common::{
+    Failure,
+    identity::{MAX_CALLS, MAX_RUNTIMES, Runtime},
+    record::WAITS,
+    verdict,
+};
 
 /// Records on their way to the agent, in one global order. The agent sets the size.
 #[btf_map]
@@ -17,6 +22,14 @@ pub static SELECTED: HashMap<u32, u8, { verdict::MAX_SELECTED }, { NO_PREALLOC }
 /// Selected ports, local or remote, in host byte order.
 #[btf_map]
 pub static PORTS: HashMap<u16, u8, { verdict::MAX_PORTS }, { NO_PREALLOC }> = HashMap::new();
+
+/// How to find what runs on the threads of a process, by process id.
+#[btf_map]
+pub static RUNTIMES: HashMap<u32, Runtime, { MAX_RUNTIMES }, { NO_PREALLOC }> = HashMap::new();
+
+/// Whose request a Go program's connection is about to write, by process id and descriptor.
+#[btf_map]
+pub static CALLS: LruHashMap<u64, Call, { MAX_CALLS }> = LruHashMap::new();
 
 /// The agent's word on a connection, by socket cookie. Read until it is definite, then kept with the socket.
 #[btf_map]
@@ -95,6 +108,15 @@ pub struct ThreadTimes {
 
 impl ThreadTimes {
     pub const ROOM: usize = WAITS.next_power_of_two();
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Call {
+    pub goroutine: u64,
+    pub time: u64,
+    pub parent: u32,
+    pub padding: u32,
 }
 
 #[repr(C)]

@@ -67,4 +67,6 @@ offsets! {
     OFF_TASK_PID,
     /// `task_struct.__state`
     OFF_TASK_STATE,
+    /// `task_struct.thread.fsbase`: the user's thread pointer
+    OFF_TASK_FS,
 }

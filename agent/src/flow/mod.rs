@@ -300,6 +300,7 @@ mod tests {
                 tail_length: 0,
                 eof: false,
                 error: None,
+                creator: 0,
             });
         }
 

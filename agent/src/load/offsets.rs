@@ -35,6 +35,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("OFF_TASK_COMM", "task_struct", "comm"),
     ("OFF_TASK_PID", "task_struct", "pid"),
     ("OFF_TASK_STATE", "task_struct", "__state"),
+    ("OFF_TASK_FS", "task_struct", "thread.fsbase"),
 ];
 
 /// Looks every offset up.

@@ -30,10 +30,12 @@ pub enum Failure {
     SelectionFull = 11,
     /// The ring had no room for a thread's times: the span goes without them.
     RingFullTimes = 12,
+    /// The ring had no room for a task's beginning: calls by it and its kin stay without a parent.
+    RingFullTask = 13,
 }
 
 impl Failure {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::RingFullData,
         Self::RingFullConnection,
         Self::RingFullState,
@@ -47,6 +49,7 @@ impl Failure {
         Self::VectorTail,
         Self::SelectionFull,
         Self::RingFullTimes,
+        Self::RingFullTask,
     ];
 
     /// The counter's name in the agent's own metrics.
@@ -66,6 +69,7 @@ impl Failure {
             Self::VectorTail => "vector_tail",
             Self::SelectionFull => "selection_full",
             Self::RingFullTimes => "ring_full_times",
+            Self::RingFullTask => "ring_full_task",
         }
     }
 
@@ -78,6 +82,7 @@ impl Failure {
             | Self::RingFullState
             | Self::RingFullProcess
             | Self::RingFullTimes
+            | Self::RingFullTask
             | Self::NoStorage => true,
             Self::UserFault
             | Self::FileBytes
