@@ -66,6 +66,14 @@ impl App {
     pub fn start(mut command: Command) -> Result<Self> {
         let port = port::free()?;
         command.arg(port.to_string());
+        Self::listening(command, port)
+    }
+
+    /// A program that has been told in its own way to listen on `port` of loopback.
+    ///
+    /// # Errors
+    /// When it does not start or does not listen.
+    pub fn listening(command: Command, port: u16) -> Result<Self> {
         let mut guard = Guard::spawn(command).context("`apt-get install nodejs` brings node")?;
         port::wait(&mut guard, (Ipv4Addr::LOCALHOST, port).into())?;
         Ok(Self { guard, port })
@@ -87,27 +95,25 @@ impl App {
     }
 }
 
-/// Compiles the Go server once; Go's own cache makes the next call cheap.
+/// The scripted server.
 fn go_server() -> Result<PathBuf> {
+    go("go_server", "server")
+}
+
+/// Compiles a directory of `tests/apps` to `target/go/NAME`; Go's own cache makes the next call cheap.
+///
+/// # Errors
+/// When the compiler is not there, or what it says when it fails.
+pub fn go(source: &str, name: &str) -> Result<PathBuf> {
     static LOCK: Mutex<()> = Mutex::new(());
     let _one_at_a_time = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = paths::target().join("go");
     fs::create_dir_all(&directory)?;
-    let binary = directory.join("server");
-    python::quietly(
-        Command::new(python::go()?)
-            .args(["build", "-o"])
-            .arg(&binary)
-            .arg("main.go")
-            .current_dir(paths::app("go_server"))
-            .env("GOCACHE", directory.join("cache"))
-            .env("GOPATH", directory.join("path"))
-            .envs([
-                ("GOTOOLCHAIN", "local"),
-                ("GOFLAGS", "-mod=mod"),
-                ("GOPROXY", "off"),
-                ("CGO_ENABLED", "0"),
-            ]),
-    )?;
+    let binary = directory.join(name);
+    let mut build = Command::new(python::go()?);
+    build.args(["build", "-o"]).arg(&binary).arg("main.go").current_dir(paths::app(source));
+    build.env("GOCACHE", directory.join("cache")).env("GOPATH", directory.join("path"));
+    build.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=mod"), ("GOPROXY", "off"), ("CGO_ENABLED", "0")]);
+    python::quietly(&mut build)?;
     Ok(binary)
 }

@@ -29,6 +29,8 @@ pub struct Span {
     /// Nanoseconds since the Unix epoch.
     pub end: u64,
     pub error: bool,
+    /// The ids of the spans that this one links to.
+    pub links: Vec<String>,
     /// Span attributes; arrays and other compound values as JSON text.
     pub attributes: BTreeMap<String, String>,
     /// Resource attributes.
@@ -138,6 +140,7 @@ impl Span {
             start: time("startTimeUnixNano")?,
             end: time("endTimeUnixNano")?,
             error: json["status"]["code"].as_i64() == Some(2),
+            links: array(json, "links").iter().map(|link| text(link, "spanId")).collect(),
             attributes: attributes(json),
             resource: resource.clone(),
         };

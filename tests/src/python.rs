@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{client::Address, guard::Guard, paths, port};
 
-/// What the environment holds. Changing the list makes a new environment.
+/// What an environment holds. Changing the list makes a new environment.
 const PACKAGES: [&str; 7] = [
     "flask==3.1.*",
     "gunicorn==23.*",
@@ -21,6 +21,17 @@ const PACKAGES: [&str; 7] = [
     "opentelemetry-proto==1.*",
     "psycopg[binary]==3.2.*",
     "rotel==0.0.1a15",
+];
+/// The servers and clients of [`crate::truth`], which no other test needs.
+const TRUTH_PACKAGES: [&str; 8] = [
+    "aiohttp==3.*",
+    "fastapi==0.*",
+    "flask==3.1.*",
+    "gunicorn==23.*",
+    "httpx==0.28.*",
+    "requests==2.*",
+    "uvicorn==0.*",
+    "uvloop==0.*",
 ];
 
 /// A running Python server.
@@ -121,12 +132,24 @@ impl Python {
 /// # Errors
 /// When there is no Python with `venv`, or a package cannot be fetched.
 pub fn environment() -> Result<PathBuf> {
+    made("venv", &PACKAGES)
+}
+
+/// The environment of the programs under `tests/apps/truth`.
+///
+/// # Errors
+/// As for [`environment`].
+pub fn truth_environment() -> Result<PathBuf> {
+    made("venv-truth", &TRUTH_PACKAGES)
+}
+
+fn made(name: &str, packages: &[&str]) -> Result<PathBuf> {
     static LOCK: Mutex<()> = Mutex::new(());
     let _one_at_a_time = LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let directory = paths::target().join("venv");
+    let directory = paths::target().join(name);
     // The stamp is written last and names the packages, so a half-made or older environment is made again.
     let stamp = directory.join("packages");
-    let wanted = PACKAGES.join("\n");
+    let wanted = packages.join("\n");
     if fs::read_to_string(&stamp).is_ok_and(|held| held == wanted) && directory.join("bin/python").exists() {
         return Ok(directory);
     }
@@ -139,7 +162,7 @@ pub fn environment() -> Result<PathBuf> {
     quietly(
         Command::new(pip)
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(PACKAGES),
+            .args(packages),
     )?;
     fs::write(stamp, wanted)?;
     Ok(directory)

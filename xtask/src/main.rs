@@ -11,6 +11,7 @@ mod process;
 mod setup;
 mod test;
 mod tidy;
+mod truth;
 
 use std::{env, process::ExitCode};
 
@@ -23,6 +24,8 @@ cargo xtask <command>
   test [FILTER]        set up, build, run every test, the kernel's and the VM's included
   bench http [--seconds N] [--rounds N] [--connections N] [--rate N]
                        what tracing costs nginx, and what the agent needs
+  truth [CASE…] [--concurrency 1,16,64] [--pattern seq,pause,fan] [--requests N] [--seconds N] [--keep] [-- ARG…]
+                       how many links between requests and their calls are right; writes docs/truth.md
   setup                find or install what building the BPF programs needs
   build-ebpf           the BPF object alone: target/bpf/honeyguide.bpf.o
   lint                 format, clippy, the house rules, the dependencies
@@ -52,6 +55,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "build" => takes_nothing(rest).and_then(|()| build::run()),
         "demo" => takes_nothing(rest).and_then(|()| demo::run()),
         "bench" => bench::run(rest),
+        "truth" => truth::run(rest),
         "test" => test::run(rest),
         "lint" => takes_nothing(rest).and_then(|()| lint::run()),
         "tidy" => takes_nothing(rest).and_then(|()| tidy::run()),

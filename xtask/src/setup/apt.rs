@@ -47,3 +47,24 @@ pub(crate) fn ensure(pieces: &[(&'static str, &'static str)]) -> Result<Vec<&'st
     install(&missing)?;
     Ok(pieces.iter().filter(absent).map(|&(_, package)| package).collect())
 }
+
+/// Installs those of `packages` that dpkg does not know as installed. What is still missing comes back; nothing where
+/// there is no dpkg to ask, since the commands may have come another way.
+pub(crate) fn ensure_packages(packages: &[&'static str]) -> Result<Vec<&'static str>> {
+    if process::which("dpkg-query").is_none() {
+        return Ok(Vec::new());
+    }
+    let absent = |package: &&&'static str| {
+        let mut query = Command::new("dpkg-query");
+        query.args(["--show", "--showformat=${db:Status-Status}", package]);
+        process::output(&mut query).map_or(true, |status| status != "installed")
+    };
+    let missing: Vec<&str> = packages.iter().filter(absent).copied().collect();
+    // One that this release does not have must not keep the others away.
+    for package in missing.iter().filter(|_| can_install()) {
+        if let Err(error) = install(&[package]) {
+            eprintln!("setup: {error:#}");
+        }
+    }
+    Ok(packages.iter().filter(absent).copied().collect())
+}

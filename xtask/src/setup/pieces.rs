@@ -22,6 +22,16 @@ const TESTS: [Piece; 8] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("strip", "binutils"),
 ];
+/// By package and not by command: some bring libraries, some a command with a version in its name.
+const TRUTH: [&str; 7] = [
+    "golang-github-lib-pq-dev",
+    "openjdk-17-jdk-headless",
+    "php-curl",
+    "php-fpm",
+    "postgresql",
+    "puma",
+    "ruby",
+];
 const LOAD: [Piece; 1] = [("wrk", "wrk")];
 
 /// Installs what the tests run, where that is allowed. Returns the packages that are still missing.
@@ -49,5 +59,14 @@ pub(crate) fn for_demo() -> Result<Vec<&'static str>> {
 pub(crate) fn for_bench() -> Result<Vec<&'static str>> {
     let mut missing = apt::ensure(&APPLICATION[..1])?;
     missing.extend(apt::ensure(&LOAD)?);
+    Ok(missing)
+}
+
+/// The same for the benchmark of links.
+pub(crate) fn for_truth() -> Result<Vec<&'static str>> {
+    let mut missing = for_demo()?;
+    // Some packages of nodejs bring it along.
+    missing.extend(apt::ensure(&[("npm", "npm")])?);
+    missing.extend(apt::ensure_packages(&TRUTH)?);
     Ok(missing)
 }

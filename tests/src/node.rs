@@ -1,0 +1,36 @@
+//! Packages from npm, under `target`.
+
+use std::{fs, path::PathBuf, process::Command, sync::Mutex};
+
+use anyhow::{Context, Result};
+
+use crate::{paths, python::quietly};
+
+/// What is installed. Changing the list installs anew.
+const PACKAGES: [&str; 1] = ["pg@8"];
+
+/// The directory of the packages, for `NODE_PATH`; made on first use and kept for the next run.
+///
+/// # Errors
+/// When there is no npm, or a package cannot be fetched.
+pub fn packages() -> Result<PathBuf> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let directory = paths::target().join("node");
+    let modules = directory.join("node_modules");
+    // The stamp is written last and names the packages, so a half-made or older directory is made again.
+    let stamp = directory.join("packages");
+    let wanted = PACKAGES.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|held| held == wanted) && modules.is_dir() {
+        return Ok(modules);
+    }
+    if directory.exists() {
+        fs::remove_dir_all(&directory)?;
+    }
+    fs::create_dir_all(&directory)?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&directory).args(PACKAGES);
+    quietly(&mut npm).context("`apt-get install npm` brings npm")?;
+    fs::write(stamp, wanted)?;
+    Ok(modules)
+}
