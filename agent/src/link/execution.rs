@@ -91,11 +91,10 @@ impl Executions {
         if self.living.contains_key(&(pid, child)) {
             return;
         }
-        let mut whole = (child & !u64::from(u32::MAX)) | u64::from(parent);
-        if whole > child {
-            // Ids only grow.
-            whole = whole.wrapping_sub(1 << 32);
-        }
+        // Each processor takes ids in small batches: a child's may be the lower one.
+        #[allow(clippy::cast_possible_truncation)] // The lower half is meant.
+        let distance = parent.wrapping_sub(child as u32).cast_signed();
+        let whole = child.wrapping_add_signed(i64::from(distance));
         let parent = self.life_of(pid, whole).filter(|parent| parent.depth < MAX_DEPTH);
         let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
         self.remember(Life { execution: Execution { pid, life: 0, name: child }, born: None, parent, depth });
@@ -214,8 +213,9 @@ mod tests {
         let kind = 1 << 56;
         executions.creator(1, kind | 0x1_0000_0005, 0xffff_fff0);
         executions.creator(1, kind | 0x1_0000_0005, 3);
-        let line = line(&executions, kind | 0x1_0000_0005, 30);
-        assert_eq!(line, [(kind | 0x1_0000_0005, 30), (kind | 0xffff_fff0, 30)]);
+        executions.creator(1, kind | 0x2_0000_0005, 9);
+        assert_eq!(line(&executions, kind | 0x2_0000_0005, 30)[1], (kind | 0x2_0000_0009, 30));
+        assert_eq!(line(&executions, kind | 0x1_0000_0005, 30), [(kind | 0x1_0000_0005, 30), (kind | 0xffff_fff0, 30)]);
     }
 
     #[test]
