@@ -5,7 +5,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use honeyguide_common::record::{self, Bind, Connection, Data, Header, Process, State, Times};
+use honeyguide_common::identity;
+use honeyguide_common::record::{self, Bind, Connection, Data, Header, Process, State, Task, Times};
 use honeyguide_protocols::{Actor, Stamp, detect::Direction};
 use zerocopy::FromBytes;
 
@@ -20,6 +21,7 @@ pub enum Record<'a> {
     Bind(BindRecord),
     Process(ProcessRecord),
     Times(TimesRecord),
+    Task(TaskRecord),
 }
 
 /// A stretch of one direction's stream: `bytes` are its first, `tail` its last, the rest passed unseen.
@@ -42,6 +44,8 @@ pub struct DataRecord<'a> {
     pub eof: bool,
     /// The errno the operation failed with, positive.
     pub error: Option<i32>,
+    /// Of a goroutine, the lower half of its creator's id; else 0.
+    pub creator: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +142,15 @@ pub struct TimesRecord {
     pub spent: Spent,
 }
 
+/// A task of a runtime was made by another. Both are named as [`Actor::context`] does; a parent of 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskRecord {
+    pub time: u64,
+    pub pid: u32,
+    pub child: u64,
+    pub parent: u64,
+}
+
 /// Nanoseconds of a thread, by what it did with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
@@ -166,6 +179,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
             Record::Process(process(bytes, header.kind)?)
         }
         record::KIND_TIMES => Record::Times(times(bytes)?),
+        record::KIND_TASK => Record::Task(task(bytes)?),
         _ => return Err(Malformed),
     })
 }
@@ -185,6 +199,7 @@ pub fn meaningful(bytes: &[u8]) -> &[u8] {
         record::KIND_CONNECTION => size_of::<Connection>(),
         record::KIND_STATE => size_of::<State>(),
         record::KIND_TIMES => size_of::<Times>(),
+        record::KIND_TASK => size_of::<Task>(),
         record::KIND_BIND => size_of::<Bind>(),
         _ => size_of::<Process>(),
     };
@@ -210,7 +225,7 @@ fn data(bytes: &[u8]) -> Result<DataRecord<'_>, Malformed> {
         unbound: raw.header.flags & record::FLAG_UNBOUND != 0,
         stamp: Stamp {
             time: raw.header.time,
-            actor: Actor { pid: raw.pid, tid: raw.tid, context: raw.context },
+            actor: Actor { pid: raw.pid, tid: raw.tid, context: context(raw.identity, raw.context) },
         },
         direction,
         offset: raw.offset,
@@ -220,7 +235,25 @@ fn data(bytes: &[u8]) -> Result<DataRecord<'_>, Malformed> {
         tail_length,
         eof: raw.header.flags & record::FLAG_EOF != 0,
         error: (raw.result < 0).then_some(raw.result.wrapping_neg()),
+        creator: if raw.identity == identity::GOROUTINE { raw.parent } else { 0 },
     })
+}
+
+/// A kind of identity and its value in one word: addresses and ids leave the upper byte free.
+fn context(kind: u8, value: u64) -> u64 {
+    match (kind, value) {
+        (identity::NONE, _) | (_, 0) => 0,
+        _ => u64::from(kind) << 56 | (value & ((1 << 56) - 1)),
+    }
+}
+
+fn task(bytes: &[u8]) -> Result<TaskRecord, Malformed> {
+    let (raw, _) = Task::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    let (child, parent) = (context(raw.identity, raw.child), context(raw.identity, raw.parent));
+    if child == 0 {
+        return Err(Malformed);
+    }
+    Ok(TaskRecord { time: raw.header.time, pid: raw.pid, child, parent })
 }
 
 fn times(bytes: &[u8]) -> Result<TimesRecord, Malformed> {

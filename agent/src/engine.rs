@@ -8,6 +8,7 @@ use honeyguide_protocols::{
 };
 
 use crate::{
+    attribute::Attributes,
     clock::Clock,
     decode::{DataRecord, Record},
     flow::{ConnectionInfo, Detail, FlowEvent, Flows, Head, Role},
@@ -21,7 +22,7 @@ use crate::{
     },
     resource::Resource,
     span::{
-        Span,
+        Span, SpanLink,
         context::{Identity, SAMPLED},
         db::{self, DbInput, Statements},
         http::{Call, HttpSettings, Request, SpanInput},
@@ -77,6 +78,7 @@ pub struct EngineCounters {
     pub connection_records: u64,
     pub state_records: u64,
     pub process_records: u64,
+    pub task_records: u64,
     /// Bytes that passed the sockets, and how many of them were captured.
     pub bytes: u64,
     pub captured: u64,
@@ -135,6 +137,10 @@ impl Engine {
             }
             Record::Process(_) => self.counters.process_records += 1,
             Record::Times(times) => self.times.handle(&times),
+            Record::Task(task) => {
+                self.counters.task_records += 1;
+                self.links.handle_task(task.pid, task.child, task.parent, task.time);
+            }
         }
     }
 
@@ -187,6 +193,9 @@ impl Engine {
         self.counters.data_records += 1;
         self.counters.bytes += data.length;
         self.counters.captured += data.bytes.len() as u64;
+        if data.creator != 0 {
+            self.links.handle_creator(data.stamp.actor, data.creator);
+        }
         self.flows.handle_data(data);
         self.take_events(data.stamp.time, processes);
     }
@@ -237,7 +246,7 @@ impl Engine {
     }
 
     fn finish(&mut self, linked: Linked, processes: &mut dyn Processes) {
-        let Linked { connection, role, exchange, identity, start, end, rule: _ } = linked;
+        let Linked { connection, role, exchange, identity, start, end, rule, candidates } = linked;
         let resource = processes.owner(&connection, exchange.request.last.actor.pid);
         let damaged = exchange.damaged;
         self.counters.times_dropped = self.times.dropped;
@@ -266,6 +275,12 @@ impl Engine {
                 if let Some(times) = times {
                     times.describe(&mut span.attributes);
                 }
+                if rule.is_inferred() {
+                    span.attributes.set("honeyguide.link.rule", rule.name());
+                }
+                let link =
+                    |(trace_id, span_id)| SpanLink { trace_id, span_id, attributes: Attributes::default() };
+                span.links.extend(candidates.into_iter().map(link));
                 self.counters.spans += 1;
                 self.counters.damaged += u64::from(damaged);
                 self.spans.push(span);

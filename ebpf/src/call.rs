@@ -21,8 +21,6 @@ pub struct UserBytes {
     pub address: u64,
     /// Bytes of the buffer, or number of iovecs.
     pub count: u64,
-    /// The register that may name a coroutine.
-    pub context: u64,
 }
 
 /// The user's `struct iovec`.
@@ -76,23 +74,32 @@ pub fn current() -> u64 {
     unsafe { (*saved_registers()).orig_rax }
 }
 
+/// What Go's code had in its registers as it called the kernel: the address of the call, the goroutine (r14), and
+/// the call's first argument.
+#[inline(always)]
+pub fn go_registers() -> (u64, u64, u64) {
+    let regs = saved_registers();
+    // SAFETY: a typed pointer the verifier knows; each load is checked against `struct pt_regs`.
+    unsafe { ((*regs).rip, (*regs).r14, (*regs).rdi) }
+}
+
 /// Reads the current task's saved registers.
 #[inline(always)]
 pub fn user_bytes() -> UserBytes {
-    let none = |origin| UserBytes { origin, address: 0, count: 0, context: 0 };
+    let none = |origin| UserBytes { origin, address: 0, count: 0 };
     if !select::has_user_call() {
         error::count(Failure::Uring);
         return none(record::ORIGIN_URING);
     }
     let regs = saved_registers();
     // SAFETY: a typed pointer the verifier knows; each load is checked against `struct pt_regs`.
-    let (call, cs, second, third, context) =
-        unsafe { ((*regs).orig_rax, (*regs).cs, (*regs).rsi, (*regs).rdx, (*regs).r14) };
+    let (call, cs, second, third) =
+        unsafe { ((*regs).orig_rax, (*regs).cs, (*regs).rsi, (*regs).rdx) };
     if cs != USER_CS {
         error::count(Failure::Compat32);
         return none(record::ORIGIN_COMPAT32);
     }
-    let found = |origin, address, count| UserBytes { origin, address, count, context };
+    let found = |origin, address, count| UserBytes { origin, address, count };
     match call {
         number::READ | number::WRITE | number::SENDTO | number::RECVFROM => {
             found(record::ORIGIN_BUFFER, second, third)
@@ -100,10 +107,10 @@ pub fn user_bytes() -> UserBytes {
         number::READV | number::WRITEV | number::PREADV2 | number::PWRITEV2 => {
             found(record::ORIGIN_VECTOR, second, third)
         }
-        number::SENDMSG | number::RECVMSG => message(second, context),
+        number::SENDMSG | number::RECVMSG => message(second),
         number::SENDMMSG | number::RECVMMSG => {
             let index = batch_index(second, third as u32);
-            message(second + u64::from(index & 1023) * MMSGHDR, context)
+            message(second + u64::from(index & 1023) * MMSGHDR)
         }
         number::SENDFILE | number::SPLICE | number::TEE | number::COPY_FILE_RANGE => {
             error::count(Failure::FileBytes);
@@ -121,15 +128,15 @@ pub fn user_bytes() -> UserBytes {
 }
 
 #[inline(always)]
-fn message(header: u64, context: u64) -> UserBytes {
+fn message(header: u64) -> UserBytes {
     // SAFETY: bpf_probe_read_user checks the address.
     match unsafe { bpf_probe_read_user(header as *const MsgHdr) } {
         Ok(m) => {
-            UserBytes { origin: record::ORIGIN_MESSAGE, address: m.vector, count: m.vector_count, context }
+            UserBytes { origin: record::ORIGIN_MESSAGE, address: m.vector, count: m.vector_count }
         }
         Err(_) => {
             error::count(Failure::UserFault);
-            UserBytes { origin: record::ORIGIN_OTHER, address: 0, count: 0, context }
+            UserBytes { origin: record::ORIGIN_OTHER, address: 0, count: 0 }
         }
     }
 }

@@ -19,6 +19,7 @@ use honeyguide_common::{
 use crate::{
     call::IoVec,
     error,
+    identity::Identity,
     maps::{EVENTS, HIGH_WATER},
     memory, settings,
 };
@@ -29,7 +30,7 @@ pub struct Piece {
     pub time: u64,
     pub socket: u64,
     pub offset: u64,
-    pub context: u64,
+    pub who: Identity,
     pub address: u64,
     pub pid: u32,
     pub tid: u32,
@@ -314,13 +315,14 @@ unsafe fn write_data(data: *mut Data, piece: &Piece, captured: u32, flags: u16) 
         offset: piece.offset,
         pid: piece.pid,
         tid: piece.tid,
-        context: piece.context,
+        context: piece.who.context,
         length: piece.length,
         result: piece.result,
         direction: piece.direction,
         origin: piece.origin,
         tail_length: 0,
-        padding: [0; 5],
+        identity: piece.who.kind as u8,
+        parent: piece.who.parent,
         tail: [0; record::TAIL],
     };
     // SAFETY: as promised by the caller.

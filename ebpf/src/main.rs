@@ -6,6 +6,7 @@
 mod call;
 mod emit;
 mod error;
+mod identity;
 mod maps;
 mod memory;
 mod offsets;

@@ -6,6 +6,7 @@ use aya_ebpf::{
 };
 use honeyguide_common::{
     Failure,
+    identity::{MAX_CALLS, MAX_RUNTIMES, Runtime},
     record::WAITS,
     unwind::{CHUNK_FLAGS, CHUNK_WORDS, MAX_CHUNKS, MAX_PROCESSES, MAX_RULES, PROGRAMS, Process, Rule},
     verdict,
@@ -24,6 +25,14 @@ pub static SELECTED: HashMap<u32, u8, { verdict::MAX_SELECTED }, { NO_PREALLOC }
 /// Selected ports, local or remote, in host byte order.
 #[btf_map]
 pub static PORTS: HashMap<u16, u8, { verdict::MAX_PORTS }, { NO_PREALLOC }> = HashMap::new();
+
+/// How to find what runs on the threads of a process, by process id.
+#[btf_map]
+pub static RUNTIMES: HashMap<u32, Runtime, { MAX_RUNTIMES }, { NO_PREALLOC }> = HashMap::new();
+
+/// Whose request a Go program's connection is about to write, by process id and descriptor.
+#[btf_map]
+pub static CALLS: LruHashMap<u64, Call, { MAX_CALLS }> = LruHashMap::new();
 
 /// The agent's word on a connection, by socket cookie. Read until it is definite, then kept with the socket.
 #[btf_map]
@@ -125,6 +134,15 @@ pub struct ThreadTimes {
 
 impl ThreadTimes {
     pub const ROOM: usize = WAITS.next_power_of_two();
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Call {
+    pub goroutine: u64,
+    pub time: u64,
+    pub parent: u32,
+    pub padding: u32,
 }
 
 #[repr(C)]

@@ -71,4 +71,6 @@ offsets! {
     OFF_TASK_MM,
     /// `mm_struct.exec_vm`: pages of executable memory
     OFF_MM_EXEC_VM,
+    /// `task_struct.thread.fsbase`: the user's thread pointer
+    OFF_TASK_FS,
 }

@@ -17,7 +17,7 @@ use honeyguide_common::{
 use crate::{
     call::{self, IoVec, UserBytes},
     emit::{self, Piece},
-    error,
+    error, identity,
     maps::SocketState,
     select, settings, socket, times, tls,
 };
@@ -84,7 +84,7 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
         // SAFETY: as above.
         socket: unsafe { (*state).cookie },
         offset,
-        context: bytes.context,
+        who: identity::of_operation(caller.pid, direction),
         address: bytes.address,
         pid: caller.pid,
         tid: caller.tid,
@@ -113,7 +113,7 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
     emit::data(&piece);
 }
 
-const NO_BYTES: UserBytes = UserBytes { origin: ORIGIN_OTHER, address: 0, count: 0, context: 0 };
+const NO_BYTES: UserBytes = UserBytes { origin: ORIGIN_OTHER, address: 0, count: 0 };
 
 #[inline(always)]
 fn begins_http2(bytes: &UserBytes, length: u32) -> bool {

@@ -17,7 +17,7 @@ use honeyguide_common::{
 use crate::{
     call::{IoVec, UserBytes},
     emit::{self, Piece},
-    error,
+    error, identity,
     maps::{SocketState, TLS_SESSIONS, TLS_THREADS, TlsSession, TlsThread},
     operation, select, settings,
 };
@@ -254,7 +254,7 @@ unsafe fn plaintext(
         time: unsafe { bpf_ktime_get_ns() },
         socket,
         offset,
-        context: 0,
+        who: identity::of_operation((ids >> 32) as u32, direction),
         address,
         pid: (ids >> 32) as u32,
         tid: ids as u32,

@@ -17,9 +17,9 @@ use crate::{
     span::sampler::{Rule, Sampler, Threshold},
 };
 
-const ROOT: [&str; 14] = [
-    "select", "capture", "http", "context", "sampling", "metrics", "otlp", "out", "print", "duration",
-    "limits", "resource", "proc", "log",
+const ROOT: [&str; 15] = [
+    "select", "capture", "http", "link", "context", "sampling", "metrics", "otlp", "out", "print",
+    "duration", "limits", "resource", "proc", "log",
 ];
 const SIGNAL: [&str; 6] = ["endpoint", "protocol", "headers", "compression", "timeout", "tls"];
 const DESTINATION: [&str; 12] = [
@@ -83,6 +83,11 @@ pub(super) fn read(root: Option<&Node>) -> Result<Layer, Vec<Problem>> {
     layer.redact_query = http.list("redact_query", p, word);
     layer.forwarded = http.flag("forwarded", p);
     layer.known_methods = http.list("known_methods", p, word);
+
+    let link = root.section("link", &["tasks", "inference", "hold"], p);
+    layer.tasks = link.flag("tasks", p);
+    layer.inference = link.flag("inference", p);
+    layer.hold = link.read("hold", p, duration);
 
     let context = root.section("context", &["propagators", "baggage"], p);
     if let Some(propagators) = context.list("propagators", p, propagator) {

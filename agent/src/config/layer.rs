@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Capture, Context, DestinationLayer, Http, Limits, Metrics, ResourceSettings, Settings};
+use super::{Capture, Context, DestinationLayer, Http, Limits, Link, Metrics, ResourceSettings, Settings};
 use crate::{
     discover::Selection,
     export::settings::{ExportSettings, FileSettings, OtlpSettings, Print, TerminalSettings},
@@ -28,6 +28,9 @@ pub struct Layer {
     pub redact_query: Option<Vec<String>>,
     pub forwarded: Option<bool>,
     pub known_methods: Option<Vec<String>>,
+    pub tasks: Option<bool>,
+    pub inference: Option<bool>,
+    pub hold: Option<Duration>,
     pub tracecontext: Option<bool>,
     pub baggage_propagator: Option<bool>,
     pub baggage: Option<Vec<String>>,
@@ -69,6 +72,9 @@ impl Layer {
             redact_query: self.redact_query.or(lower.redact_query),
             forwarded: self.forwarded.or(lower.forwarded),
             known_methods: self.known_methods.or(lower.known_methods),
+            tasks: self.tasks.or(lower.tasks),
+            inference: self.inference.or(lower.inference),
+            hold: self.hold.or(lower.hold),
             tracecontext: self.tracecontext.or(lower.tracecontext),
             baggage_propagator: self.baggage_propagator.or(lower.baggage_propagator),
             baggage: self.baggage.or(lower.baggage),
@@ -123,6 +129,11 @@ impl Layer {
                 redact_query: self.redact_query.unwrap_or_default(),
                 forwarded: self.forwarded.unwrap_or(false),
                 known_methods: self.known_methods,
+            },
+            link: Link {
+                tasks: self.tasks.unwrap_or(true),
+                inference: self.inference.unwrap_or(true),
+                hold: self.hold.unwrap_or(Duration::from_secs(10)),
             },
             context: Context {
                 tracecontext: self.tracecontext.unwrap_or(true),

@@ -14,6 +14,7 @@ pub struct Settings {
     pub proc: PathBuf,
     pub capture: Capture,
     pub http: Http,
+    pub link: Link,
     pub context: Context,
     pub sampler: Sampler,
     pub metrics: Metrics,
@@ -52,6 +53,17 @@ pub struct Http {
     pub forwarded: bool,
     /// The whole list of methods that are not reported as `_OTHER`; `None` is the conventions' list.
     pub known_methods: Option<Vec<String>>,
+}
+
+/// How calls are given to the requests that caused them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Tell goroutines and Python's contexts apart.
+    pub tasks: bool,
+    /// Decide calls late where nothing certain was known at once.
+    pub inference: bool,
+    /// The longest that a call waits to be decided.
+    pub hold: Duration,
 }
 
 /// What of an incoming request's context is honoured.

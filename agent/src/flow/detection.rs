@@ -139,6 +139,7 @@ impl Piece {
             tail_length: self.tail_length,
             eof: self.eof,
             error: None,
+            creator: 0,
         };
         feed(parser, party(self.direction, client), &record, 0);
     }

@@ -310,6 +310,7 @@ mod tests {
                 tail_length: 0,
                 eof: false,
                 error: None,
+                creator: 0,
             });
         }
 

@@ -82,6 +82,7 @@ impl Held {
             tail_length: self.tail_length,
             eof: false,
             error: None,
+            creator: 0,
         }
     }
 }

@@ -1,11 +1,19 @@
 //! Which request caused which call.
 //!
 //! Decided late: an exchange waits a little after its end, so that records that were delivered out of
-//! order between two CPUs, and the other end of its connection, are known when its parent is chosen.
-//! Only exact evidence links here: the same thread with a single request in hand, the two ends of one
-//! connection on this host, and context headers. Anything less stays a root of its own.
+//! order between two CPUs, and the other end of its connection, are known when its parent is chosen. A call of
+//! which nothing certain is known when it is sent waits for the responses of the requests it could belong to: who
+//! writes a response made its calls. What stays uncertain is a root of its own, with links to its candidates.
+//!
+//! Each kind of evidence is a file: `hand` (who read a request has it in hand), `execution` (tasks, and who made
+//! them), `discipline` (threads that do one thing after another), `wire` (both ends of a connection).
 
-mod thread;
+mod discipline;
+mod execution;
+mod hand;
+mod held;
+mod rule;
+mod waiting;
 mod wire;
 
 use std::{
@@ -14,19 +22,24 @@ use std::{
 };
 
 use honeyguide_protocols::{
-    Exchange, Stamp,
+    Actor, Exchange, Stamp,
     exchange::{Extent, Outcome},
 };
 
+pub use self::rule::Rule;
 use self::{
-    thread::{Cause, Threads},
+    discipline::Discipline,
+    execution::{Executions, Step},
+    hand::Hands,
+    held::{Held, Parent, from_header},
+    waiting::Waiting,
     wire::Wire,
 };
 use crate::{
     flow::{ConnectionInfo, Detail, Head, Role},
     span::{
-        SpanId,
-        context::{self, Identity, Incoming, TraceParent},
+        SpanId, TraceId,
+        context::{self, Identity, Incoming},
         id::IdGenerator,
         sampler::Sampler,
     },
@@ -37,23 +50,6 @@ use crate::{
 pub struct Token {
     pub socket: u64,
     pub exchange: u64,
-}
-
-/// Which evidence gave an exchange its parent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rule {
-    /// Nothing before it: the root of a trace.
-    None,
-    /// The thread that sent the call had exactly one request in hand.
-    SameThread,
-    /// The other end of the same connection, seen on this host.
-    Wire,
-    /// The request carried the context of a request its sender had in hand.
-    PassedOn,
-    /// A `traceparent` from outside what is traced.
-    Header,
-    /// Several requests could have caused the call; none was chosen.
-    Ambiguous,
 }
 
 /// An exchange with its place in a trace.
@@ -67,6 +63,8 @@ pub struct Linked {
     pub start: u64,
     pub end: u64,
     pub rule: Rule,
+    /// Spans that may have caused it, of an ambiguous one.
+    pub candidates: Vec<(TraceId, SpanId)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,20 +76,24 @@ pub struct LinkSettings {
     pub sampler: Sampler,
     /// Honour `traceparent` and `tracestate`.
     pub trace_context: bool,
+    /// Let calls wait for what is learned later.
+    pub inference: bool,
+    /// Nanoseconds that a call waits at most to be decided.
+    pub hold: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkCounters {
-    pub roots: u64,
-    pub same_thread: u64,
-    pub wire: u64,
-    pub passed_on: u64,
-    pub header: u64,
-    pub ambiguous: u64,
+    /// In the order of [`Rule::ALL`].
+    pub by_rule: [u64; Rule::ALL.len()],
     /// `traceparent` headers that break the format.
     pub malformed_context: u64,
     /// Exchanges that lost their links because too many were held.
     pub evicted: u64,
+    /// Calls that were decided before all was known: their time was over, or there were too many.
+    pub hurried: u64,
+    /// Tasks forgotten because there were too many.
+    pub forgotten_tasks: u64,
 }
 
 /// The exchanges in progress, and those that wait for their parent to be decided.
@@ -102,7 +104,12 @@ pub struct Links {
     /// In order of arrival; tokens that are gone are skipped.
     arrivals: VecDeque<Token>,
     finished: VecDeque<(u64, Token)>,
-    threads: Threads,
+    /// Those whose time had come before their place was decided, and now is.
+    ready: VecDeque<Token>,
+    hands: Hands,
+    executions: Executions,
+    discipline: Discipline,
+    waiting: Waiting,
     wire: Wire,
     ids: IdGenerator,
     pub counters: LinkCounters,
@@ -114,38 +121,16 @@ const SPARE_ARRIVALS: usize = 1024;
 /// The longest chain of parents that is followed.
 const MAX_DEPTH: usize = 64;
 
-#[derive(Debug)]
-struct Held {
-    connection: Arc<ConnectionInfo>,
-    role: Role,
-    request: Extent,
-    span_id: SpanId,
-    parent: Parent,
-    rule: Rule,
-    /// Set once, when the span itself or a child needs it.
-    identity: Option<Identity>,
-    /// It is in its thread's hand.
-    entry: Option<thread::Entry>,
-    /// Its name on the wire.
-    key: Option<wire::Key>,
-    /// The other end of the connection.
-    partner: Option<Token>,
-    /// When the other end read the request's first byte: it was sent before that.
-    partner_start: Option<u64>,
-    end: Option<u64>,
-    /// It ended with the response.
-    whole: bool,
-    exchange: Option<Exchange<Detail>>,
-    /// Handed out; kept for those that refer to it.
-    done: bool,
-    references: u32,
-}
+/// An ambiguous call is linked to so many of the requests that may have caused it.
+const MAX_CANDIDATES: usize = 4;
 
-#[derive(Clone, Debug)]
-enum Parent {
-    None,
-    Held(Token),
-    Remote { parent: TraceParent, state: Option<Box<str>> },
+/// Tasks that are remembered for each exchange that may be held.
+const TASKS: usize = 4;
+
+/// What is known of a call's cause when it is sent.
+enum Cause {
+    Known(Parent, Rule),
+    Later(Vec<Step>),
 }
 
 impl Links {
@@ -156,11 +141,27 @@ impl Links {
             held: HashMap::default(),
             arrivals: VecDeque::new(),
             finished: VecDeque::new(),
-            threads: Threads::default(),
+            ready: VecDeque::new(),
+            hands: Hands::default(),
+            executions: Executions::new(settings.limit.saturating_mul(TASKS)),
+            discipline: Discipline::default(),
+            waiting: Waiting::default(),
             wire: Wire::default(),
             ids,
             counters: LinkCounters::default(),
         }
+    }
+
+    /// Task `child` of a process began, made by `parent`; both as an actor's context.
+    pub fn handle_task(&mut self, pid: u32, child: u64, parent: u64, time: u64) {
+        self.executions.begin(pid, child, parent, Some(time));
+        self.counters.forgotten_tasks = self.executions.forgotten;
+    }
+
+    /// A goroutine was made by the one of whose id this is the lower half.
+    pub fn handle_creator(&mut self, actor: Actor, parent: u32) {
+        self.executions.creator(actor.pid, actor.context, parent);
+        self.counters.forgotten_tasks = self.executions.forgotten;
     }
 
     /// A request's head was read or sent. `loyal`: the process's threads stay with the request they read.
@@ -184,20 +185,15 @@ impl Links {
         if incoming == Incoming::Malformed {
             self.counters.malformed_context += 1;
         }
-        let (parent, rule) = match role {
-            Role::Server => from_header(&incoming),
-            Role::Client => self.cause_of_call(request.last, &incoming, loyal),
-        };
         let mut held = Held::new(connection, role, request, self.ids.span_id());
-        self.hold(&parent);
-        (held.parent, held.rule) = (parent, rule);
-        if role == Role::Server {
-            let passed = match &incoming {
-                Incoming::Valid { parent, .. } => Some(*parent),
-                Incoming::Absent | Incoming::Malformed => None,
-            };
-            held.entry = Some(self.threads.enter(token, request.last.actor, passed));
+        match role {
+            Role::Server => {
+                (held.parent, held.rule) = from_header(&incoming);
+                held.entry = Some(self.read(token, request.last, &incoming));
+            }
+            Role::Client => self.called(token, &mut held, &incoming, loyal),
         }
+        self.hold(&held.parent);
         held.key = wire::key(connection, role, request, head);
         let partner = held.key.and_then(|key| self.wire.meet(key, token, role));
         self.held.insert(token, held);
@@ -206,6 +202,10 @@ impl Links {
             (Some(partner), Role::Server) => self.join(partner, token),
             (Some(partner), Role::Client) => self.join(token, partner),
             (None, _) => {}
+        }
+        while let Some(call) = self.waiting.surplus() {
+            self.counters.hurried += 1;
+            self.give_up(call);
         }
     }
 
@@ -221,17 +221,38 @@ impl Links {
         let span_id = self.ids.span_id();
         let held =
             self.held.entry(token).or_insert_with(|| Held::new(connection, role, &exchange.request, span_id));
-        held.end = Some(end_of(&exchange));
+        let end = end_of(&exchange);
+        held.end = Some(end);
         held.whole = is_whole(&exchange);
+        let (entry, sender) = (held.entry.take(), held.request.first.actor);
+        let start = held.request.last.time;
+        let response = exchange.response.as_ref().map(|response| (response.first.actor, response.last.actor));
         held.exchange = Some(exchange);
-        if let Some(entry) = held.entry.take() {
-            self.threads.leave(token, entry);
+        match role {
+            Role::Server => {
+                if let Some(entry) = entry {
+                    self.hands.leave(token, entry);
+                    self.answered(token, entry, (start, end), response.map(|(first, _)| first));
+                }
+            }
+            Role::Client => {
+                self.discipline.answered(sender.tid, response.map(|(_, last)| last.tid), end);
+            }
         }
         self.finished.push_back((now + self.settings.linger, token));
     }
 
     /// The next exchange whose time has come; `now` is on the records' clock.
     pub fn poll(&mut self, now: u64) -> Option<Linked> {
+        while let Some(call) = self.waiting.overdue(now) {
+            self.counters.hurried += 1;
+            self.give_up(call);
+        }
+        while let Some(token) = self.ready.pop_front() {
+            if let Some(linked) = self.finish(token) {
+                return Some(linked);
+            }
+        }
         loop {
             let &(due, token) = self.finished.front()?;
             if due > now {
@@ -261,18 +282,137 @@ impl Links {
         self.held.is_empty()
     }
 
-    fn cause_of_call(&self, at: Stamp, incoming: &Incoming, loyal: bool) -> (Parent, Rule) {
+    /// Calls whose cause is not known yet.
+    #[must_use]
+    pub fn undecided(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Tasks whose beginnings are remembered.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.executions.len()
+    }
+
+    /// A request was read: it is in its reader's hand.
+    fn read(&mut self, token: Token, at: Stamp, incoming: &Incoming) -> hand::Entry {
+        let passed = match incoming {
+            Incoming::Valid { parent, .. } => Some(*parent),
+            Incoming::Absent | Incoming::Malformed => None,
+        };
+        let follows = token.exchange.checked_sub(1).is_some_and(|before| {
+            let before = Token { exchange: before, ..token };
+            self.held.get(&before).is_some_and(|before| before.entry.is_some())
+        });
+        self.discipline.read(at.actor.tid, follows, at.time);
+        let reader = self.executions.of(at.actor);
+        self.hands.enter(token, at.actor.pid, reader, at.time, passed)
+    }
+
+    /// A call was sent: its cause is known at once, or it waits.
+    fn called(&mut self, token: Token, held: &mut Held, incoming: &Incoming, loyal: bool) {
+        let at = held.request.first;
+        self.discipline.sent(at.actor.tid, at.time);
+        let lineage = match self.cause_of_call(at, incoming, loyal) {
+            Cause::Known(parent, rule) => {
+                (held.parent, held.rule) = (parent, rule);
+                return;
+            }
+            Cause::Later(lineage) => lineage,
+        };
+        held.rule = Rule::Ambiguous;
+        let pid = at.actor.pid;
+        held.candidates = self.hands.latest(pid, MAX_CANDIDATES);
+        for candidate in &held.candidates {
+            self.hold(&Parent::Held(*candidate));
+        }
+        if self.settings.inference {
+            let deadline = at.time.saturating_add(self.settings.hold);
+            self.waiting.add(token, pid, lineage, self.hands.order(), deadline);
+        }
+    }
+
+    fn cause_of_call(&self, at: Stamp, incoming: &Incoming, loyal: bool) -> Cause {
+        let Stamp { time, actor } = at;
         if let Incoming::Valid { parent, .. } = incoming {
             // A proxy hands on the context it was given; a library in the process made its own.
-            return match self.threads.holding_context(at.actor.pid, parent) {
-                Some(token) => (Parent::Held(token), Rule::PassedOn),
-                None => from_header(incoming),
+            return match self.hands.holding_context(actor.pid, parent) {
+                Some(token) => Cause::Known(Parent::Held(token), Rule::PassedOn),
+                None => {
+                    let (parent, rule) = from_header(incoming);
+                    Cause::Known(parent, rule)
+                }
             };
         }
-        match self.threads.cause(at.actor, loyal) {
-            Cause::None => (Parent::None, Rule::None),
-            Cause::One(request) => (Parent::Held(request), Rule::SameThread),
-            Cause::Ambiguous => (Parent::None, Rule::Ambiguous),
+        let open = self.hands.in_process(actor.pid);
+        if open == 0 {
+            return Cause::Known(Parent::None, Rule::None);
+        }
+        let lineage = self.executions.lineage(actor, time);
+        for (generation, step) in lineage.iter().enumerate() {
+            let request = match self.hands.of(step.execution, step.time) {
+                hand::Held::None => continue,
+                hand::Held::One(request) => request,
+                hand::Held::Several => break,
+            };
+            let rule = match generation {
+                0 if step.execution.is_thread() => Rule::SameThread,
+                0 => Rule::SameTask,
+                _ => Rule::Ancestry,
+            };
+            let alone = open == 1;
+            let exact = !step.execution.is_thread()
+                || alone
+                || (loyal && self.discipline.is_believed(actor.tid, time));
+            if exact {
+                return Cause::Known(Parent::Held(request), rule);
+            }
+            break;
+        }
+        Cause::Later(lineage)
+    }
+
+    /// A request was answered: whoever wrote the response, by itself or through what it had made, sent its calls.
+    fn answered(&mut self, request: Token, entry: hand::Entry, span: (u64, u64), writer: Option<Actor>) {
+        let (start, end) = span;
+        let tid = self.held.get(&request).map(|held| held.request.last.actor.tid);
+        if let Some(tid) = tid {
+            self.discipline.wrote(tid, writer.map(|writer| writer.tid), end);
+        }
+        if let Some(writer) = writer {
+            let execution = self.executions.of(writer);
+            let exact = !execution.is_thread() || self.discipline.is_believed(writer.tid, end);
+            if exact {
+                for claimed in self.waiting.claims(execution) {
+                    if (start..=end).contains(&claimed.time) {
+                        let rule = if claimed.generation == 0 { Rule::Writer } else { Rule::Ancestry };
+                        self.decide(claimed.call, Parent::Held(request), rule);
+                    }
+                }
+            }
+        }
+        let oldest = self.hands.oldest(entry.pid);
+        while let Some(call) = self.waiting.settled(entry.pid, oldest) {
+            self.give_up(call);
+        }
+    }
+
+    /// Nothing more will be known of a call's cause.
+    fn give_up(&mut self, call: Token) {
+        self.decide(call, Parent::None, Rule::Ambiguous);
+    }
+
+    fn decide(&mut self, call: Token, parent: Parent, rule: Rule) {
+        self.waiting.remove(call);
+        let Some(held) = self.held.get_mut(&call) else { return };
+        (held.parent, held.rule) = (parent.clone(), rule);
+        self.ready.extend(held.blocked.drain(..));
+        // What is certain needs no candidates.
+        let candidates =
+            if rule == Rule::Ambiguous { Vec::new() } else { std::mem::take(&mut held.candidates) };
+        self.hold(&parent);
+        for candidate in candidates {
+            self.release(&Parent::Held(candidate));
         }
     }
 
@@ -316,6 +456,12 @@ impl Links {
     }
 
     fn finish(&mut self, token: Token) -> Option<Linked> {
+        if let Some(call) = self.undecided_above(token) {
+            if let Some(call) = self.held.get_mut(&call) {
+                call.blocked.push(token);
+            }
+            return None;
+        }
         let identity = self.identity(token);
         let held = self.held.get_mut(&token)?;
         if let Some(key) = held.key.take() {
@@ -323,6 +469,7 @@ impl Links {
         }
         let exchange = held.exchange.take()?;
         held.done = true;
+        let candidates = std::mem::take(&mut held.candidates);
         let (rule, role, connection) = (held.rule, held.role, Arc::clone(&held.connection));
         let mut start = held.request.first.time;
         let mut end = held.end.unwrap_or(start);
@@ -341,8 +488,37 @@ impl Links {
         {
             self.release(&gone.parent);
         }
-        self.count(rule);
-        Some(Linked { connection, role, exchange, identity, start, end: end.max(start), rule })
+        self.counters.by_rule[rule as usize] += 1;
+        let candidates = self.names(candidates);
+        Some(Linked { connection, role, exchange, identity, start, end: end.max(start), rule, candidates })
+    }
+
+    /// The first exchange on the way up, from `token` itself on, whose parent is not decided yet.
+    fn undecided_above(&self, token: Token) -> Option<Token> {
+        let mut at = token;
+        for _ in 0..MAX_DEPTH {
+            if self.waiting.contains(at) {
+                return Some(at);
+            }
+            match self.held.get(&at)?.parent {
+                Parent::Held(parent) => at = parent,
+                Parent::None | Parent::Remote { .. } => return None,
+            }
+        }
+        None
+    }
+
+    /// The candidates' places in their traces, which are let go.
+    fn names(&mut self, candidates: Vec<Token>) -> Vec<(TraceId, SpanId)> {
+        let mut names = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            if self.undecided_above(candidate).is_none() {
+                let identity = self.identity(candidate);
+                names.push((identity.trace_id, identity.span_id));
+            }
+            self.release(&Parent::Held(candidate));
+        }
+        names
     }
 
     /// The place of an exchange in its trace; decides that of its parents first.
@@ -363,7 +539,7 @@ impl Links {
         while let Some(token) = chain.pop() {
             let Some(held) = self.held.get(&token) else { continue };
             let (span_id, parent) = (held.span_id, held.parent.clone());
-            let identity = self.decide(span_id, &parent);
+            let identity = self.place(span_id, &parent);
             if let Some(held) = self.held.get_mut(&token) {
                 held.identity = Some(identity);
             }
@@ -371,7 +547,7 @@ impl Links {
         self.held.get(&token).and_then(|held| held.identity.clone()).unwrap_or_default()
     }
 
-    fn decide(&mut self, span_id: SpanId, parent: &Parent) -> Identity {
+    fn place(&mut self, span_id: SpanId, parent: &Parent) -> Identity {
         let mut identity = Identity { span_id, ..Identity::default() };
         let above = match parent {
             Parent::Held(token) => self.held.get(token).and_then(|held| held.identity.clone()),
@@ -412,7 +588,12 @@ impl Links {
             if evictable && let Some(gone) = self.held.remove(&token) {
                 self.counters.evicted += 1;
                 if let Some(entry) = gone.entry {
-                    self.threads.leave(token, entry);
+                    self.hands.leave(token, entry);
+                }
+                self.waiting.remove(token);
+                self.ready.extend(gone.blocked);
+                for candidate in gone.candidates {
+                    self.release(&Parent::Held(candidate));
                 }
                 if let Some(key) = gone.key {
                     self.wire.forget(&key, token);
@@ -424,50 +605,6 @@ impl Links {
         if self.arrivals.len() >= 2 * self.held.len() + SPARE_ARRIVALS {
             self.arrivals.retain(|token| self.held.contains_key(token));
         }
-    }
-
-    fn count(&mut self, rule: Rule) {
-        let counters = &mut self.counters;
-        *match rule {
-            Rule::None => &mut counters.roots,
-            Rule::SameThread => &mut counters.same_thread,
-            Rule::Wire => &mut counters.wire,
-            Rule::PassedOn => &mut counters.passed_on,
-            Rule::Header => &mut counters.header,
-            Rule::Ambiguous => &mut counters.ambiguous,
-        } += 1;
-    }
-}
-
-impl Held {
-    fn new(connection: &Arc<ConnectionInfo>, role: Role, request: &Extent, span_id: SpanId) -> Box<Self> {
-        Box::new(Self {
-            connection: Arc::clone(connection),
-            role,
-            request: *request,
-            span_id,
-            parent: Parent::None,
-            rule: Rule::None,
-            identity: None,
-            entry: None,
-            key: None,
-            partner: None,
-            partner_start: None,
-            end: None,
-            whole: false,
-            exchange: None,
-            done: false,
-            references: 0,
-        })
-    }
-}
-
-fn from_header(incoming: &Incoming) -> (Parent, Rule) {
-    match incoming {
-        Incoming::Valid { parent, state, .. } => {
-            (Parent::Remote { parent: *parent, state: state.clone() }, Rule::Header)
-        }
-        Incoming::Absent | Incoming::Malformed => (Parent::None, Rule::None),
     }
 }
 

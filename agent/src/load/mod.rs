@@ -8,6 +8,7 @@ mod btf;
 mod hooks;
 mod offsets;
 mod profiler;
+mod runtime;
 mod tls;
 mod unsupported;
 mod uprobe;
@@ -25,9 +26,11 @@ use log::warn;
 pub use arena::{Arena, GRACE as ARENA_GRACE, Room};
 pub use hooks::{Hook, HookChoice};
 pub use profiler::{Event, Profiler, ProfilerSettings};
+pub use runtime::RuntimeCounters;
 pub use tls::{TlsCounters, TlsSites, examine as examine_tls};
 pub use unsupported::Unsupported;
 
+use runtime::Runtimes;
 use tls::TlsProbes;
 
 use crate::{discover::ProcRoot, ring::Ring};
@@ -46,6 +49,7 @@ pub fn probe() -> Result<Probe> {
         select_all: false,
         select_ports: false,
         tls: true,
+        runtimes: true,
         capture_bytes: 0,
         // Processes that start meanwhile are told of; nobody reads it.
         ring_bytes: 64 << 10,
@@ -73,6 +77,8 @@ pub struct LoadSettings {
     pub select_ports: bool,
     /// Whether the inside of TLS is followed.
     pub tls: bool,
+    /// Whether goroutines and Python's contexts are told apart.
+    pub runtimes: bool,
     /// Bytes captured of one burst, at most `record::MAX_CAPTURE`.
     pub capture_bytes: u32,
     /// Size of the ring: a power of two, at least a page.
@@ -89,6 +95,8 @@ pub struct Kernel {
     ebpf: Ebpf,
     /// `None` where TLS is not followed.
     tls: Option<TlsProbes>,
+    /// `None` where the tasks of runtimes are not told apart.
+    runtimes: Option<Runtimes>,
     /// The hook that captures socket operations.
     pub hook: Hook,
     /// Features that are missing on this kernel, in words for the user.
@@ -134,7 +142,14 @@ impl Kernel {
             missing.push(format!("the inside of TLS: only its bytes are counted ({error:#})"));
             tls = None;
         }
-        Ok(Self { ebpf, tls, hook, missing })
+        let mut runtimes = settings.runtimes.then(Runtimes::default);
+        if settings.runtimes
+            && let Err(error) = runtime::load(&mut ebpf)
+        {
+            missing.push(format!("tasks of runtimes: calls of Go and asyncio are not linked ({error:#})"));
+            runtimes = None;
+        }
+        Ok(Self { ebpf, tls, runtimes, hook, missing })
     }
 
     /// The reading end of the ring. There is one.
@@ -176,6 +191,30 @@ impl Kernel {
     #[must_use]
     pub fn tls_counters(&self) -> TlsCounters {
         self.tls.as_ref().map_or_else(TlsCounters::default, |tls| tls.counters)
+    }
+
+    /// A process was selected, or has begun another program: its runtime is looked for, now and for a while.
+    pub fn expect_runtime(&mut self, pid: u32) {
+        if let Some(runtimes) = &mut self.runtimes {
+            runtimes.expect(pid);
+        }
+    }
+
+    /// Looks at the processes whose time has come; true while some are to be looked at soon.
+    pub fn poll_runtimes(&mut self, proc: &ProcRoot) -> bool {
+        self.runtimes.as_mut().is_some_and(|runtimes| runtimes.poll(&mut self.ebpf, proc))
+    }
+
+    /// Lets go of runtimes that nobody runs any more.
+    pub fn tidy_runtimes(&mut self, proc: &ProcRoot) {
+        if let Some(runtimes) = &mut self.runtimes {
+            runtimes.tidy(&mut self.ebpf, proc);
+        }
+    }
+
+    #[must_use]
+    pub fn runtime_counters(&self) -> RuntimeCounters {
+        self.runtimes.as_ref().map_or_else(RuntimeCounters::default, |runtimes| runtimes.counters)
     }
 
     /// What the kernel programs log, into the `log` facade; `None` where nothing was asked for.

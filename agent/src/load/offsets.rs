@@ -37,6 +37,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("OFF_TASK_STATE", "task_struct", "__state"),
     ("OFF_TASK_MM", "task_struct", "mm"),
     ("OFF_MM_EXEC_VM", "mm_struct", "exec_vm"),
+    ("OFF_TASK_FS", "task_struct", "thread.fsbase"),
 ];
 
 /// Looks every offset up.

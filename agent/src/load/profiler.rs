@@ -70,6 +70,7 @@ impl Profiler {
             select_all: settings.select_all,
             select_ports: false,
             tls: false,
+            runtimes: false,
             capture_bytes: 0,
             ring_bytes: PROCESS_RING,
             thread_times: false,

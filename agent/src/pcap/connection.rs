@@ -330,6 +330,7 @@ impl Connection {
             plaintext: false,
             unbound: false,
             stamp: Stamp { time, actor },
+            creator: 0,
             direction,
             offset: self.streams[direction as usize].next - length,
             length,

@@ -132,6 +132,7 @@ impl Signals {
             ring: (steering.control.high_water(), ring),
             processes: steering.who.counters(),
             tls: steering.tls,
+            runtimes: steering.runtimes,
             export: self.counters.snapshot(),
             ..Account::of(&self.engine)
         }

@@ -16,7 +16,7 @@ use crate::{
     clock::{self, Clock},
     config::Settings,
     decode,
-    load::{Control, Kernel, TlsCounters},
+    load::{Control, Kernel, RuntimeCounters, TlsCounters},
     ring::Ring,
 };
 
@@ -50,6 +50,7 @@ pub(super) struct Steering {
     pub(super) who: Who,
     pub(super) clock: Clock,
     pub(super) tls: TlsCounters,
+    pub(super) runtimes: RuntimeCounters,
     /// Housekeeping is due in this round.
     pub(super) housekeeping: bool,
 }
@@ -71,14 +72,17 @@ impl Tracer {
         who.select(settings, &mut control)?;
         for pid in who.watched() {
             kernel.expect_tls(pid);
+            kernel.expect_runtime(pid);
         }
         who.take_begun();
         kernel.poll_tls(&who.proc);
+        kernel.poll_runtimes(&who.proc);
         let steering = Steering {
             control,
             who,
             clock: Clock::measure(),
             tls: TlsCounters::default(),
+            runtimes: RuntimeCounters::default(),
             housekeeping: false,
         };
         // Tests and scripts wait for this line.
@@ -100,6 +104,7 @@ impl Tracer {
                 kept = Instant::now();
                 self.steering.clock = Clock::measure();
                 self.steering.who.scan(&mut self.steering.control);
+                self.kernel.tidy_runtimes(&self.steering.who.proc);
                 if settings.capture.tls {
                     self.kernel.tidy_tls(&self.steering.who.proc, &self.steering.who.watched());
                 }
@@ -116,9 +121,12 @@ impl Tracer {
             result?;
             for pid in self.steering.who.take_begun() {
                 self.kernel.expect_tls(pid);
+                self.kernel.expect_runtime(pid);
             }
-            let looking = self.kernel.poll_tls(&self.steering.who.proc);
+            let mut looking = self.kernel.poll_tls(&self.steering.who.proc);
+            looking |= self.kernel.poll_runtimes(&self.steering.who.proc);
             self.steering.tls = self.kernel.tls_counters();
+            self.steering.runtimes = self.kernel.runtime_counters();
             // Behind: what is still in the ring is older than now, and hardly older than what came out of it.
             let handled = if records < ROUND { now } else { last.min(now) };
             sink.round(handled, self.ring.size(), &mut self.steering)?;

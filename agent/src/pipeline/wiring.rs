@@ -22,6 +22,7 @@ pub(super) fn load_settings(settings: &Settings) -> LoadSettings {
         select_all: settings.select.is_everything(),
         select_ports: !settings.select.ports.is_empty(),
         tls: settings.capture.tls,
+        runtimes: settings.link.tasks,
         capture_bytes: settings.capture.bytes_per_message.min(u32::try_from(MAX_CAPTURE).unwrap_or(u32::MAX)),
         ring_bytes: settings.capture.ring_bytes,
         kernel_log: settings.log,
@@ -37,6 +38,8 @@ pub(super) fn engine(settings: &Settings) -> EngineSettings {
             limit: settings.limits.held_exchanges,
             sampler: settings.sampler,
             trace_context: settings.context.tracecontext,
+            inference: settings.link.inference,
+            hold: u64::try_from(settings.link.hold.as_nanos()).unwrap_or(u64::MAX),
         },
         http: http(settings),
         routes: RouteSettings {

@@ -218,6 +218,7 @@ mod tests {
                 tail_length: tail.len(),
                 eof: false,
                 error: None,
+                creator: 0,
             };
             self.offset += length;
             let (mut bytes, mut tail) = (input.to_vec(), tail.to_vec());

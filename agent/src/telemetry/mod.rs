@@ -11,8 +11,8 @@ use crate::{
     engine::{Engine, EngineCounters},
     export::counters::{DestinationSnapshot, SignalSnapshot},
     flow::{FlowCounters, FlowStates},
-    link::LinkCounters,
-    load::TlsCounters,
+    link::{LinkCounters, Rule},
+    load::{RuntimeCounters, TlsCounters},
     metrics::model::{Metric, MetricData, NumberPoint, ResourceMetrics, Temporality},
     resource::{Resource, ResourceCounters},
 };
@@ -36,6 +36,10 @@ pub struct Account {
     pub ring: (u64, u64),
     pub processes: ResourceCounters,
     pub tls: TlsCounters,
+    pub runtimes: RuntimeCounters,
+    /// Calls whose cause is not known yet, and tasks whose beginnings are remembered.
+    pub undecided: u64,
+    pub tasks: u64,
     pub metrics_overflowed: u64,
     pub metrics_dropped: u64,
     pub export: Vec<DestinationSnapshot>,
@@ -52,6 +56,8 @@ impl Account {
             states: engine.flows.states(),
             links: engine.links.counters,
             held: engine.links.len() as u64,
+            undecided: engine.links.undecided() as u64,
+            tasks: engine.links.tasks() as u64,
             metrics_overflowed,
             metrics_dropped,
             ..Self::default()
@@ -61,9 +67,15 @@ impl Account {
     /// Records seen.
     #[must_use]
     pub fn records(&self) -> u64 {
-        let EngineCounters { data_records, connection_records, state_records, process_records, .. } =
-            self.engine;
-        data_records + connection_records + state_records + process_records
+        let EngineCounters {
+            data_records,
+            connection_records,
+            state_records,
+            process_records,
+            task_records,
+            ..
+        } = self.engine;
+        data_records + connection_records + state_records + process_records + task_records
     }
 
     /// Records that were due and never came.
@@ -101,6 +113,7 @@ impl Account {
                     ("connection", engine.connection_records),
                     ("state", engine.state_records),
                     ("process", engine.process_records),
+                    ("task", engine.task_records),
                 ],
             ),
             build.sum(
@@ -238,21 +251,46 @@ impl Account {
                 "{span}",
                 "How the parents of spans were found.",
                 "rule",
-                &[
-                    ("none", links.roots),
-                    ("same_thread", links.same_thread),
-                    ("wire", links.wire),
-                    ("passed_on", links.passed_on),
-                    ("header", links.header),
-                    ("ambiguous", links.ambiguous),
-                ],
+                &Rule::ALL.map(|rule| (rule.name(), links.by_rule[rule as usize])),
             ),
             build.sum(
                 "honeyguide.links.dropped",
                 "{span}",
-                "Exchanges that lost their links because too many were held.",
+                "Exchanges whose links were lost or decided early because too many were held, or too long.",
+                "cause",
+                &[
+                    ("held", links.evicted),
+                    ("hurried", links.hurried),
+                    ("forgotten_task", links.forgotten_tasks),
+                ],
+            ),
+            build.gauge(
+                "honeyguide.links.undecided",
+                "{span}",
+                "Calls whose cause is not known yet.",
                 "",
-                &[("", links.evicted)],
+                &[("", self.undecided)],
+            ),
+            build.gauge(
+                "honeyguide.tasks",
+                "{task}",
+                "Tasks of runtimes whose beginnings are remembered.",
+                "",
+                &[("", self.tasks)],
+            ),
+            build.gauge(
+                "honeyguide.runtimes",
+                "{process}",
+                "Processes whose tasks are told apart.",
+                "",
+                &[("", self.runtimes.processes)],
+            ),
+            build.sum(
+                "honeyguide.runtimes.dropped",
+                "{process}",
+                "Functions that could not be probed, and processes or files that were too many to look at.",
+                "cause",
+                &[("failed", self.runtimes.failed), ("too_many", self.runtimes.dropped)],
             ),
             build.sum(
                 "honeyguide.contexts.malformed",

@@ -1,6 +1,6 @@
 //! Who caused whom.
 
-use honeyguide::span::SpanId;
+use honeyguide::{link::Rule, span::SpanId};
 
 use crate::stream::{By, GET, MS, OK, Stream, assert_child, assert_root};
 
@@ -38,7 +38,11 @@ fn another_threads_call_has_no_certain_cause() {
     front_calls(&mut stream, By(1, 7));
     stream.received(11, By(1, 7), OK);
     stream.sent(10, FRONT, OK);
-    assert_eq!(stream.engine.links.counters.ambiguous, 0, "counted when the span is made");
+    assert_eq!(
+        stream.engine.links.counters.by_rule[Rule::Ambiguous as usize],
+        0,
+        "counted when the span is made"
+    );
     let spans = stream.finish();
     assert_root(spans.client(1));
 }

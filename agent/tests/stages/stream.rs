@@ -62,6 +62,8 @@ impl Stream {
                 limit: held,
                 sampler: Sampler::default(),
                 trace_context: true,
+                inference: true,
+                hold: 10_000 * MS,
             },
             http: HttpSettings::default(),
             routes: RouteSettings::default(),

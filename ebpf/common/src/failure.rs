@@ -32,10 +32,12 @@ pub enum Failure {
     RingFullTimes = 12,
     /// The ring had no room for a stack sample.
     RingFullSample = 13,
+    /// The ring had no room for a task's beginning: calls by it and its kin stay without a parent.
+    RingFullTask = 14,
 }
 
 impl Failure {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::RingFullData,
         Self::RingFullConnection,
         Self::RingFullState,
@@ -50,6 +52,7 @@ impl Failure {
         Self::SelectionFull,
         Self::RingFullTimes,
         Self::RingFullSample,
+        Self::RingFullTask,
     ];
 
     /// The counter's name in the agent's own metrics.
@@ -70,6 +73,7 @@ impl Failure {
             Self::SelectionFull => "selection_full",
             Self::RingFullTimes => "ring_full_times",
             Self::RingFullSample => "ring_full_sample",
+            Self::RingFullTask => "ring_full_task",
         }
     }
 
@@ -83,6 +87,7 @@ impl Failure {
             | Self::RingFullProcess
             | Self::RingFullTimes
             | Self::RingFullSample
+            | Self::RingFullTask
             | Self::NoStorage => true,
             Self::UserFault
             | Self::FileBytes

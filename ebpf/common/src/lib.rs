@@ -3,6 +3,7 @@
 #![no_std]
 
 pub mod failure;
+pub mod identity;
 pub mod record;
 pub mod sample;
 pub mod unwind;

@@ -14,6 +14,7 @@ pub const KIND_EXIT: u16 = 6;
 pub const KIND_LISTEN: u16 = 7;
 pub const KIND_TIMES: u16 = 8;
 pub const KIND_BIND: u16 = 9;
+pub const KIND_TASK: u16 = 10;
 
 /// `Data::direction`, as the traced process sees it.
 pub const DIRECTION_SEND: u8 = 0;
@@ -86,7 +87,7 @@ pub struct Data {
     pub offset: u64,
     pub pid: u32,
     pub tid: u32,
-    /// A register that may hold a runtime's own identity (x86_64: r14, Go's current goroutine).
+    /// The runtime's own name for what is running; 0 where `identity` is [`crate::identity::NONE`].
     pub context: u64,
     /// Bytes of the stream this record stands for.
     pub length: u32,
@@ -95,7 +96,10 @@ pub struct Data {
     pub direction: u8,
     pub origin: u8,
     pub tail_length: u8,
-    pub padding: [u8; 5],
+    /// One of `identity::*`: what `context` is.
+    pub identity: u8,
+    /// Of a goroutine the lower half of its creator's id, else 0.
+    pub parent: u32,
     /// The operation's last bytes where it was cut, `tail_length` of them.
     pub tail: [u8; TAIL],
 }
@@ -156,6 +160,21 @@ pub struct Bind {
     pub socket: u64,
 }
 
+/// A task of a runtime was made by another: a Python context copied.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Task {
+    pub header: Header,
+    pub pid: u32,
+    pub tid: u32,
+    /// As `Data::context` and `Data::identity`.
+    pub child: u64,
+    pub parent: u64,
+    pub identity: u8,
+    pub padding: [u8; 7],
+}
+
 /// A process was forked, replaced its image, ended, or began to listen.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -204,7 +223,8 @@ const _: () = {
     use core::mem::{align_of, offset_of, size_of};
     assert!(size_of::<Header>() == 16);
     assert!(size_of::<Data>() == 80 && align_of::<Data>() == 8);
-    assert!(offset_of!(Data, tail) == 64);
+    assert!(offset_of!(Data, tail) == 64 && offset_of!(Data, parent) == 60);
+    assert!(size_of::<Task>() == 48);
     assert!(size_of::<Connection>() == 216 && offset_of!(Connection, path) == 104);
     assert!(size_of::<State>() == 32);
     assert!(size_of::<Bind>() == 32);

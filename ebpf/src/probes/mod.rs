@@ -1,6 +1,7 @@
 //! The attach points.
 
 mod process;
+mod runtime;
 mod sampler;
 mod sched;
 mod socket;

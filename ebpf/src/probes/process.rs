@@ -8,7 +8,7 @@ use honeyguide_common::{
     verdict,
 };
 
-use crate::{emit, error, maps::SELECTED, memory, offsets, select, settings};
+use crate::{emit, error, maps::{RUNTIMES, SELECTED}, memory, offsets, select, settings};
 
 /// match-proto: `void sched_process_fork(struct task_struct *parent, struct task_struct *child)`, Linux 4.18
 #[btf_tracepoint(function = "sched_process_fork")]
@@ -24,6 +24,11 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
         if SELECTED.insert(child_pid, verdict::SELECTED, 0).is_err() {
             error::count(Failure::SelectionFull);
         }
+        // A copy of its parent, with everything at the same address.
+        if let Some(runtime) = RUNTIMES.get_ptr(parent_pid) {
+            // SAFETY: an element of the table; the agent writes it whole.
+            let _ = RUNTIMES.insert(child_pid, unsafe { *runtime }, 0);
+        }
         debug!(&ctx, "process {} is selected with its parent {}", child_pid, parent_pid);
     }
     emit_process(KIND_FORK, child_pid, parent_pid, child)
@@ -33,6 +38,7 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let _ = RUNTIMES.remove(pid);
     emit_process(KIND_EXEC, pid, 0, ctx.arg(0))
 }
 
@@ -46,6 +52,7 @@ pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let _ = SELECTED.remove(pid);
+    let _ = RUNTIMES.remove(pid);
     emit_process(KIND_EXIT, pid, 0, ctx.arg(0))
 }
 

@@ -16,6 +16,7 @@ const MAX_NAMELESS: u64 = 16 << 10;
 const MAX_ENTRIES: u16 = 4_096;
 
 const EM_X86_64: u16 = 62;
+const ET_DYN: u16 = 3;
 const PT_LOAD: u32 = 1;
 const SHT_SYMTAB: u32 = 2;
 const SHT_DYNAMIC: u32 = 6;
@@ -52,6 +53,89 @@ pub(in crate::load) fn functions(path: &Path, names: &[&str]) -> Result<Vec<Opti
     Ok(found)
 }
 
+/// Where a symbol of any kind is, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::load) struct Symbol {
+    pub(in crate::load) address: u64,
+    pub(in crate::load) size: u64,
+}
+
+/// A file's layout: what is needed to find what it holds in a process.
+#[derive(Debug)]
+pub(in crate::load) struct Image {
+    elf: Elf,
+    /// Addresses are chosen when it is loaded (`ET_DYN`).
+    pub(in crate::load) moves: bool,
+}
+
+impl Image {
+    /// # Errors
+    /// As [`functions`].
+    pub(in crate::load) fn open(path: &Path) -> Result<Self> {
+        let elf = Elf::open(path)?;
+        let mut kind = [0; 2];
+        elf.file.read_exact_at(&mut kind, 16).context("not an ELF file")?;
+        Ok(Self { elf, moves: u16::from_le_bytes(kind) == ET_DYN })
+    }
+
+    /// The symbols with these names, as [`functions`] finds them.
+    pub(in crate::load) fn symbols(&self, names: &[&str]) -> Vec<Option<Symbol>> {
+        let mut found = vec![None; names.len()];
+        for kind in [SHT_DYNSYM, SHT_SYMTAB] {
+            if found.iter().all(Option::is_some) {
+                break;
+            }
+            for (symbols, strings) in self.elf.tables(kind) {
+                for symbol in symbols.chunks_exact(SYMBOL) {
+                    if u16_at(symbol, 6) == Some(0) {
+                        continue;
+                    }
+                    let Some(name) = u32_at(symbol, 0).and_then(|at| string(&strings, u64::from(at))) else {
+                        continue;
+                    };
+                    if let Some(index) = names.iter().position(|wanted| wanted.as_bytes() == name)
+                        && found[index].is_none()
+                    {
+                        let (address, size) =
+                            (u64_at(symbol, 8).unwrap_or(0), u64_at(symbol, 16).unwrap_or(0));
+                        found[index] = Some(Symbol { address, size });
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// `size` bytes of code at an address, or as many as there are.
+    pub(in crate::load) fn code(&self, address: u64, size: u64) -> Option<Function> {
+        self.elf.function(address, size)
+    }
+
+    /// The section of this name: its address, its length, and where it begins in the file.
+    pub(in crate::load) fn section(&self, name: &str) -> Option<(Symbol, u64)> {
+        let mut header = [0; 64];
+        self.elf.file.read_exact_at(&mut header, 0).ok()?;
+        let names = self.elf.sections.chunks_exact(SECTION).nth(usize::from(u16_at(&header, 62)?))?;
+        let names = self.elf.content(names)?;
+        self.elf.sections.chunks_exact(SECTION).find_map(|section| {
+            let own = string(&names, u64::from(u32_at(section, 0)?))?;
+            let symbol = Symbol { address: u64_at(section, 16)?, size: u64_at(section, 32)? };
+            (own == name.as_bytes()).then_some((symbol, u64_at(section, 24)?))
+        })
+    }
+
+    /// Bytes of the file.
+    pub(in crate::load) fn read(&self, offset: u64, length: u64) -> Option<Vec<u8>> {
+        read(&self.elf.file, offset, length)
+    }
+
+    /// The first address that the file is loaded at, as it is written in the file.
+    pub(in crate::load) fn first_address(&self) -> Option<u64> {
+        let loads = self.elf.segments.chunks_exact(SEGMENT).filter(|s| u32_at(s, 0) == Some(PT_LOAD));
+        loads.filter_map(|segment| u64_at(segment, 16)).min().map(|address| address & !0xfff)
+    }
+}
+
 /// The code at an address, which has no name of its own.
 pub(in crate::load) fn code_at(path: &Path, address: u64) -> Option<Function> {
     Elf::open(path).ok()?.function(address, MAX_NAMELESS)
@@ -76,6 +160,7 @@ pub(in crate::load) fn needed(path: &Path) -> Result<Vec<String>> {
     Ok(needed)
 }
 
+#[derive(Debug)]
 struct Elf {
     file: File,
     sections: Vec<u8>,

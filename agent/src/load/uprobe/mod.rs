@@ -3,5 +3,5 @@
 mod elf;
 mod sites;
 
-pub(super) use elf::{Function, code_at, functions, needed};
+pub(super) use elf::{Function, Image, code_at, functions, needed};
 pub(super) use sites::{Site, entry, exits, returns, tails};

@@ -54,6 +54,7 @@ fn time_of(record: &Record<'_>) -> u64 {
         Record::Connection(connection) => connection.time,
         Record::State(state) => state.time,
         Record::Times(times) => times.time,
+        Record::Task(task) => task.time,
         Record::Bind(bind) => bind.time,
         Record::Process(process) => process.time,
     }

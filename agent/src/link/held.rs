@@ -1,0 +1,92 @@
+//! What is kept of an exchange until it has left, and as long as others refer to it.
+
+use std::sync::Arc;
+
+use honeyguide_protocols::{Exchange, exchange::Extent};
+
+use super::{Rule, Token, hand, wire};
+use crate::{
+    flow::{ConnectionInfo, Detail, Role},
+    span::{
+        SpanId,
+        context::{Identity, Incoming, TraceParent},
+    },
+};
+
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) connection: Arc<ConnectionInfo>,
+    pub(super) role: Role,
+    pub(super) request: Extent,
+    pub(super) span_id: SpanId,
+    pub(super) parent: Parent,
+    pub(super) rule: Rule,
+    /// Set once, when the span itself or a child needs it.
+    pub(super) identity: Option<Identity>,
+    /// It is in its reader's hand.
+    pub(super) entry: Option<hand::Entry>,
+    /// Its name on the wire.
+    pub(super) key: Option<wire::Key>,
+    /// The other end of the connection.
+    pub(super) partner: Option<Token>,
+    /// When the other end read the request's first byte: it was sent before that.
+    pub(super) partner_start: Option<u64>,
+    pub(super) end: Option<u64>,
+    /// It ended with the response.
+    pub(super) whole: bool,
+    pub(super) exchange: Option<Exchange<Detail>>,
+    /// Handed out; kept for those that refer to it.
+    pub(super) done: bool,
+    pub(super) references: u32,
+    /// Requests that may have caused it; each is referred to.
+    pub(super) candidates: Vec<Token>,
+    /// Exchanges that can only leave when this one's place is decided.
+    pub(super) blocked: Vec<Token>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Parent {
+    None,
+    Held(Token),
+    Remote { parent: TraceParent, state: Option<Box<str>> },
+}
+
+impl Held {
+    pub(super) fn new(
+        connection: &Arc<ConnectionInfo>,
+        role: Role,
+        request: &Extent,
+        span_id: SpanId,
+    ) -> Box<Self> {
+        Box::new(Self {
+            connection: Arc::clone(connection),
+            role,
+            request: *request,
+            span_id,
+            parent: Parent::None,
+            rule: Rule::None,
+            identity: None,
+            entry: None,
+            key: None,
+            partner: None,
+            partner_start: None,
+            end: None,
+            whole: false,
+            exchange: None,
+            done: false,
+            references: 0,
+            candidates: Vec::new(),
+            blocked: Vec::new(),
+        })
+    }
+}
+
+/// The parent that the request's own headers name.
+pub(super) fn from_header(incoming: &Incoming) -> (Parent, Rule) {
+    match incoming {
+        Incoming::Valid { parent, state, .. } => {
+            (Parent::Remote { parent: *parent, state: state.clone() }, Rule::Header)
+        }
+        Incoming::Absent | Incoming::Malformed => (Parent::None, Rule::None),
+    }
+}

@@ -1,0 +1,71 @@
+//! Which evidence gave an exchange its parent.
+
+/// In the order of the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// Nothing before it: the root of a trace.
+    None,
+    /// The thread that sent the call had exactly one request in hand.
+    SameThread,
+    /// The goroutine or the Python context that sent the call had exactly one request in hand.
+    SameTask,
+    /// Whoever sent the call wrote this response next.
+    Writer,
+    /// The task that sent the call was made, by one or several steps, by the one that has the request.
+    Ancestry,
+    /// The other end of the same connection, seen on this host.
+    Wire,
+    /// The request carried the context of a request its sender had in hand.
+    PassedOn,
+    /// A `traceparent` from outside what is traced.
+    Header,
+    /// Several requests could have caused the call; none was chosen.
+    Ambiguous,
+}
+
+impl Rule {
+    pub const ALL: [Self; 9] = [
+        Self::None,
+        Self::SameThread,
+        Self::SameTask,
+        Self::Writer,
+        Self::Ancestry,
+        Self::Wire,
+        Self::PassedOn,
+        Self::Header,
+        Self::Ambiguous,
+    ];
+
+    /// In metrics, and in the attribute `honeyguide.link.rule`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::SameThread => "same_thread",
+            Self::SameTask => "same_task",
+            Self::Writer => "response_writer",
+            Self::Ancestry => "task_ancestry",
+            Self::Wire => "wire",
+            Self::PassedOn => "passed_on",
+            Self::Header => "header",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+
+    /// Whether it was concluded from what a process did, and not read on the wire.
+    #[must_use]
+    pub const fn is_inferred(self) -> bool {
+        match self {
+            Self::SameThread | Self::SameTask | Self::Writer | Self::Ancestry | Self::Ambiguous => true,
+            Self::None | Self::Wire | Self::PassedOn | Self::Header => false,
+        }
+    }
+}
+
+const _: () = {
+    let mut i = 0;
+    while i < Rule::ALL.len() {
+        assert!(Rule::ALL[i] as usize == i);
+        i += 1;
+    }
+};

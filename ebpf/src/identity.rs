@@ -1,0 +1,224 @@
+//! Which of a runtime's tasks is running: read from the process's own memory, a few words of it.
+//!
+//! The agent says for each process where to look (`RUNTIMES`). What does not read, or is not what it should be,
+//! is no identity: then the thread alone is known.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_probe_read_user,
+};
+use honeyguide_common::{
+    Failure,
+    identity::{GOROUTINE, NONE, PYTHON, Runtime},
+    record::{DIRECTION_SEND, KIND_TASK, Task},
+};
+
+use crate::{
+    call, emit,
+    maps::{CALLS, Call, RUNTIMES},
+    memory, offsets, select,
+};
+
+/// An outgoing request is written at once by the goroutine that its connection has for that.
+const CALL_LASTS: u64 = 1_000_000_000;
+/// Of glibc's thread-specific values the first block lies in the thread descriptor: `struct pthread_key_data
+/// { uintptr_t seq; void *data; } specific_1stblock[32]` (nptl/descr.h).
+const FIRST_BLOCK: u32 = 32;
+
+/// What runs on the current thread.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Identity {
+    pub context: u64,
+    pub parent: u32,
+    /// One of `identity::*`.
+    pub kind: u32,
+}
+
+impl Identity {
+    pub const UNKNOWN: Self = Self { context: 0, parent: 0, kind: NONE as u32 };
+}
+
+/// The identity that does a socket operation; a Go client's is the goroutine that asked for it.
+#[inline(always)]
+pub fn of_operation(pid: u32, direction: u8) -> Identity {
+    let mut found = Identity::UNKNOWN;
+    look(pid, direction, &mut found);
+    found
+}
+
+#[inline(never)]
+fn look(pid: u32, direction: u8, found: &mut Identity) -> u32 {
+    let Some(runtime) = RUNTIMES.get_ptr(pid) else { return 0 };
+    if !select::has_user_call() {
+        return 0;
+    }
+    // SAFETY: an element of the table; the agent writes it whole.
+    let runtime = unsafe { &*runtime };
+    if runtime.kind == u32::from(PYTHON) {
+        if let Some(context) = python_context(runtime) {
+            found.context = context;
+            found.kind = u32::from(PYTHON);
+        }
+    } else if runtime.kind == u32::from(GOROUTINE) {
+        let (ip, g, fd) = call::go_registers();
+        if ip < runtime.start || ip >= runtime.end {
+            return 0;
+        }
+        goroutine(runtime, g, found);
+        if direction == DIRECTION_SEND && runtime.third != 0 {
+            on_behalf(pid, fd as u32, found);
+        }
+    }
+    0
+}
+
+/// `runtime.g`'s id, and its creator's.
+#[inline(always)]
+fn goroutine(runtime: &Runtime, g: u64, found: &mut Identity) {
+    // SAFETY: bpf_probe_read_user checks the address.
+    let Ok(id) = (unsafe { bpf_probe_read_user((g + u64::from(runtime.first)) as *const u64) }) else { return };
+    // g0 and gsignal, on whose stacks the runtime itself runs, have none.
+    if id == 0 {
+        return;
+    }
+    found.context = id;
+    found.kind = u32::from(GOROUTINE);
+    if runtime.second != 0 {
+        // SAFETY: as above.
+        let parent = unsafe { bpf_probe_read_user((g + u64::from(runtime.second)) as *const u64) };
+        found.parent = parent.unwrap_or(0) as u32;
+    }
+}
+
+/// `net/http`'s connections have a goroutine that writes; the request is another's, which left word.
+#[inline(always)]
+fn on_behalf(pid: u32, fd: u32, found: &mut Identity) {
+    let key = call_key(pid, fd);
+    let Some(call) = CALLS.get_ptr(key) else { return };
+    // SAFETY: an element of the table; one that is evicted meanwhile leaves memory that is still an element's.
+    let (goroutine, parent, time) = unsafe { ((*call).goroutine, (*call).parent, (*call).time) };
+    let _ = CALLS.remove(key);
+    // SAFETY: no arguments.
+    if unsafe { bpf_ktime_get_ns() }.saturating_sub(time) < CALL_LASTS {
+        found.context = goroutine;
+        found.parent = parent;
+    }
+}
+
+/// A goroutine asks `net/http.(*persistConn).roundTrip` for a request on a connection. `net.Conn` is an interface
+/// (type, data); behind it are a `*net.TCPConn`, its `*netFD`, and in that `pfd.Sysfd` after a mutex of two words.
+/// A `*tls.Conn` begins with the `net.Conn` below it.
+#[inline(always)]
+pub fn go_call(connection: u64, g: u64) {
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let Some(runtime) = RUNTIMES.get_ptr(pid) else { return };
+    // SAFETY: an element of the table; the agent writes it whole.
+    let runtime = unsafe { &*runtime };
+    if runtime.kind != u32::from(GOROUTINE) || runtime.third == 0 {
+        return;
+    }
+    let mut found = Identity::UNKNOWN;
+    goroutine(runtime, g, &mut found);
+    let Some(fd) = go_descriptor(connection + u64::from(runtime.third)) else { return };
+    if found.kind == 0 {
+        return;
+    }
+    // SAFETY: no arguments.
+    let time = unsafe { bpf_ktime_get_ns() };
+    let call = Call { goroutine: found.context, time, parent: found.parent, padding: 0 };
+    let _ = CALLS.insert(call_key(pid, fd), call, 0);
+}
+
+/// The descriptor of the connection behind the interface at `address`.
+#[inline(always)]
+fn go_descriptor(address: u64) -> Option<u32> {
+    let connection = word(address + 8)?;
+    let first = word(connection)?;
+    // Of a `*net.TCPConn` this is the `*netFD`; of a `*tls.Conn` the type word of the interface below.
+    if let Some(fd) = descriptor(first) {
+        return Some(fd);
+    }
+    descriptor(word(word(connection + 8)?)?)
+}
+
+/// `poll.FD { fdmu { state u64; rsema, wsema u32 }; Sysfd int; … }`, with which a `netFD` begins.
+#[inline(always)]
+fn descriptor(file: u64) -> Option<u32> {
+    // SAFETY: bpf_probe_read_user checks the address.
+    let [_, semaphores, fd] = unsafe { bpf_probe_read_user(file as *const [u64; 3]) }.ok()?;
+    // Descriptors are small; a type's words are not.
+    (semaphores == 0 && fd < MAX_DESCRIPTOR).then_some(fd as u32)
+}
+
+/// `fs.nr_open`'s default; what is larger is no descriptor.
+const MAX_DESCRIPTOR: u64 = 1 << 20;
+
+/// The current thread's `PyThreadState`, by the key that CPython keeps it under also while the GIL is released, and
+/// the context in it.
+#[inline(always)]
+fn python_context(runtime: &Runtime) -> Option<u64> {
+    // `Py_tss_t { int _is_initialized; pthread_key_t _key; }`
+    // SAFETY: bpf_probe_read_user checks the address.
+    let [initialized, key] = unsafe { bpf_probe_read_user(runtime.start as *const [u32; 2]) }.ok()?;
+    if initialized != 1 || key >= FIRST_BLOCK {
+        return None;
+    }
+    // SAFETY: the current task outlives the program; the helper's result is typed.
+    let task = memory::address(unsafe { bpf_get_current_task_btf() }.cast());
+    let base = memory::field::<u64>(task as *const u8, &offsets::OFF_TASK_FS)?;
+    let state = word(base + u64::from(runtime.second) + u64::from(key) * 16 + 8)?;
+    let context = word(state + u64::from(runtime.first))?;
+    // A thread that has not used any has none yet.
+    if context == 0 {
+        return Some(0);
+    }
+    is_context(runtime, context).then_some(context)
+}
+
+#[inline(always)]
+fn is_context(runtime: &Runtime, object: u64) -> bool {
+    // `PyObject { Py_ssize_t ob_refcnt; PyTypeObject *ob_type; }`
+    word(object + 8) == Some(runtime.end)
+}
+
+/// `child` may be the context that the current one is being copied to: the place is chosen so that it is, or is
+/// something of another type.
+#[inline(always)]
+pub fn python_copy(child: u64) {
+    if select::caller().is_none() {
+        return;
+    }
+    let ids = bpf_get_current_pid_tgid();
+    let (pid, tid) = ((ids >> 32) as u32, ids as u32);
+    let Some(runtime) = RUNTIMES.get_ptr(pid) else { return };
+    // SAFETY: an element of the table; the agent writes it whole.
+    let runtime = unsafe { &*runtime };
+    if runtime.kind != u32::from(PYTHON) || child == 0 || !is_context(runtime, child) {
+        return;
+    }
+    let Some(parent) = python_context(runtime) else { return };
+    if parent == child {
+        return;
+    }
+    let record = Task {
+        header: emit::header(KIND_TASK, 0),
+        pid,
+        tid,
+        child,
+        parent,
+        identity: PYTHON,
+        padding: [0; 7],
+    };
+    emit::fixed(&record, Failure::RingFullTask);
+}
+
+#[inline(always)]
+fn word(address: u64) -> Option<u64> {
+    // SAFETY: bpf_probe_read_user checks the address.
+    unsafe { bpf_probe_read_user(address as *const u64) }.ok()
+}
+
+#[inline(always)]
+fn call_key(pid: u32, fd: u32) -> u64 {
+    u64::from(pid) << 32 | u64::from(fd)
+}
