@@ -216,10 +216,12 @@ fn redis_py(server: &Redis, url: &str, protocol: &str) -> Result<Vec<Span>> {
     wanted.push(Said { mark: "blocking", ..said("BLPOP queue ?") });
     wanted.push(Said { mark: "blocking", ..said("BLPOP queue other ?") });
     // The pool's first connection, one beside the pipeline that watches, and that of the subscription.
+    // Whether a unix socket is seen from its first byte on is not known, and so neither is its database.
+    let namespace = if url.starts_with("unix") { "" } else { "0" };
     for _ in 0..3 {
-        wanted.push(Said { namespace: "0", ..said("SELECT 2") });
+        wanted.push(Said { namespace, ..said("SELECT 2") });
         if protocol == "3" {
-            wanted.push(Said { namespace: "0", ..said("HELLO 3") });
+            wanted.push(Said { namespace, ..said("HELLO 3") });
         }
     }
     both_sides_say(&capture, &wanted)?;
