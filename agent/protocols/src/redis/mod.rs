@@ -11,7 +11,7 @@
 mod command;
 mod connection;
 #[cfg(test)]
-mod corpus;
+pub(crate) mod corpus;
 mod exchange;
 mod frame;
 mod parser;
