@@ -113,15 +113,25 @@ fn children_of_their_clients(capture: &Capture) -> Result<()> {
 /// # Errors
 /// When one does not.
 pub fn both_sides_say(capture: &Capture, wanted: &[Said<'_>]) -> Result<()> {
-    let sorted = |mut said: Vec<Said<'_>>| {
-        said.sort_by_key(|said| format!("{said:?}"));
-        format!("{said:#?}")
+    let sorted = |said: &[Said<'_>]| {
+        let mut lines: Vec<String> = said.iter().map(|said| format!("{said:?}")).collect();
+        lines.sort();
+        lines
     };
-    let wanted = sorted(wanted.to_vec());
+    let wanted = sorted(wanted);
     for (side, spans) in [("client", capture.clients()), ("server", capture.servers())] {
-        let found = sorted(spans.into_iter().map(Said::of).collect());
-        let differing = found.lines().zip(wanted.lines()).find(|(found, wanted)| found != wanted);
-        ensure!(found == wanted, "{side}: {differing:?} in {found}\nwanted {wanted}");
+        let found = sorted(&spans.into_iter().map(Said::of).collect::<Vec<_>>());
+        let only = |these: &[String], those: &[String]| -> Vec<String> {
+            these.iter().filter(|line| !those.contains(line)).cloned().collect()
+        };
+        ensure!(
+            found == wanted,
+            "{side}: {} for {}; too many: {:#?}, missing: {:#?}",
+            found.len(),
+            wanted.len(),
+            only(&found, &wanted),
+            only(&wanted, &found)
+        );
     }
     Ok(())
 }

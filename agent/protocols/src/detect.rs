@@ -198,7 +198,8 @@ const SHORT_LINE: usize = 64;
 
 /// Which protocol has such a command and such an answer.
 fn lines(asked: &[u8], answered: &[u8]) -> Option<Protocol> {
-    if redis::looks_like_inline(asked) && redis::looks_like_reply(answered) {
+    let redis = redis::looks_like_inline(asked) || redis::could_be_request(asked) == Some(true);
+    if redis && redis::looks_like_reply(answered) {
         return Some(Protocol::Redis);
     }
     let memcached = memcached::could_be_request(asked) && memcached::could_be_reply(answered);
@@ -373,6 +374,11 @@ mod tests {
             check(&get[..length], b"", Verdict::NeedMore);
         }
         check(get, get, Verdict::Unknown);
+        // One that is not known is told by its answer.
+        let unknown = b"*2\r\n$8\r\nMY.QUERY\r\n$1\r\na\r\n";
+        check(unknown, b"", Verdict::NeedMore);
+        check(unknown, b"-ERR unknown command\r\n", REDIS);
+        check(unknown, b"\x16\x03\x01", Verdict::Unknown);
     }
 
     #[test]

@@ -13,13 +13,17 @@ use crate::{
     sql::{self, Dialect},
 };
 
+type Body = fn(&[u8]);
+
 /// Every target, by name. `seeds.rs` has what each of them begins with.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Body)] = &[
     ("detection", detection),
     ("hpack", hpack),
     ("http1", http1),
     ("http2", http2),
+    ("memcached", memcached),
     ("postgres", postgres),
+    ("redis", redis),
     ("sql", sql),
 ];
 

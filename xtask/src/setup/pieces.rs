@@ -11,15 +11,17 @@ use crate::process;
 type Piece = (&'static str, &'static str);
 
 const APPLICATION: [Piece; 3] = [("nginx", "nginx"), ("node", "nodejs"), ("python3", "python3")];
-const TESTS: [Piece; 9] = [
+const TESTS: [Piece; 11] = [
     ("bpftool", "bpftool"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("curl", "curl"),
+    ("memcached", "memcached"),
     // Debian keeps the server itself off the path; this starts it.
     ("pg_ctlcluster", "postgresql"),
     ("psql", "postgresql-client"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("redis-server", "redis-server"),
     ("strip", "binutils"),
     // Brings dumpcap too.
     ("tshark", "tshark"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::TARGETS;
 use crate::{
     exchange::Party::{self, Client, Server},
-    http1, http2, postgres,
+    http1, http2, memcached, postgres, redis,
 };
 
 /// The seeds of a target.
@@ -16,7 +16,9 @@ const SEEDS: &[(&str, Seeds)] = &[
     ("hpack", header_blocks),
     ("http1", || http1::corpus::CASES.iter().map(|case| script(case.script)).collect()),
     ("http2", || http2::corpus::cases().iter().map(|case| script(&case.script)).collect()),
+    ("memcached", || memcached::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("postgres", || postgres::corpus::cases().iter().map(|case| script(&case.script)).collect()),
+    ("redis", || redis::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("sql", statements),
 ];
 
@@ -66,8 +68,12 @@ fn beginnings() -> Vec<Vec<u8>> {
         .into_iter()
         .map(|case| case.script)
         .chain(postgres::corpus::cases().into_iter().map(|case| case.script))
+        .chain(redis::corpus::cases().into_iter().map(|case| case.script))
     {
         seeds.extend(script.into_iter().map(|(_, bytes)| bytes));
+    }
+    for case in memcached::corpus::cases() {
+        seeds.extend(case.script.iter().map(|(_, bytes)| bytes.to_vec()));
     }
     seeds
 }

@@ -9,7 +9,7 @@
 
 mod connection;
 #[cfg(test)]
-mod corpus;
+pub(crate) mod corpus;
 mod exchange;
 mod frame;
 mod parser;

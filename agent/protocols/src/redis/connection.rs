@@ -203,7 +203,7 @@ impl Connection {
                 }
                 Step::Hunt => {
                     let inline = self.inline && frame::looks_like_inline(input.bytes);
-                    let begins = inline || frame::looks_like_request(input.bytes) != Some(false);
+                    let begins = inline || frame::could_be_request(input.bytes) != Some(false);
                     if !input.starts || !begins {
                         self.doubt();
                         break;

@@ -3,10 +3,10 @@
 use crate::exchange::Party::{self, Client, Server};
 
 /// A conversation in order, and its exchanges as [`super::tests::summary`] writes them.
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    pub(super) script: Vec<(Party, Vec<u8>)>,
-    pub(super) expect: &'static [&'static str],
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) script: Vec<(Party, Vec<u8>)>,
+    pub(crate) expect: &'static [&'static str],
 }
 
 /// A command as clients send it.
@@ -31,7 +31,7 @@ fn answer(bytes: &str) -> (Party, Vec<u8>) {
     (Server, bytes.as_bytes().to_vec())
 }
 
-pub(super) fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case {
             name: "one by one, values of every kind",

@@ -241,7 +241,7 @@ impl Exchanges {
                 }
                 match unit.kind {
                     Kind::Select(number) if !reply.is_error() && !reply.queued => {
-                        self.database = Some(number)
+                        self.database = Some(number);
                     }
                     Kind::Reset if !reply.is_error() => self.database = Some(0),
                     _ => {}

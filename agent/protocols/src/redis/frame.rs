@@ -95,6 +95,15 @@ fn is_number(text: &[u8]) -> bool {
 /// Whether bytes at the start of an operation are a command: an array of strings that begins with the name of
 /// one. `None` is too few to say.
 pub(crate) fn looks_like_request(bytes: &[u8]) -> Option<bool> {
+    array_of_strings(bytes, |name| table::find(name).is_some())
+}
+
+/// The same where the name is not known, but could be one: of a module, or a new one. It may be an answer as well.
+pub(crate) fn could_be_request(bytes: &[u8]) -> Option<bool> {
+    array_of_strings(bytes, table::is_name)
+}
+
+fn array_of_strings(bytes: &[u8], begins: impl Fn(&[u8]) -> bool) -> Option<bool> {
     if bytes.first()? != &b'*' {
         return Some(false);
     }
@@ -122,7 +131,7 @@ pub(crate) fn looks_like_request(bytes: &[u8]) -> Option<bool> {
             let Some(name) = text.get(..length) else {
                 return not(text.iter().all(|&byte| table::is_of_name(byte)));
             };
-            if table::find(name).is_none() {
+            if !begins(name) {
                 return Some(false);
             }
         }

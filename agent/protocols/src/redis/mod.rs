@@ -11,7 +11,7 @@
 mod command;
 mod connection;
 #[cfg(test)]
-mod corpus;
+pub(crate) mod corpus;
 mod exchange;
 mod frame;
 mod parser;
@@ -23,7 +23,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use connection::Connection;
-pub(crate) use frame::{looks_like_inline, looks_like_reply, looks_like_request};
+pub(crate) use frame::{could_be_request, looks_like_inline, looks_like_reply, looks_like_request};
 
 use crate::{
     exchange::Event,

@@ -62,7 +62,7 @@ impl Reply {
     /// The code of the reply's error, or of the first one among its elements. The inner one is `None` where the
     /// error does not begin with a code.
     pub(super) fn error(&self) -> Option<Option<Cow<'static, str>>> {
-        self.error.map(|code| code.text())
+        self.error.map(Code::text)
     }
 
     /// Whether a command with such an answer can have this one.
