@@ -170,6 +170,9 @@ pub struct Malformed;
 /// [`Malformed`] where it is too short for its kind, of no known kind, or contradicts itself.
 pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
     let (header, _) = Header::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    if header.time > FURTHEST {
+        return Err(Malformed);
+    }
     Ok(match header.kind {
         record::KIND_DATA => Record::Data(data(bytes)?),
         record::KIND_CONNECTION => Record::Connection(connection(bytes)?),
@@ -183,6 +186,9 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         _ => return Err(Malformed),
     })
 }
+
+/// No machine counts nanoseconds or bytes so far. Leaves room for arithmetic: a recording may say anything.
+const FURTHEST: u64 = u64::MAX >> 1;
 
 /// When a record was made; `None` where it is too short to tell.
 #[must_use]
@@ -216,7 +222,7 @@ fn data(bytes: &[u8]) -> Result<DataRecord<'_>, Malformed> {
         record::DIRECTION_RECEIVE => Direction::Received,
         _ => return Err(Malformed),
     };
-    if captured > raw.length || tail_length > record::TAIL || raw.result > 0 {
+    if captured > raw.length || tail_length > record::TAIL || raw.result > 0 || raw.offset > FURTHEST {
         return Err(Malformed);
     }
     Ok(DataRecord {
@@ -377,7 +383,7 @@ mod tests {
             assert_eq!(decode(&bytes[..end]).err(), Some(Malformed), "prefix of {end}");
         }
         assert!(decode(&sample_data(b"more than passed", 3)).is_err());
-        for (at, value) in [(0, 99), (56, 2), (58, 17)] {
+        for (at, value) in [(0, 99), (15, 0x80), (31, 0x80), (56, 2), (58, 17)] {
             let mut wrong = bytes.clone();
             wrong[at] = value;
             assert!(decode(&wrong).is_err(), "byte {at} = {value}");
