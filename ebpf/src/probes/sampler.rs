@@ -26,6 +26,8 @@ use crate::{
 
 /// Frames of one program; the kernel allows 33 tail calls.
 const FRAMES: usize = 12;
+/// arch/x86/entry/syscalls/syscall_64.tbl
+const RT_SIGRETURN: i64 = 15;
 const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// match-proto: `struct bpf_perf_event_data`, Linux 4.9
@@ -142,14 +144,25 @@ fn user_stack(walk: *mut Walk, pid: u32) -> Outcome {
     take!(0 rax, 1 rdx, 2 rcx, 3 rbx, 4 rsi, 5 rdi, 6 rbp, 7 rsp, 8 r8, 9 r9, 10 r10, 11 r11, 12 r12, 13 r13,
         14 r14, 15 r15);
     // SAFETY: as above.
-    let (pc, sp, fp, context) =
-        unsafe { ((*registers).rip, (*registers).rsp, (*registers).rbp, (*registers).r14) };
+    let (pc, sp, fp, context, call, next) = unsafe {
+        (
+            (*registers).rip,
+            (*registers).rsp,
+            (*registers).rbp,
+            (*registers).r14,
+            (*registers).orig_rax as i64,
+            (*registers).rcx,
+        )
+    };
     field!(walk.pc = pc);
     field!(walk.sp = sp);
     field!(walk.fp = fp);
     field!(walk.sample.context = context);
-    field!(walk.exact = 1);
+    // In a system call the instruction is the one before: `syscall` puts the next one's address into rcx. An interrupt
+    // or a fault (-1) leaves it to be run again, and a signal that is about to be handled begins at its handler.
+    field!(walk.exact = u64::from(call < 0 || next != pc));
     field!(walk.innermost = 1);
+    field!(walk.returning = u64::from(call == RT_SIGRETURN));
     // No address is in it.
     field!(walk.mapping.start = u64::MAX);
     field!(walk.mapping.end = 0);

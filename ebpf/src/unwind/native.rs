@@ -171,7 +171,8 @@ fn signal(walk: *mut Walk) -> Next {
 #[inline(always)]
 fn without_rule(walk: *mut Walk, pc: u64, cause: Outcome) -> Next {
     let code = read(pc).unwrap_or(0);
-    if code == TRAMPOLINE || code & SHORT_MASK == TRAMPOLINE_SHORT {
+    if field!(walk.innermost) & field!(walk.returning) != 0
+        || code == TRAMPOLINE || code & SHORT_MASK == TRAMPOLINE_SHORT {
         return signal(walk);
     }
     by_frame_pointer(walk, cause)
