@@ -39,6 +39,41 @@ cat /tmp/said
 cat /tmp/out/traces.jsonl > /dev/ttyS1
 ";
 
+/// The walk over user stacks is the largest of the programs, and each kernel's verifier follows it in its own way.
+#[test]
+fn debian_6_1_walks_user_stacks() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("vm::debian_6_1_walks_user_stacks") else { return Ok(()) };
+    walks("6.1")
+}
+
+#[test]
+fn debian_6_12_walks_user_stacks() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("vm::debian_6_12_walks_user_stacks") else { return Ok(()) };
+    walks("6.12")
+}
+
+const BUSY: &str = "
+uname -r
+while :; do :; done &
+busy=$!
+honeyguide flame --pid $busy --duration 5s --hz 49 -o /tmp/out.folded
+echo \"honeyguide ended with $?\"
+kill $busy
+cat /tmp/out.folded > /dev/ttyS1
+";
+
+fn walks(series: &str) -> Result<()> {
+    let agent = paths::agent()?;
+    let ran = vm::run(&vm::kernel(series)?, &[&agent], BUSY)?;
+    let console = &ran.console;
+    ensure!(console.contains(&format!("{series}.")), "another kernel has booted:\n{console}");
+    ensure!(console.contains("honeyguide ended with 0"), "{console}");
+    ensure!(console.contains(" 100.0 % with complete stacks"), "{}\n{console}", ran.result);
+    let frames = ran.result.lines().map(|line| line.matches(';').count()).max().unwrap_or(0);
+    ensure!(frames >= 4, "busybox's shell is deeper than {frames}:\n{}\n{console}", ran.result);
+    Ok(())
+}
+
 fn captures(series: &str) -> Result<()> {
     let (agent, peer) = (paths::agent()?, Path::new(env!("CARGO_BIN_EXE_peer")));
     let ran = vm::run(&vm::kernel(series)?, &[&agent, peer], SCRIPT)?;

@@ -48,9 +48,10 @@ impl Placed {
     /// What to subtract from an address to have the file's own, for a region that begins at `start` with the file's
     /// `offset`.
     pub(super) fn bias(&self, start: u64, offset: u64) -> u64 {
-        // Rounded down to pages as the loader does.
+        // Rounded down to pages as the loader does: the page at which one segment ends and the next begins is mapped
+        // for both, so only those of code are asked.
         let page = |value: u64| value & !0xfff;
-        let inside = self.segments.iter().find(|segment| {
+        let inside = self.segments.iter().filter(|segment| segment.executable).find(|segment| {
             offset >= page(segment.offset) && offset < segment.offset.saturating_add(segment.size)
         });
         let address = inside
@@ -185,6 +186,20 @@ mod tests {
                 .iter()
                 .any(|s| s.executable && s.address <= inside && inside < s.address + s.size)
         );
+    }
+
+    #[test]
+    fn a_page_of_two_segments_is_that_of_the_code() {
+        let segment = |address, offset, size, executable| Segment { address, offset, size, executable };
+        // As lld lays out a program.
+        let segments = vec![
+            segment(0, 0, 0x1_6730, false),
+            segment(0x1_7730, 0x1_6730, 0x4_4ae0, true),
+            segment(0x5_d210, 0x5_b210, 0x2ef0, false),
+        ];
+        let placed = Objects::default().add(ObjectKind::File, "/x", segments, None, false, None, None);
+        assert_eq!(placed.bias(0x7000_0000, 0x1_6000), 0x7000_0000 - 0x1_7000);
+        assert_eq!(placed.bias(0x7000_0000, 0x2_0000), 0x7000_0000 - 0x2_1000);
     }
 
     #[test]

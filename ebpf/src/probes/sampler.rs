@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::BPF_F_USER_STACK,
+    bindings::BPF_RB_NO_WAKEUP,
     helpers::{
         bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_get_smp_processor_id, bpf_task_pt_regs,
         generated::{bpf_get_current_comm, bpf_get_stack, bpf_ringbuf_output},
@@ -14,7 +14,7 @@ use honeyguide_common::{
     Failure,
     record::COMM,
     sample::{FLAG_UNKNOWN_PROCESS, KIND_SAMPLE, MAX_FRAMES, MAX_KERNEL_FRAMES, Outcome, Sample},
-    unwind::{PROGRAM_NATIVE, X86_RBP, X86_RSP},
+    unwind::{PROGRAM_NATIVE, Process},
 };
 
 use crate::{
@@ -26,6 +26,8 @@ use crate::{
 
 /// Frames of one program; the kernel allows 33 tail calls.
 const FRAMES: usize = 12;
+/// arch/x86/entry/syscalls/syscall_64.tbl
+const RT_SIGRETURN: i64 = 15;
 const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// match-proto: `struct bpf_perf_event_data`, Linux 4.9
@@ -101,7 +103,6 @@ fn kernel_stack(ctx: &PerfEventContext, walk: *mut Walk) {
     const SIZE: u32 = (MAX_KERNEL_FRAMES * 8) as u32;
     // SAFETY: `words` has room for so many.
     let bytes = unsafe { bpf_get_stack(ctx.as_ptr(), (&raw mut (*walk).words).cast(), SIZE, 0) };
-    let _ = BPF_F_USER_STACK;
     if bytes > 0 {
         field!(walk.kernel = bytes as u64 / 8);
     }
@@ -143,24 +144,36 @@ fn user_stack(walk: *mut Walk, pid: u32) -> Outcome {
     take!(0 rax, 1 rdx, 2 rcx, 3 rbx, 4 rsi, 5 rdi, 6 rbp, 7 rsp, 8 r8, 9 r9, 10 r10, 11 r11, 12 r12, 13 r13,
         14 r14, 15 r15);
     // SAFETY: as above.
-    unsafe {
-        field!(walk.pc = (*registers).rip);
-        field!(walk.sp = (&raw const (*walk).registers).cast::<u64>().add(X86_RSP as usize).read());
-        field!(walk.fp = (&raw const (*walk).registers).cast::<u64>().add(X86_RBP as usize).read());
-        field!(walk.sample.context = (&raw const (*walk).registers).cast::<u64>().add(14).read());
-    }
-    field!(walk.exact = 1);
+    let (pc, sp, fp, context, call, next) = unsafe {
+        (
+            (*registers).rip,
+            (*registers).rsp,
+            (*registers).rbp,
+            (*registers).r14,
+            (*registers).orig_rax as i64,
+            (*registers).rcx,
+        )
+    };
+    field!(walk.pc = pc);
+    field!(walk.sp = sp);
+    field!(walk.fp = fp);
+    field!(walk.sample.context = context);
+    // In a system call the instruction is the one before: `syscall` puts the next one's address into rcx. An interrupt
+    // or a fault (-1) leaves it to be run again, and a signal that is about to be handled begins at its handler.
+    field!(walk.exact = u64::from(call < 0 || next != pc));
     field!(walk.innermost = 1);
+    field!(walk.returning = u64::from(call == RT_SIGRETURN));
     // No address is in it.
     field!(walk.mapping.start = u64::MAX);
     field!(walk.mapping.end = 0);
     match PROCESSES.get_ptr(pid) {
-        // SAFETY: an element of the table; one that is removed meanwhile leaves memory that is still an element's.
-        Some(process) => unsafe {
+        Some(process) => {
+            // SAFETY: an element of the table; one that is removed meanwhile leaves memory that is still an element's.
+            let Process { mappings, count } = unsafe { *process };
             field!(walk.known = 1);
-            field!(walk.mappings = u64::from((*process).mappings));
-            field!(walk.count = u64::from((*process).count));
-        },
+            field!(walk.mappings = u64::from(mappings));
+            field!(walk.count = u64::from(count));
+        }
         None => {
             field!(walk.known = 0);
             field!(walk.sample.header.flags = FLAG_UNKNOWN_PROCESS);
@@ -179,9 +192,11 @@ fn finish(walk: *mut Walk, outcome: Outcome) {
     let size = size_of::<Sample>() as u64 + u64::from(words) * 8;
     field!(walk.sample.header.captured = words * 8);
     const { assert!(core::mem::offset_of!(Walk, words) == core::mem::offset_of!(Walk, sample) + size_of::<Sample>()) };
+    // Nobody is woken: the ring holds many seconds of samples, and the agent looks many times a second.
     // SAFETY: the sample and the words behind it are one piece of memory of more than that size.
     let failed = unsafe {
-        bpf_ringbuf_output((&raw const SAMPLES).cast_mut().cast(), (&raw mut (*walk).sample).cast(), size, 0)
+        let ring = (&raw const SAMPLES).cast_mut().cast();
+        bpf_ringbuf_output(ring, (&raw mut (*walk).sample).cast(), size, u64::from(BPF_RB_NO_WAKEUP))
     };
     if failed != 0 {
         error::count(Failure::RingFullSample);

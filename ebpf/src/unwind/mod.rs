@@ -25,6 +25,8 @@ pub struct Walk {
     pub exact: u64,
     /// 1: `registers` are this frame's.
     pub innermost: u64,
+    /// 1: it is in the system call that returns from a signal's handler, and the registers are the trampoline's.
+    pub returning: u64,
     /// As DWARF numbers them.
     pub registers: [u64; X86_REGISTERS],
     /// User frames so far.

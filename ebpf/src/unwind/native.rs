@@ -57,8 +57,9 @@ fn frame(walk: *mut Walk) -> Next {
     }
     let exact = field!(walk.exact);
     let at = memory::below::<MAX_FRAMES>((field!(walk.kernel) + frames) as u32) as usize;
+    let word = if exact != 0 { pc | FRAME_EXACT } else { pc };
     // SAFETY: the index is below MAX_FRAMES.
-    unsafe { (&raw mut (*walk).words).cast::<u64>().add(at).write(if exact != 0 { pc | FRAME_EXACT } else { pc }) };
+    unsafe { (&raw mut (*walk).words).cast::<u64>().add(at).write(word) };
     field!(walk.frames = frames + 1);
     if field!(walk.known) == 0 {
         return by_frame_pointer(walk, Outcome::UnknownProcess);
@@ -170,7 +171,8 @@ fn signal(walk: *mut Walk) -> Next {
 #[inline(always)]
 fn without_rule(walk: *mut Walk, pc: u64, cause: Outcome) -> Next {
     let code = read(pc).unwrap_or(0);
-    if code == TRAMPOLINE || code & SHORT_MASK == TRAMPOLINE_SHORT {
+    if field!(walk.innermost) & field!(walk.returning) != 0
+        || code == TRAMPOLINE || code & SHORT_MASK == TRAMPOLINE_SHORT {
         return signal(walk);
     }
     by_frame_pointer(walk, cause)

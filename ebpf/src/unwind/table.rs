@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use honeyguide_common::unwind::{CHUNK_WORDS, MAPPING_WORDS, MAX_MAPPINGS, Mapping, PAGE_BITS, RULE_NONE, Rule};
+use honeyguide_common::unwind::{CHUNK_WORDS, MAPPING_WORDS, MAX_MAPPINGS, PAGE_BITS, RULE_NONE, Rule};
 
 use super::{Walk, field};
 use crate::maps::{CHUNKS, RULES};
@@ -10,10 +10,6 @@ use crate::maps::{CHUNKS, RULES};
 /// Rounds that find one of so many.
 const PAGE_ROUNDS: u32 = PAGE_BITS + 1;
 const MAPPING_ROUNDS: u32 = MAX_MAPPINGS.ilog2() + 1;
-
-/// The key of a chunk's one element. A constant without a name would share its place with one of the statics that the
-/// agent sets before loading: to the compiler they are zeroes, too.
-static ONLY: u32 = 0;
 
 /// What is known of an address.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,23 +49,19 @@ pub fn find_mapping(walk: *mut Walk, address: u64) -> bool {
         }
     }
     let at = position.wrapping_add((field!(walk.low) as u32).wrapping_mul(MAPPING_WORDS as u32));
-    // SAFETY: pairs within the chunk; the two that follow a mapping's end are its as well.
-    unsafe {
-        let (start, end) = (pair(chunk, at), pair(chunk, at + 2));
-        if address < start || address >= end {
-            return false;
-        }
-        let (table, pages) = (pair(chunk, at + 6), pair(chunk, at + 8));
-        field!(walk.mapping = Mapping {
-            start,
-            end,
-            bias: pair(chunk, at + 4),
-            directory: table as u32,
-            first_page: (table >> 32) as u32,
-            pages: pages as u32,
-            padding: 0,
-        });
+    // SAFETY: pairs within the chunk.
+    let (start, end) = unsafe { (pair(chunk, at), pair(chunk, at + 2)) };
+    if address < start || address >= end {
+        return false;
     }
+    // SAFETY: as above.
+    let (bias, table, pages) = unsafe { (pair(chunk, at + 4), pair(chunk, at + 6), pair(chunk, at + 8)) };
+    field!(walk.mapping.start = start);
+    field!(walk.mapping.end = end);
+    field!(walk.mapping.bias = bias);
+    field!(walk.mapping.directory = table as u32);
+    field!(walk.mapping.first_page = (table >> 32) as u32);
+    field!(walk.mapping.pages = pages as u32);
     true
 }
 
@@ -105,8 +97,9 @@ pub fn find_rule(walk: *mut Walk, address: u64) -> Found {
             break;
         }
     }
+    let at = field!(walk.low) as u32;
     // SAFETY: a word within the chunk.
-    match (unsafe { word(chunk, field!(walk.low) as u32) } >> 16) as u16 {
+    match (unsafe { word(chunk, at) } >> 16) as u16 {
         RULE_NONE => Found::Nothing,
         rule => Found::Rule(rule),
     }
@@ -119,7 +112,9 @@ pub fn rule(index: u16) -> Option<*const Rule> {
 
 #[inline(always)]
 fn chunk(position: u32) -> Option<*const u32> {
-    let words = CHUNKS.get_value(position / CHUNK_WORDS as u32, &ONLY)?;
+    // A constant 0 of its own: the linker makes one of `&0` and of a setting whose value is 0 until the agent sets it.
+    let key = 0_u32;
+    let words = CHUNKS.get_value(position / CHUNK_WORDS as u32, &key)?;
     Some(words.as_ptr())
 }
 

@@ -103,20 +103,6 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         found.or_else(|| build_id(self.section_data(".note.gnu.build-id")?))
     }
 
-    /// The file's address of an offset in it, by the segment that holds it.
-    #[must_use]
-    pub fn address_of(&self, offset: u64) -> Option<u64> {
-        // The loader maps whole pages, so a mapping may begin before the segment's own bytes.
-        let page = |value: u64| value & !0xfff;
-        self.segments.iter().find_map(|segment| {
-            let end = segment.offset.checked_add(segment.size)?;
-            if offset < page(segment.offset) || offset >= end {
-                return None;
-            }
-            Some(segment.address.wrapping_add(offset.wrapping_sub(segment.offset)))
-        })
-    }
-
     /// Whether it has a section of that name.
     #[must_use]
     pub fn has_section(&self, name: &str) -> bool {
