@@ -12,8 +12,10 @@ use crate::{
     recording,
 };
 
+type Body = fn(&[u8]);
+
 /// Every target, by name. `agent/tests/fuzz.rs` has what each of them begins with.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[("decode", decode), ("pcap", pcap), ("recording", recording)];
+pub const TARGETS: &[(&str, Body)] = &[("decode", decode), ("pcap", pcap), ("recording", recording)];
 
 /// Any kernel records, each two bytes of its length and as many bytes, through decoding and flow.
 ///

@@ -47,12 +47,12 @@ fn functions_have_the_names_that_nm_reads() {
 /// Addresses of sized functions with all their names; `None` where nm finds no symbols.
 fn nm(path: &Path) -> Option<HashMap<u64, Vec<String>>> {
     let run = |flags: &[&str]| {
-        let output = Command::new("nm").args(flags).arg(path).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let output = Command::new("nm").args(flags).arg(path).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let full = run(&["--format=sysv", "--defined-only"]);
+    let full = run(&["--format=sysv", "--defined-only"])?;
     let text =
-        if full.contains("FUNC") { full } else { run(&["--format=sysv", "--defined-only", "--dynamic"]) };
+        if full.contains("FUNC") { full } else { run(&["--format=sysv", "--defined-only", "--dynamic"])? };
     let mut functions: HashMap<u64, Vec<String>> = HashMap::new();
     for line in text.lines() {
         // name | value | class | type | size | line | section

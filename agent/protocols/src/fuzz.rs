@@ -1,7 +1,9 @@
 //! Bodies of fuzz targets. Unit tests run them on fixed and random bytes, libFuzzer on its own (`cargo xtask fuzz`).
 
 #[cfg(test)]
-mod seeds;
+mod tests {
+    mod seeds;
+}
 
 use crate::{
     detect::detect,

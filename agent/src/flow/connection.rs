@@ -31,7 +31,7 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    fn from_other_end(&self) -> Self {
+    fn seen_from_the_other_end(&self) -> Self {
         let mut info = self.clone();
         if let Endpoints::Tcp { local, remote } = &mut info.endpoints {
             std::mem::swap(local, remote);
@@ -262,7 +262,7 @@ impl Flow {
                 self.followed = Followed::Known { parser, client, exchanges: 0 };
                 if self.vantage == Vantage::Wire && client == Direction::Sent {
                     // Taken for the server until it asked.
-                    self.info = Arc::new(self.info.from_other_end());
+                    self.info = Arc::new(self.info.seen_from_the_other_end());
                 }
             }
         }

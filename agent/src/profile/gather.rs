@@ -167,6 +167,9 @@ impl Gather {
     }
 }
 
+/// What makes samples one, but for their attributes.
+type Identity = (u32, Arc<str>, Option<(TraceId, SpanId)>, super::named::Stack);
+
 /// Stacks that differ in addresses alone have the same names: one sample for each identity, in a fixed order.
 fn merge(samples: &mut Vec<Sample>) {
     let same = |a: &Sample, b: &Sample| {
@@ -181,11 +184,7 @@ fn merge(samples: &mut Vec<Sample>) {
             .cmp(&b.thread)
             .then_with(|| a.points.first().map(|p| p.time).cmp(&b.points.first().map(|p| p.time)))
     });
-    let mut first: HashMap<
-        (u32, Arc<str>, Option<(TraceId, SpanId)>, super::named::Stack),
-        Vec<usize>,
-        RandomState,
-    > = HashMap::default();
+    let mut first: HashMap<Identity, Vec<usize>, RandomState> = HashMap::default();
     let mut merged: Vec<Sample> = Vec::with_capacity(samples.len());
     for sample in samples.drain(..) {
         let identity = (sample.thread, Arc::clone(&sample.thread_name), sample.link, sample.stack.clone());

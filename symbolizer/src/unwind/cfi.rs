@@ -121,14 +121,8 @@ fn collect<'a, S: UnwindSection<Slice<'a>>>(
 }
 
 /// The last common entry: functions that share one follow one another.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Cies<'a>(Option<CommonInformationEntry<Slice<'a>>>);
-
-impl Default for Cies<'_> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
 
 impl<'a> Cies<'a> {
     fn find<S: UnwindSection<Slice<'a>>>(

@@ -68,7 +68,7 @@ fn key(function: &Function, runtime: u64, size: u64) -> Option<u64> {
             (Mnemonic::Lea, Some(_)) => bases.push(to),
             (Mnemonic::Mov, Some(address)) if to == Register::EDI => return address.checked_sub(4),
             (Mnemonic::Mov, None) if instruction.is_ip_rel_memory_operand() && to.is_gpr64() => {
-                bases.push(to)
+                bases.push(to);
             }
             _ => {}
         }

@@ -126,7 +126,7 @@ impl Blocks {
             }
             match kind {
                 INTERFACE => {
-                    self.interface(packet).ok_or_else(|| source.damage("an interface without a type"))?
+                    self.interface(packet).ok_or_else(|| source.damage("an interface without a type"))?;
                 }
                 STATISTICS => self.statistics(packet),
                 _ => {
@@ -174,7 +174,7 @@ impl Blocks {
         for (code, value) in Options::new(self.order, reader) {
             match (code, value) {
                 (IF_TSRESOL, &[value]) if value & 0x80 == 0 => {
-                    interface.resolution = Resolution::Decimal(value)
+                    interface.resolution = Resolution::Decimal(value);
                 }
                 (IF_TSRESOL, &[value]) => interface.resolution = Resolution::Binary(value & 0x7f),
                 (IF_TSOFFSET, value) => {

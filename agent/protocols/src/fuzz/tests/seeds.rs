@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::TARGETS;
 use crate::{
     exchange::Party::{self, Client, Server},
+    fuzz::TARGETS,
     http1, http2, memcached, postgres, redis,
 };
 
