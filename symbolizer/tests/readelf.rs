@@ -1,4 +1,5 @@
 //! The tables of real files are what binutils reads out of them, at every address where something changes.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::print_stdout)] // Helpers of tests fail as tests do.
 
 use std::{
     fs::File,
