@@ -98,7 +98,7 @@ fn psql_and_postgres() -> Result<()> {
 
     let column = |filter: &str, field: &str| -> Result<Vec<String>> {
         let rows = sniffed.read(port, "pgsql", filter, &[field])?;
-        Ok(rows.into_iter().flat_map(|row| row.into_iter().next()).collect())
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
     };
     let statements = column("pgsql.query", "pgsql.query")?;
     let errors = column("pgsql.code", "pgsql.code")?;
