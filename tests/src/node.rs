@@ -7,7 +7,17 @@ use anyhow::{Context, Result};
 use crate::{paths, python::quietly};
 
 /// What is installed. Changing the list installs anew.
-const PACKAGES: [&str; 1] = ["pg@8"];
+const PACKAGES: [&str; 3] = ["mariadb@3.4.5", "mysql2@3.14.5", "pg@8"];
+
+/// A program of `tests/apps` that may `require` the packages.
+///
+/// # Errors
+/// As for [`packages`].
+pub fn app(script: &str) -> Result<Command> {
+    let mut command = Command::new("node");
+    command.arg(paths::app(script)).env("NODE_PATH", packages()?);
+    Ok(command)
+}
 
 /// The directory of the packages, for `NODE_PATH`; made on first use and kept for the next run.
 ///

@@ -141,12 +141,8 @@ fn owner(directory: &Path) -> Result<Option<(u32, u32)>> {
     if !privilege::is_root() {
         return Ok(None);
     }
-    let id = |flag: &str| -> Result<u32> {
-        let output = Command::new("id").args([flag, "postgres"]).output()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.trim().parse().context("there is no user postgres: `apt-get install postgresql` makes it")
-    };
-    let (user, group) = (id("-u")?, id("-g")?);
+    let (user, group) = privilege::user("postgres")
+        .context("there is no user postgres: `apt-get install postgresql` makes it")?;
     chown(directory, Some(user), Some(group))?;
     Ok(Some((user, group)))
 }

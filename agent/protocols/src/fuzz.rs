@@ -9,7 +9,7 @@ use crate::{
     detect::detect,
     exchange::{CloseReason, Event, Party, Stamp},
     http1::{Connection, Limits, State},
-    http2, memcached, postgres,
+    http2, memcached, mysql, postgres,
     reader::Reader,
     redis,
     sql::{self, Dialect},
@@ -24,6 +24,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("http1", http1),
     ("http2", http2),
     ("memcached", memcached),
+    ("mysql", mysql),
     ("postgres", postgres),
     ("redis", redis),
     ("sql", sql),
@@ -303,6 +304,58 @@ pub fn memcached(data: &[u8]) {
     connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
     ledger.drain(|| connection.poll_event());
     assert_eq!(connection.state(), memcached::State::Closed);
+    assert_eq!(ledger.open, Vec::<u64>::new());
+}
+
+/// Any script of operations on a MySQL connection, written as for [`http1`].
+///
+/// # Panics
+///
+/// When memory is not bounded, an exchange ends twice, or one stays open after the close.
+pub fn mysql(data: &[u8]) {
+    let limits = mysql::Limits {
+        statement: 64,
+        statements: 4,
+        statement_bytes: 200,
+        outstanding: 6,
+        failures: 3,
+        inflated: 4096,
+        ..mysql::Limits::default()
+    };
+    let mut reader = Reader::new(data);
+    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
+    let mut connection =
+        if opened { mysql::Connection::opened(limits) } else { mysql::Connection::new(limits) };
+    let mut ledger = Ledger::default();
+    let mut offsets = [0_u64; 2];
+    let mut time = 0;
+    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
+        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
+        time += u64::from(control >> 4);
+        let at = Stamp { time, ..Stamp::default() };
+        let offset = &mut offsets[side];
+        match control >> 1 & 7 {
+            0..=4 => {
+                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
+                connection.handle_bytes(from, at, *offset, bytes);
+                *offset += bytes.len() as u64;
+            }
+            5 => {
+                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
+                let gap = u64::from(length) * 7;
+                connection.handle_gap(from, at, *offset, gap, tail);
+                *offset += gap;
+            }
+            6 => *offset += u64::from(length),
+            _ => connection.handle_shutdown(from, at),
+        }
+        ledger.drain(|| connection.poll_event());
+        assert!(connection.buffered() <= 1280 * 1024, "held {}", connection.buffered());
+        assert!(connection.outstanding() <= limits.outstanding);
+    }
+    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
+    ledger.drain(|| connection.poll_event());
+    assert_eq!(connection.state(), mysql::State::Closed);
     assert_eq!(ledger.open, Vec::<u64>::new());
 }
 

@@ -15,6 +15,7 @@ pub mod http2;
 mod input;
 pub mod keyvalue;
 pub mod memcached;
+pub mod mysql;
 pub mod postgres;
 pub mod reader;
 pub mod redis;

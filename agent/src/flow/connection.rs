@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use honeyguide_protocols::{CloseReason, Event, Party, Stamp, detect::Direction};
+use honeyguide_protocols::{CloseReason, Event, Party, Stamp, detect::Direction, mysql};
 
 use super::{
     Endpoints, FlowCounters, FlowEvent, FlowStates, Role, Vantage,
@@ -65,6 +65,8 @@ pub(super) struct Flow {
     /// The connection has been seen from its first byte.
     from_start: bool,
     vantage: Vantage,
+    /// A server of MySQL said this before the connection went on encrypted.
+    greeting: Option<mysql::Greeting>,
     followed: Followed,
     /// Protocols that it did not speak after all.
     wrong_guesses: u8,
@@ -98,6 +100,7 @@ impl Flow {
             ending: false,
             from_start: record.from_start,
             vantage,
+            greeting: None,
             followed: Followed::Detecting(detection),
             wrong_guesses: 0,
             told: None,
@@ -123,6 +126,7 @@ impl Flow {
             ending: false,
             from_start: false,
             vantage: Vantage::End,
+            greeting: None,
             followed: Followed::Detecting(Detection::new(false)),
             wrong_guesses: 0,
             told: None,
@@ -168,6 +172,7 @@ impl Flow {
         counters.encrypted += 1;
         if let Followed::Known { parser, .. } = &self.followed {
             parser.count(counters);
+            self.greeting = self.greeting.or(parser.greeting());
         }
         let whole = self.from_start && record.offset == 0;
         let mut info = ConnectionInfo::clone(&self.info);
@@ -256,6 +261,9 @@ impl Flow {
             }
             Found::Known { protocol, client } => {
                 let mut parser = Parser::new(protocol, detection.is_from_start());
+                if let Some(greeting) = self.greeting {
+                    parser.set_greeting(greeting);
+                }
                 for piece in detection.take_pending() {
                     piece.feed(&mut parser, client);
                 }
@@ -286,6 +294,9 @@ impl Flow {
             Standing::Good => {}
             Standing::Upgraded => {
                 counters.upgraded += 1;
+                self.greeting = self.greeting.or(parser.greeting());
+                // Nothing comes before a greeting.
+                self.from_start |= self.greeting.is_some();
                 self.followed = Followed::Ignored;
                 return Outcome::Ignore;
             }

@@ -9,7 +9,7 @@ use honeyguide_protocols::{
     http::{HttpDetail, RequestHead},
     http1, http2,
     keyvalue::{KeyValueDetail, KeyValueHead},
-    memcached, postgres, redis,
+    memcached, mysql, postgres, redis,
     sql::{Dialect, SqlDetail, SqlHead, describe},
 };
 
@@ -50,6 +50,7 @@ pub(super) enum Parser {
     Postgres(Box<postgres::Connection>),
     Redis(Box<redis::Connection>),
     Memcached(Box<memcached::Connection>),
+    MySql(Box<mysql::Connection>),
 }
 
 /// The same call on whichever parser it is.
@@ -61,6 +62,7 @@ macro_rules! each {
             Self::Postgres($parser) => $call,
             Self::Redis($parser) => $call,
             Self::Memcached($parser) => $call,
+            Self::MySql($parser) => $call,
         }
     };
 }
@@ -84,6 +86,7 @@ impl Parser {
             Protocol::Postgres => Self::Postgres(begin!(postgres)),
             Protocol::Redis => Self::Redis(begin!(redis)),
             Protocol::Memcached => Self::Memcached(begin!(memcached)),
+            Protocol::MySql => Self::MySql(begin!(mysql)),
         }
     }
 
@@ -94,6 +97,7 @@ impl Parser {
             Self::Postgres(_) => Protocol::Postgres,
             Self::Redis(_) => Protocol::Redis,
             Self::Memcached(_) => Protocol::Memcached,
+            Self::MySql(_) => Protocol::MySql,
         }
     }
 
@@ -124,6 +128,23 @@ impl Parser {
             Self::Memcached(parser) => {
                 parser.poll_event().map(|event| lift(event, Head::KeyValue, Detail::KeyValue))
             }
+            Self::MySql(parser) => parser.poll_event().map(|event| lift(event, Head::Sql, Detail::Sql)),
+        }
+    }
+
+    /// What the server said of itself before the connection went on encrypted.
+    pub(super) fn greeting(&self) -> Option<mysql::Greeting> {
+        match self {
+            Self::MySql(parser) => parser.greeting(),
+            Self::Http1(_) | Self::Http2(_) | Self::Postgres(_) | Self::Redis(_) | Self::Memcached(_) => None,
+        }
+    }
+
+    /// The same, for the parser of what is inside.
+    pub(super) fn set_greeting(&mut self, greeting: mysql::Greeting) {
+        match self {
+            Self::MySql(parser) => parser.set_greeting(greeting),
+            Self::Http1(_) | Self::Http2(_) | Self::Postgres(_) | Self::Redis(_) | Self::Memcached(_) => {}
         }
     }
 
@@ -157,6 +178,11 @@ impl Parser {
                 memcached::State::Open | memcached::State::Closed => Standing::Good,
                 memcached::State::Watching => Standing::Upgraded,
                 memcached::State::Failed => Standing::Failed,
+            },
+            Self::MySql(parser) => match parser.state() {
+                mysql::State::Open | mysql::State::Closed => Standing::Good,
+                mysql::State::Encrypted | mysql::State::Replicating => Standing::Upgraded,
+                mysql::State::Failed => Standing::Failed,
             },
         }
     }
@@ -195,6 +221,11 @@ impl Parser {
             Self::Memcached(parser) => {
                 let seen = parser.counters();
                 (seen.failures, seen.orphan_responses, seen.dropped_requests + seen.dropped_events)
+            }
+            Self::MySql(parser) => {
+                let seen = parser.counters();
+                let drops = seen.dropped_requests + seen.dropped_events + seen.dropped_statements;
+                (seen.failures, seen.orphan_responses, drops)
             }
         };
         into.malformed_messages += u64::from(failures);

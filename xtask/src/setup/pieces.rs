@@ -11,12 +11,14 @@ use crate::process;
 type Piece = (&'static str, &'static str);
 
 const APPLICATION: [Piece; 3] = [("nginx", "nginx"), ("node", "nodejs"), ("python3", "python3")];
-const TESTS: [Piece; 11] = [
+const TESTS: [Piece; 13] = [
     ("bpftool", "bpftool"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("curl", "curl"),
+    ("mariadbd", "mariadb-server"),
     ("memcached", "memcached"),
+    ("npm", "npm"),
     // Debian keeps the server itself off the path; this starts it.
     ("pg_ctlcluster", "postgresql"),
     ("psql", "postgresql-client"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     exchange::Party::{self, Client, Server},
     fuzz::TARGETS,
-    http1, http2, memcached, postgres, redis,
+    http1, http2, memcached, mysql, postgres, redis,
 };
 
 /// The seeds of a target.
@@ -17,6 +17,7 @@ const SEEDS: &[(&str, Seeds)] = &[
     ("http1", || http1::corpus::CASES.iter().map(|case| script(case.script)).collect()),
     ("http2", || http2::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("memcached", || memcached::corpus::cases().iter().map(|case| script(&case.script)).collect()),
+    ("mysql", || mysql::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("postgres", || postgres::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("redis", || redis::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("sql", statements),
@@ -68,6 +69,7 @@ fn beginnings() -> Vec<Vec<u8>> {
         .into_iter()
         .map(|case| case.script)
         .chain(postgres::corpus::cases().into_iter().map(|case| case.script))
+        .chain(mysql::corpus::cases().into_iter().map(|case| case.script))
         .chain(redis::corpus::cases().into_iter().map(|case| case.script))
     {
         seeds.extend(script.into_iter().map(|(_, bytes)| bytes));
