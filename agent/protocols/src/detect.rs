@@ -440,4 +440,55 @@ mod tests {
         check(b"END\r\n", b"END\r\n", Verdict::Unknown);
         check(b"\x80\0\0\x03\0\0\0\0", b"\x81\0\0\x03", Verdict::Unknown);
     }
+
+    const MYSQL: Verdict = Verdict::Speaks { protocol: Protocol::MySql, client: Direction::Sent };
+    const GREETING: &[u8] = b"\x50\0\0\0\x0a5.5.5-10.11.4-MariaDB\0\x07\0\0\0salt1234\0\x0d\xa2\xff\x02\0";
+    const SELECT: &[u8] = b"\x09\0\0\0\x03SELECT 1";
+
+    #[test]
+    fn mysql_is_told_from_its_opening() {
+        check(b"", GREETING, MYSQL);
+        // Also where its length is the first byte of another protocol's message.
+        for length in b"GHPQRSTZBDCE" {
+            let greeting = [&[*length], &GREETING[1..]].concat();
+            check(b"", &greeting, MYSQL);
+        }
+        for length in 4..40 {
+            check(b"", &GREETING[..length], Verdict::NeedMore);
+        }
+        let login = [&b"\x48\0\0\x01\x0d\xa2\x0a\0\0\0\0\x01\x2d"[..], &[0; 23], b"bob\0\x14"].concat();
+        check(&login, b"", MYSQL);
+        check(&login, GREETING, MYSQL);
+        let tls = [&b"\x20\0\0\x01\x0d\xaa\x0a\0\0\0\0\x01\x2d"[..], &[0; 23]].concat();
+        check(&tls, b"", MYSQL);
+    }
+
+    #[test]
+    fn mysql_is_told_in_the_middle() {
+        check(SELECT, b"", MYSQL);
+        check(b"\x0b\0\0\0\x03\0\x01SELECT 1", b"", MYSQL);
+        check(b"\x12\0\0\0\x16UPDATE a SET b = ?", b"", MYSQL);
+        check(b"\x1e\0\0\0\x03/*!40101 SET NAMES utf8 */ # a", b"", MYSQL);
+        check(b"\x0a\0\0\0\x17\x01\0\0\0\0\x01\0\0\0", b"", MYSQL);
+        check(b"\x01\0\0\0\x0e\x09\0\0\0\x03SELECT 1", b"", MYSQL);
+        check(b"", b"\x01\0\0\x01\x01\x17\0\0\x02\x03def\0", MYSQL);
+        check(b"\x17\x03", b"\x1e\0\0\x01\xff\x28\x04#42000You have", MYSQL);
+        // A short one inside of the compressed protocol.
+        check(b"\x0d\0\0\0\0\0\0\x09\0\0\0\x03SELECT 1", b"", MYSQL);
+        check(SELECT, SELECT, Verdict::Unknown);
+        for length in 4..11 {
+            check(&SELECT[..length], b"", Verdict::NeedMore);
+        }
+    }
+
+    #[test]
+    fn what_only_resembles_mysql_is_not() {
+        check(b"\x09\0\0\0\x03FROBNI 1", b"\x01", Verdict::Unknown);
+        check(b"\x09\0\0\x03\x03SELECT 1", b"\x01", Verdict::Unknown);
+        check(b"\x09\0\0\0\x43SELECT 1", b"\x01", Verdict::Unknown);
+        check(b"\x0a\0\0\0\x17\x01\0\0\0\0\x02\0\0\0", b"\x01", Verdict::Unknown);
+        // MongoDB: a length of four bytes, numbers, an operation.
+        let mongo = b"\x23\0\0\0\x03\0\0\0\0\0\0\0\xdd\x07\0\0\0\0\0\0\0\x0e\0\0\0\x10ping\0\x01\0\0\0\0";
+        check(mongo, b"\x01", Verdict::Unknown);
+    }
 }

@@ -194,6 +194,7 @@ impl Parser {
             Self::Http2(_) => return (exchanges >= SETTLED).then_some(verdict::WHOLE),
             Self::Redis(parser) => (parser.is_pipelined(), SETTLED_PIPELINE),
             Self::Memcached(parser) => (parser.is_pipelined(), SETTLED_PIPELINE),
+            Self::MySql(parser) => (parser.is_pipelined(), SETTLED),
         };
         if pipelined { Some(verdict::WHOLE) } else { (exchanges >= settled).then_some(verdict::KEEP) }
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     exchange::{CloseReason, Extent, Outcome, Party, Stamp},
-    sql::SqlHead,
+    sql::{Backslash, SqlHead},
 };
 
 /// One connection that speaks MySQL's protocol.
@@ -44,6 +44,8 @@ pub struct Connection {
     /// Descriptions are followed by `EOF` packets; `None` is not known yet.
     eof: Option<bool>,
     namespace: Option<Arc<str>>,
+    /// By the status that came with the last answer.
+    backslash: Backslash,
     /// What runs the statement that was prepared last.
     last_prepared: Option<Arc<SqlHead>>,
     last_prepare_failed: bool,
@@ -112,6 +114,7 @@ impl Connection {
             mariadb: false,
             eof: None,
             namespace: None,
+            backslash: Backslash::Unknown,
             last_prepared: None,
             last_prepare_failed: false,
             late_eof: false,
@@ -185,6 +188,12 @@ impl Connection {
             dropped_statements: self.statements.dropped,
             ..self.counters
         }
+    }
+
+    /// Whether the client has sent a command before the last was answered.
+    #[must_use]
+    pub fn is_pipelined(&self) -> bool {
+        self.pipelines
     }
 
     /// Commands whose answers are not over.
@@ -493,6 +502,7 @@ impl Connection {
             return;
         }
         self.trail.clear();
+        self.note_status(ending.status);
         self.server.place_at(Place::Boundary);
         if let Some(unit) = self.exchanges.front() {
             unit.sequence = Some(ending.sequence.wrapping_add(1));
@@ -501,6 +511,11 @@ impl Connection {
         if !more {
             self.exchanges.finish(Outcome::Complete, &self.limits);
         }
+    }
+
+    fn note_status(&mut self, status: u16) {
+        let literal = status & status::NO_BACKSLASH_ESCAPES != 0;
+        self.backslash = if literal { Backslash::Literal } else { Backslash::Escapes };
     }
 
     /// From here on packets are inside of others; `boundary` where the next of those is at its beginning.

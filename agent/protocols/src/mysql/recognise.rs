@@ -8,8 +8,8 @@ use crate::{reader::Reader, sql::begins_statement};
 
 /// A greeting is not longer.
 const GREETING: u32 = 1024;
-/// A login is not longer: it may name up to 64 KiB of attributes.
-const LOGIN: u32 = 0x1_2000;
+/// A login is not longer, with all the attributes that a client may name. A record of TLS would be.
+const LOGIN: u32 = 0x1_0000;
 /// Of a statement this much must be text.
 const TEXT: usize = 64;
 
@@ -23,9 +23,8 @@ pub(crate) fn looks_like_client(bytes: &[u8]) -> Option<bool> {
 
 /// Whether bytes at the start of an operation are a server's. `None` is too few to say.
 pub(crate) fn looks_like_server(bytes: &[u8]) -> Option<bool> {
-    let Some((length, sequence, body)) = packet(bytes) else {
-        return could_be_header(bytes, &[0, 1]);
-    };
+    // Headers are in one piece: a server or a client reads them by themselves, and nobody reads less.
+    let Some((length, sequence, body)) = packet(bytes) else { return Some(false) };
     let Some(&first) = body.first() else { return (sequence > 1 || length == 0).then_some(false) };
     match (sequence, first) {
         (0, PROTOCOL) if (40..=GREETING).contains(&length) => greeting(&body[1..], length),
@@ -108,7 +107,8 @@ fn plain_client(bytes: &[u8]) -> Option<bool> {
     let mut rest = bytes;
     loop {
         let Some((length, sequence, body)) = packet(rest) else {
-            return could_be_header(rest, &[0, 1, 2]);
+            // Behind a short command the next one may begin.
+            return if rest.len() < bytes.len() { None } else { Some(false) };
         };
         if length == 0 {
             return Some(false);
@@ -232,10 +232,4 @@ fn statement(text: &[u8], whole: bool) -> Option<bool> {
 fn is_text(bytes: &[u8]) -> bool {
     let mut first = bytes[..bytes.len().min(TEXT)].iter();
     first.all(|&byte| byte >= b' ' || matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c))
-}
-
-/// Fewer bytes than a header: `Some(false)` where it cannot become one with such a sequence number.
-fn could_be_header(bytes: &[u8], sequences: &[u8]) -> Option<bool> {
-    let wrong = bytes.get(3).is_some_and(|sequence| !sequences.contains(sequence));
-    (wrong || bytes.starts_with(&[0; 3])).then_some(false)
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     exchange::{CloseReason, Extent, Outcome, Party, Stamp},
     reader::Reader,
-    sql::{Operation, Prepared, SqlHead, Statement, System},
+    sql::{Backslash, Operation, Prepared, SqlHead, Statement, System},
 };
 
 /// One connection that speaks PostgreSQL's protocol.
@@ -29,6 +29,8 @@ pub struct Connection {
     statements: Statements,
     counters: Counters,
     namespace: Option<Arc<str>>,
+    /// What the server reported of `standard_conforming_strings`.
+    backslash: Backslash,
     /// Messages since the last unit.
     gathered: Gathered,
     /// The server refused something and skips what comes before the next `Sync`.
@@ -75,6 +77,7 @@ impl Connection {
             statements: Statements::default(),
             counters: Counters::default(),
             namespace: None,
+            backslash: Backslash::Unknown,
             gathered: Gathered::default(),
             skipping: false,
             unsure: false,
@@ -530,7 +533,8 @@ impl Connection {
         prepared: Option<Prepared>,
     ) -> Arc<SqlHead> {
         let namespace = self.namespace.clone();
-        Arc::new(SqlHead { system: System::PostgreSql, namespace, operation, statement, prepared })
+        let (system, backslash) = (System::PostgreSql, self.backslash);
+        Arc::new(SqlHead { system, namespace, operation, statement, backslash, prepared })
     }
 
     fn backend(&mut self, message: &Message<'_>) {
@@ -542,6 +546,11 @@ impl Connection {
                 self.server.place_at(Place::Lost);
             }
             return;
+        }
+        if kind == b'S' {
+            let known =
+                if message.holes { Some(Backslash::Unknown) } else { frame::backslash(&message.body) };
+            self.backslash = known.unwrap_or(self.backslash);
         }
         if !answers(kind) || self.is_late(message.extent) {
             return;

@@ -1,6 +1,10 @@
 //! What messages look like ("Message Formats").
 
-use crate::{exchange::Party, reader::Reader, sql::begins_statement};
+use crate::{
+    exchange::Party,
+    reader::Reader,
+    sql::{Backslash, begins_statement},
+};
 
 /// Type byte of messages that have none: those that open a connection.
 pub(super) const STARTUP: u8 = 0;
@@ -47,7 +51,7 @@ pub(super) fn wanted(party: Party, kind: u8, statement: usize) -> usize {
         (Party::Client, b'P') => NAMES + statement,
         (Party::Client, b'B' | b'D' | b'E' | b'C') => NAMES,
         (Party::Server, b'Z') => 1,
-        (Party::Server, b'C') => 64,
+        (Party::Server, b'C' | b'S') => 64,
         (Party::Server, b'E') => 128,
         (Party::Client | Party::Server, _) => 0,
     }
@@ -132,6 +136,15 @@ pub(super) fn sqlstate(body: &[u8]) -> Option<&str> {
         }
     }
     None
+}
+
+/// What a `ParameterStatus` says of backslashes in strings.
+pub(super) fn backslash(body: &[u8]) -> Option<Backslash> {
+    match body.strip_prefix(b"standard_conforming_strings\0")? {
+        b"on\0" => Some(Backslash::Literal),
+        b"off\0" => Some(Backslash::Escapes),
+        _ => None,
+    }
 }
 
 /// What the last bytes of a server's operation say when what comes before them was not seen.

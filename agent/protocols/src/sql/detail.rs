@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Backslash;
+
 /// The values of `db.system.name`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum System {
@@ -18,6 +20,8 @@ pub struct SqlHead {
     pub namespace: Option<Arc<str>>,
     pub operation: Operation,
     pub statement: Option<Statement>,
+    /// How strings in the statement are quoted.
+    pub backslash: Backslash,
     /// What is known of the prepared statement that is executed; `None` where none is.
     pub prepared: Option<Prepared>,
 }

@@ -3,7 +3,7 @@
 //! PostgreSQL: "Lexical Structure" (4.1). MySQL: "Language Structure" (11.1, 11.7). The tokens
 //! follow each other without a gap, and no input is refused.
 
-use super::Dialect;
+use super::{Backslash, Dialect};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -36,13 +36,14 @@ pub(super) struct Lexer<'a> {
     sql: &'a str,
     at: usize,
     dialect: Dialect,
+    backslash: Backslash,
     /// Something that has a value ends right before `at`: a sign is an operator there.
     operand: bool,
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(sql: &'a str, dialect: Dialect) -> Self {
-        Self { sql, at: 0, dialect, operand: false }
+    pub(super) fn new(sql: &'a str, dialect: Dialect, backslash: Backslash) -> Self {
+        Self { sql, at: 0, dialect, backslash, operand: false }
     }
 
     fn bytes(&self) -> &'a [u8] {
@@ -60,20 +61,24 @@ impl<'a> Lexer<'a> {
         Token { kind, text: self.sql.get(start..self.at).unwrap_or_default(), start, open }
     }
 
-    /// A token that ends with the first `delimiter` at or after `from`, which is not doubled.
-    fn quoted(&mut self, kind: Kind, from: usize, delimiter: u8, backslash: bool) -> Token<'a> {
+    /// A token that ends with the first `delimiter` at or after `from`, which is not doubled. Where it is not
+    /// known whether a backslash is in front of the delimiter or stands for itself, the rest of the text is
+    /// part of it: what is a value in one reading may be a word in the other.
+    fn quoted(&mut self, kind: Kind, from: usize, delimiter: u8, backslash: Backslash) -> Token<'a> {
         let bytes = self.bytes();
         let mut at = from;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
-            let next = if backslash {
-                memchr::memchr2(delimiter, b'\\', rest)
-            } else {
-                memchr::memchr(delimiter, rest)
+            let next = match backslash {
+                Backslash::Literal => memchr::memchr(delimiter, rest),
+                Backslash::Escapes | Backslash::Unknown => memchr::memchr2(delimiter, b'\\', rest),
             };
             let Some(length) = next else { return self.token(kind, bytes.len(), true) };
             at += length + 1;
             if bytes[at - 1] == b'\\' {
+                if backslash == Backslash::Unknown && bytes.get(at) == Some(&delimiter) {
+                    return self.token(kind, bytes.len(), true);
+                }
                 // Whatever is escaped may be the first byte of a character: its rest is skipped too.
                 at += 1;
             } else if bytes.get(at) == Some(&delimiter) {
@@ -84,9 +89,28 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// `E'…'`, which goes on where another string follows on a later line.
+    fn escaped(&mut self, from: usize) -> Token<'a> {
+        let start = self.at;
+        let mut token = self.quoted(Kind::Literal, from, b'\'', Backslash::Escapes);
+        loop {
+            let rest = &self.bytes()[self.at..];
+            let space = rest.iter().take_while(|&&byte| is_space(byte)).count();
+            let goes_on = rest[..space].contains(&b'\n') && rest.get(space) == Some(&b'\'');
+            if token.open || !goes_on {
+                return token;
+            }
+            let from = self.at + space + 1;
+            self.at = start;
+            token = self.quoted(Kind::Literal, from, b'\'', Backslash::Escapes);
+        }
+    }
+
     fn line_comment(&mut self) -> Token<'a> {
         let rest = &self.bytes()[self.at..];
-        let length = memchr::memchr2(b'\n', b'\r', rest);
+        // In MySQL a carriage return by itself ends nothing.
+        let carriage_return = if self.dialect == Dialect::MySql { b'\n' } else { b'\r' };
+        let length = memchr::memchr2(b'\n', carriage_return, rest);
         self.token(Kind::Comment, self.at + length.unwrap_or(rest.len()), false)
     }
 
@@ -167,23 +191,26 @@ impl<'a> Lexer<'a> {
         let next = self.bytes().get(end).copied();
         if next == Some(b'\'') {
             let standard = self.dialect != Dialect::MySql;
-            let mysql = self.dialect == Dialect::MySql;
             match prefix {
-                b"E" | b"e" if standard => return self.quoted(Kind::Literal, end + 1, b'\'', true),
-                b"N" | b"n" | b"X" | b"x" | b"B" | b"b" => {
-                    return self.quoted(Kind::Literal, end + 1, b'\'', mysql);
+                b"E" | b"e" if standard => {
+                    return self.escaped(end + 1);
                 }
-                [b'_', ..] if mysql => return self.quoted(Kind::Literal, end + 1, b'\'', true),
+                b"N" | b"n" | b"X" | b"x" | b"B" | b"b" => {
+                    return self.quoted(Kind::Literal, end + 1, b'\'', self.backslash);
+                }
+                [b'_', ..] if !standard => {
+                    return self.quoted(Kind::Literal, end + 1, b'\'', self.backslash);
+                }
                 _ => {}
             }
         }
         if next == Some(b'"') && prefix[0] == b'_' && self.dialect == Dialect::MySql {
-            return self.quoted(Kind::Literal, end + 1, b'"', true);
+            return self.quoted(Kind::Literal, end + 1, b'"', self.backslash);
         }
         if matches!(prefix, b"U" | b"u") && next == Some(b'&') && self.dialect != Dialect::MySql {
             match self.bytes().get(end + 1) {
-                Some(b'\'') => return self.quoted(Kind::Literal, end + 2, b'\'', false),
-                Some(b'"') => return self.quoted(Kind::Quoted, end + 2, b'"', false),
+                Some(b'\'') => return self.quoted(Kind::Literal, end + 2, b'\'', Backslash::Literal),
+                Some(b'"') => return self.quoted(Kind::Quoted, end + 2, b'"', Backslash::Literal),
                 Some(_) | None => {}
             }
         }
@@ -258,8 +285,8 @@ impl<'a> Iterator for Lexer<'a> {
                 Some(length) if dialect == MySql => self.token(Kind::Symbol, self.at + length, false),
                 Some(_) | None => self.block_comment(),
             },
-            b'\'' => self.quoted(Kind::Literal, self.at + 1, b'\'', dialect == MySql),
-            b'"' if dialect == MySql => self.quoted(Kind::Literal, self.at + 1, b'"', true),
+            b'\'' => self.quoted(Kind::Literal, self.at + 1, b'\'', self.backslash),
+            b'"' if dialect == MySql => self.quoted(Kind::Literal, self.at + 1, b'"', self.backslash),
             b'"' => self.identifier(b'"'),
             b'`' if dialect != Postgres => self.identifier(b'`'),
             b'[' if dialect == Generic
@@ -286,7 +313,7 @@ impl<'a> Iterator for Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     fn identifier(&mut self, close: u8) -> Token<'a> {
-        let token = self.quoted(Kind::Quoted, self.at + 1, close, false);
+        let token = self.quoted(Kind::Quoted, self.at + 1, close, Backslash::Literal);
         self.operand = true;
         token
     }

@@ -23,12 +23,24 @@ pub enum Dialect {
     /// Standard SQL with the quotings that are common besides: `` `a` ``, `[a]`, `$$a$$`.
     #[default]
     Generic,
-    /// Backslashes escape in `E''` only (`standard_conforming_strings` on, the default since 9.1),
-    /// comments nest, `?` is an operator.
+    /// Comments nest, `?` is an operator.
     Postgres,
-    /// MySQL and MariaDB: backslashes escape, `"a"` is a string (`sql_mode` without `ANSI_QUOTES`
-    /// and `NO_BACKSLASH_ESCAPES`), `#` begins a comment.
+    /// MySQL and MariaDB: `"a"` is a string (`sql_mode` without `ANSI_QUOTES`; with it a name is taken for a
+    /// value), `#` begins a comment.
     MySql,
+}
+
+/// What a backslash is in a string without a prefix. It depends on a setting of the session:
+/// `standard_conforming_strings` of PostgreSQL, `NO_BACKSLASH_ESCAPES` in the `sql_mode` of MySQL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Backslash {
+    /// Where it matters, what follows counts as part of the string.
+    #[default]
+    Unknown,
+    /// It takes the meaning of the character behind it.
+    Escapes,
+    /// A character like others.
+    Literal,
 }
 
 /// What can be told of a statement.
@@ -51,5 +63,17 @@ pub struct SqlText {
 /// `limit` bytes of sanitised text are written, in whole tokens.
 #[must_use]
 pub fn describe(sql: &str, dialect: Dialect, truncated: bool, limit: usize) -> SqlText {
-    sanitize::describe(sql, dialect, truncated, limit)
+    describe_with(sql, dialect, Backslash::Unknown, truncated, limit)
+}
+
+/// The same where the session's rule of quoting is known.
+#[must_use]
+pub fn describe_with(
+    sql: &str,
+    dialect: Dialect,
+    backslash: Backslash,
+    truncated: bool,
+    limit: usize,
+) -> SqlText {
+    sanitize::describe(sql, dialect, backslash, truncated, limit)
 }

@@ -5,14 +5,20 @@
 //! same, since a statement may hold parameters and literals at once.
 
 use super::{
-    Dialect, SqlText, commenter,
+    Backslash, Dialect, SqlText, commenter,
     keyword::{Keyword, keyword},
     lexer::{Kind, Lexer, Token},
     summary::Summary,
 };
 
-pub(super) fn describe(sql: &str, dialect: Dialect, truncated: bool, limit: usize) -> SqlText {
-    let mut lexer = Lexer::new(sql, dialect);
+pub(super) fn describe(
+    sql: &str,
+    dialect: Dialect,
+    backslash: Backslash,
+    truncated: bool,
+    limit: usize,
+) -> SqlText {
+    let mut lexer = Lexer::new(sql, dialect, backslash);
     let mut text = Text::new(sql.len().min(limit), limit);
     let mut summary = Summary::new(sql, dialect);
     let mut traceparent = None;

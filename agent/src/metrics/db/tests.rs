@@ -1,6 +1,6 @@
 use honeyguide_protocols::{
     exchange::{Exchange, Extent, Outcome},
-    sql::{Failure, Operation, Prepared, SqlDetail, SqlHead, Statement, System},
+    sql::{Backslash, Failure, Operation, Prepared, SqlDetail, SqlHead, Statement, System},
 };
 
 use super::*;
@@ -33,6 +33,7 @@ fn exchange(text: Option<&str>, sqlstate: Option<&str>) -> Exchange<SqlDetail> {
                 namespace: Some("shop".into()),
                 operation: Operation::Execute,
                 statement: text.map(|text| Statement { text: text.into(), truncated: false }),
+                backslash: Backslash::Unknown,
                 prepared: text.is_none().then_some(Prepared::Unknown),
             }),
             rows_returned: Some(1),

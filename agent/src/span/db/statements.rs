@@ -55,26 +55,27 @@ impl Statements {
         // The text of any other statement is not seen again under the same address.
         let prepared = head.prepared == Some(Prepared::Known);
         if !prepared || self.limit == 0 || statement.text.len() > LONGEST {
-            return Some(self.read(head.system, statement));
+            return Some(self.read(head, statement));
         }
         let key = (statement.text.as_ptr().addr(), head.system);
         if let Some(known) = self.known.get(&key) {
             return Some(Arc::clone(&known.described));
         }
         self.make_room();
-        let described = self.read(head.system, statement);
+        let described = self.read(head, statement);
         let known = Known { source: Arc::clone(&statement.text), described: Arc::clone(&described) };
         self.known.insert(key, known);
         Some(described)
     }
 
-    fn read(&mut self, system: System, statement: &Statement) -> Arc<SqlText> {
+    fn read(&mut self, head: &SqlHead, statement: &Statement) -> Arc<SqlText> {
         self.counters.described += 1;
-        let dialect = match system {
+        let dialect = match head.system {
             System::PostgreSql => Dialect::Postgres,
             System::MySql | System::MariaDb => Dialect::MySql,
         };
-        Arc::new(sql::describe(&statement.text, dialect, statement.truncated, TEXT_BYTES))
+        let Statement { text, truncated } = statement;
+        Arc::new(sql::describe_with(text, dialect, head.backslash, *truncated, TEXT_BYTES))
     }
 
     /// Statements that no connection holds go first. Where they are few all go, so that the search for them
@@ -96,7 +97,7 @@ const LONGEST: usize = 8_192;
 
 #[cfg(test)]
 mod tests {
-    use honeyguide_protocols::sql::Operation;
+    use honeyguide_protocols::sql::{Backslash, Operation};
 
     use super::*;
 
@@ -106,6 +107,7 @@ mod tests {
             namespace: None,
             operation: Operation::Execute,
             statement: Some(Statement { text: Arc::clone(text), truncated: false }),
+            backslash: Backslash::Unknown,
             prepared,
         }
     }

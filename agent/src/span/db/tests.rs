@@ -1,7 +1,7 @@
 use honeyguide_protocols::{
     CloseReason,
     exchange::{Extent, Outcome},
-    sql::{self, Statement},
+    sql::{self, Backslash, Statement},
 };
 
 use super::*;

@@ -245,6 +245,9 @@ impl Connection {
     }
 
     fn note(&mut self, end: &End<'_>) {
+        if let Some(status) = end.status {
+            self.note_status(status);
+        }
         if let Some(database) = end.database {
             let name = Some(database).filter(|name| !name.is_empty());
             self.namespace = name.map(|name| String::from_utf8_lossy(name).into());

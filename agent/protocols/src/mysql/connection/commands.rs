@@ -233,7 +233,8 @@ impl Connection {
         prepared: Option<Prepared>,
     ) -> Arc<SqlHead> {
         let namespace = self.namespace.clone();
-        Arc::new(SqlHead { system: self.system(), namespace, operation, statement, prepared })
+        let (system, backslash) = (self.system(), self.backslash);
+        Arc::new(SqlHead { system, namespace, operation, statement, backslash, prepared })
     }
 
     fn system(&self) -> System {

@@ -1,18 +1,25 @@
 //! Statements and what should be made of them.
 
 use crate::sql::{
+    Backslash::{Escapes, Literal, Unknown},
     Dialect::{self, Generic, MySql, Postgres},
-    describe,
+    SqlText, describe, describe_with,
 };
+
+/// With the settings that the dialect's sessions begin with.
+fn usual(dialect: Dialect, sql: &str, truncated: bool) -> SqlText {
+    let backslash = if dialect == MySql { Escapes } else { Literal };
+    describe_with(sql, dialect, backslash, truncated, 4096)
+}
 
 #[track_caller]
 fn check_text(dialect: Dialect, sql: &str, expect: &str) {
-    assert_eq!(describe(sql, dialect, false, 4096).text, expect, "{sql}");
+    assert_eq!(usual(dialect, sql, false).text, expect, "{sql}");
 }
 
 #[track_caller]
 fn check_summary(dialect: Dialect, sql: &str, expect: &str) {
-    assert_eq!(describe(sql, dialect, false, 4096).summary.unwrap_or_default(), expect, "{sql}");
+    assert_eq!(usual(dialect, sql, false).summary.unwrap_or_default(), expect, "{sql}");
 }
 
 #[track_caller]
@@ -127,7 +134,7 @@ fn comments_are_dropped() {
 #[test]
 fn what_is_cut_is_left_out() {
     let cut = |dialect, sql: &str| {
-        let found = describe(sql, dialect, true, 4096);
+        let found = usual(dialect, sql, true);
         (found.text, found.summary.unwrap_or_default())
     };
     let is = |text: &str, summary: &str| (text.to_owned(), summary.to_owned());
@@ -321,4 +328,24 @@ fn a_comment_carries_trace_context() {
     ] {
         assert_eq!(found(&not), None, "{not}");
     }
+}
+
+#[test]
+fn a_backslash_hides_what_may_be_a_value() {
+    let text = |dialect, backslash, sql: &str| describe_with(sql, dialect, backslash, false, 4096).text;
+    let sql = r"SELECT 'it\'s', secret FROM t WHERE a = 'b'";
+    assert_eq!(text(MySql, Escapes, sql), "SELECT ?, secret FROM t WHERE a = ?");
+    assert_eq!(text(Postgres, Escapes, sql), "SELECT ?, secret FROM t WHERE a = ?");
+    let sql = r"SELECT 'C:\', a FROM t WHERE b = 'c:\'";
+    assert_eq!(text(MySql, Literal, sql), "SELECT ?, a FROM t WHERE b = ?");
+    assert_eq!(text(Postgres, Literal, sql), "SELECT ?, a FROM t WHERE b = ?");
+    // Either reading would show part of what is a string in the other.
+    for dialect in [Generic, Postgres, MySql] {
+        assert_eq!(text(dialect, Unknown, r"SELECT a, 'it\'s secret' FROM t"), "SELECT a, ?");
+        assert_eq!(text(dialect, Unknown, r"SELECT 'C:\', 'secret' FROM t"), "SELECT ?");
+        assert_eq!(text(dialect, Unknown, r"SELECT 'a\n\\', b FROM t"), "SELECT ?, b FROM t");
+    }
+    assert_eq!(text(MySql, Unknown, "SELECT \"a\\\" secret\" FROM t"), "SELECT ?");
+    assert_eq!(text(Postgres, Literal, "SELECT E'a'\n 'b\\'c', d"), "SELECT ?, d");
+    assert_eq!(text(MySql, Escapes, "SELECT a # b\r'secret\n, c"), "SELECT a \n, c");
 }
