@@ -246,7 +246,8 @@ fn data(bytes: &[u8]) -> Result<DataRecord<'_>, Malformed> {
 }
 
 /// A kind of identity and its value in one word: addresses and ids leave the upper byte free.
-fn context(kind: u8, value: u64) -> u64 {
+#[must_use]
+pub fn context(kind: u8, value: u64) -> u64 {
     match (kind, value) {
         (identity::NONE, _) | (_, 0) => 0,
         _ => u64::from(kind) << 56 | (value & ((1 << 56) - 1)),

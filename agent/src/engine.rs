@@ -20,6 +20,7 @@ use crate::{
         model::ResourceMetrics,
         rpc::RpcMetrics,
     },
+    profile::serving::{Served, Serving},
     resource::Resource,
     span::{
         Span, SpanLink,
@@ -49,6 +50,8 @@ pub trait Processes {
 pub struct EngineSettings {
     pub connections: usize,
     pub link: LinkSettings,
+    /// Keep in mind which request each thread works for.
+    pub serving: bool,
     pub http: HttpSettings,
     pub routes: RouteSettings,
     pub metrics: HttpMetricSettings,
@@ -66,6 +69,8 @@ pub struct Engine {
     rpc_metrics: RpcMetrics,
     statements: Statements,
     times: ThreadTimes,
+    /// Where profiles are made.
+    pub serving: Option<Serving>,
     /// What each open server request holds of the active-requests metric; as many as exchanges may be held.
     active: HashMap<Token, Active, foldhash::fast::FixedState>,
     clock: Clock,
@@ -107,6 +112,7 @@ impl Engine {
             rpc_metrics: RpcMetrics::new(durations(&settings.metrics), start),
             statements: Statements::default(),
             times: ThreadTimes::new(settings.link.limit),
+            serving: settings.serving.then(Serving::default),
             active: HashMap::default(),
             clock,
             spans: Vec::new(),
@@ -212,6 +218,10 @@ impl Engine {
             Event::Request { id, extent, head } => {
                 let resource = processes.owner(&connection, extent.last.actor.pid);
                 self.links.handle_request(&connection, role, id, &extent, &head, is_loyal(&resource));
+                if let (Role::Server, Some(serving)) = (role, &mut self.serving) {
+                    let token = Token { socket: connection.socket, exchange: id };
+                    serving.begin(token, extent.last.actor, extent.first.time);
+                }
                 if role == Role::Server && keeps_its_thread(&resource, &extent.first.actor) {
                     self.times
                         .request(Token { socket: connection.socket, exchange: id }, extent.first.actor.tid);
@@ -240,6 +250,9 @@ impl Engine {
                     self.metrics.request_ended(active);
                 }
                 self.times.exchange(token, &exchange);
+                if let Some(serving) = &mut self.serving {
+                    serving.end(token, &exchange);
+                }
                 self.links.handle_exchange(&connection, role, exchange, now);
             }
         }
@@ -261,6 +274,8 @@ impl Engine {
             end: self.clock.unix(end),
         };
         let sampled = place.sampled;
+        let token = Token { socket: connection.socket, exchange: exchange.id };
+        let link = sampled.then_some((place.identity.trace_id, place.identity.span_id));
         let (exchange, detail) = exchange.split();
         let span = match detail {
             Detail::Http(detail) if detail.rpc.is_some() => {
@@ -270,6 +285,9 @@ impl Engine {
             Detail::Sql(detail) => self.finish_sql(&exchange.map(|()| detail), place),
             Detail::KeyValue(detail) => self.finish_key_value(&exchange.map(|()| detail), place),
         };
+        if let (Role::Server, Some(serving)) = (role, &mut self.serving) {
+            serving.name(token, Served { link, operation: span.as_ref().and_then(operation) });
+        }
         match span {
             Some(mut span) => {
                 if let Some(times) = times {
@@ -344,6 +362,12 @@ impl Engine {
         }
         sampled.then(|| call.span(DbInput { role, endpoints, identity, start, end, resource }))
     }
+}
+
+/// What a profile says of a span whose trace is not at hand.
+fn operation(span: &Span) -> Option<(&'static str, Arc<str>)> {
+    let keys = ["http.route", "rpc.method", "db.query.summary", "db.operation.name"];
+    keys.into_iter().find_map(|key| Some((key, span.attributes.text(key)?.into())))
 }
 
 /// Where an exchange stands: in its trace, in time, in its process.

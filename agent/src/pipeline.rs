@@ -13,6 +13,7 @@
 mod flame;
 mod live;
 mod offline;
+mod profiles;
 mod tracer;
 mod who;
 mod wiring;

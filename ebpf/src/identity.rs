@@ -46,6 +46,28 @@ pub fn of_operation(pid: u32, direction: u8) -> Identity {
     found
 }
 
+/// The identity that a thread runs which was interrupted at `ip`. `g`: what it has in Go's register for the goroutine.
+#[inline(always)]
+pub fn of_sample(pid: u32, ip: u64, g: u64) -> Identity {
+    let mut found = Identity::UNKNOWN;
+    let Some(runtime) = RUNTIMES.get_ptr(pid) else { return found };
+    // SAFETY: an element of the table; the agent writes it whole.
+    let runtime = unsafe { &*runtime };
+    if runtime.kind == u32::from(PYTHON) {
+        if let Some(context) = python_context(runtime) {
+            found.context = context;
+            found.kind = u32::from(PYTHON);
+        }
+    } else if runtime.kind == u32::from(GOROUTINE) {
+        // The process is Go's even where the runtime itself is running.
+        found.kind = u32::from(GOROUTINE);
+        if ip >= runtime.start && ip < runtime.end {
+            goroutine(runtime, g, &mut found);
+        }
+    }
+    found
+}
+
 #[inline(never)]
 fn look(pid: u32, direction: u8, found: &mut Identity) -> u32 {
     let Some(runtime) = RUNTIMES.get_ptr(pid) else { return 0 };

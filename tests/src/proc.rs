@@ -37,6 +37,19 @@ pub fn exact_cpu_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from_nanos(total))
 }
 
+/// CPU time in the kernel's ticks of ten milliseconds, with the threads that have ended.
+///
+/// # Errors
+/// When the process is gone.
+pub fn cpu_time(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name may hold anything, a parenthesis too.
+    let fields: Vec<&str> = stat.rsplit(") ").next().context("no fields")?.split(' ').collect();
+    let ticks = |index: usize| -> Result<u64> { Ok(fields.get(index).context("too few fields")?.parse()?) };
+    // utime and stime, the 14th and 15th (proc(5)); USER_HZ is 100.
+    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+}
+
 /// The largest resident set a process has had, in bytes.
 ///
 /// # Errors

@@ -118,7 +118,8 @@ impl<'a> Dictionary<'a> {
             tally.samples += 1;
             self.follow("stackTable", &sample["stackIndex"])?;
             tally.linked += usize::from(self.follow("linkTable", &sample["linkIndex"])? > 0);
-            let mut attributes = self.attributes(sample)?;
+            self.attributes(sample)?;
+            let mut attributes: Vec<_> = list(sample, "attributeIndices").iter().map(Value::as_u64).collect();
             attributes.sort_unstable();
             let identity = format!("{} {attributes:?} {}", sample["stackIndex"], sample["linkIndex"]);
             ensure!(identities.insert(identity), "two samples of one identity: {sample}");

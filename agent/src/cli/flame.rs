@@ -6,13 +6,13 @@ use clap::Args;
 
 use super::flags::SelectionFlags;
 use crate::{
-    config::{Layer, units::positive_duration},
+    config::{
+        Layer,
+        units::{positive_duration, sample_rate},
+    },
     flame::Format,
     pipeline::{self, FlameSettings},
 };
-
-/// Samples a second: rarely enough to cost nothing, and often enough to show something.
-const RATES: std::ops::RangeInclusive<i64> = 1..=2_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Flame {
@@ -26,7 +26,7 @@ pub(super) struct Flame {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Samples a second and CPU. 99 does not beat in time with what happens a hundred times a second.
-    #[arg(long, value_name = "HZ", default_value_t = 99, value_parser = clap::value_parser!(u32).range(RATES))]
+    #[arg(long, value_name = "HZ", default_value_t = 99, value_parser = sample_rate)]
     hz: u32,
     /// Record for this long: 10s, 5m.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]

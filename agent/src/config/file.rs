@@ -6,7 +6,7 @@ use super::{
     DestinationLayer, Layer, Problem, SignalLayer,
     otlp::endpoint,
     reader::{Problems, Section, one_of},
-    units::{duration, positive_duration, ring_size, size, within},
+    units::{duration, positive_duration, ring_size, sample_rate, size, within},
     yaml::{Node, Value},
 };
 use crate::{
@@ -17,8 +17,8 @@ use crate::{
     span::sampler::{Rule, Sampler, Threshold},
 };
 
-const ROOT: [&str; 15] = [
-    "select", "capture", "http", "link", "context", "sampling", "metrics", "otlp", "out", "print",
+const ROOT: [&str; 16] = [
+    "select", "capture", "profile", "http", "link", "context", "sampling", "metrics", "otlp", "out", "print",
     "duration", "limits", "resource", "proc", "log",
 ];
 const SIGNAL: [&str; 6] = ["endpoint", "protocol", "headers", "compression", "timeout", "tls"];
@@ -88,6 +88,11 @@ pub(super) fn read(root: Option<&Node>) -> Result<Layer, Vec<Problem>> {
     layer.tasks = link.flag("tasks", p);
     layer.inference = link.flag("inference", p);
     layer.hold = link.read("hold", p, duration);
+
+    let profile = root.section("profile", &["enabled", "hz", "interval"], p);
+    layer.profile = profile.flag("enabled", p);
+    layer.profile_hz = profile.read("hz", p, sample_rate);
+    layer.profile_interval = profile.read("interval", p, positive_duration);
 
     let context = root.section("context", &["propagators", "baggage"], p);
     if let Some(propagators) = context.list("propagators", p, propagator) {

@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Capture, Context, DestinationLayer, Http, Limits, Link, Metrics, ResourceSettings, Settings};
+use super::{
+    Capture, Context, DestinationLayer, Http, Limits, Link, Metrics, Profile, ResourceSettings, Settings,
+};
 use crate::{
     discover::Selection,
     export::settings::{ExportSettings, FileSettings, OtlpSettings, Print, TerminalSettings},
@@ -31,6 +33,10 @@ pub struct Layer {
     pub tasks: Option<bool>,
     pub inference: Option<bool>,
     pub hold: Option<Duration>,
+    /// Whether CPU samples are taken, and how many a second.
+    pub profile: Option<bool>,
+    pub profile_hz: Option<u32>,
+    pub profile_interval: Option<Duration>,
     pub tracecontext: Option<bool>,
     pub baggage_propagator: Option<bool>,
     pub baggage: Option<Vec<String>>,
@@ -75,6 +81,9 @@ impl Layer {
             tasks: self.tasks.or(lower.tasks),
             inference: self.inference.or(lower.inference),
             hold: self.hold.or(lower.hold),
+            profile: self.profile.or(lower.profile),
+            profile_hz: self.profile_hz.or(lower.profile_hz),
+            profile_interval: self.profile_interval.or(lower.profile_interval),
             tracecontext: self.tracecontext.or(lower.tracecontext),
             baggage_propagator: self.baggage_propagator.or(lower.baggage_propagator),
             baggage: self.baggage.or(lower.baggage),
@@ -134,6 +143,10 @@ impl Layer {
                 tasks: self.tasks.unwrap_or(true),
                 inference: self.inference.unwrap_or(true),
                 hold: self.hold.unwrap_or(Duration::from_secs(10)),
+            },
+            profile: Profile {
+                hz: self.profile.unwrap_or(false).then(|| self.profile_hz.unwrap_or(19)),
+                interval: self.profile_interval.unwrap_or(Duration::from_secs(60)),
             },
             context: Context {
                 tracecontext: self.tracecontext.unwrap_or(true),

@@ -17,7 +17,7 @@ use std::{fs::File, io::Read as _, path::Path};
 pub use error::{ConfigError, Problem};
 pub use layer::Layer;
 pub use otlp::{DestinationLayer, SignalLayer, endpoint};
-pub use settings::{Capture, Context, Http, Limits, Link, Metrics, ResourceSettings, Settings};
+pub use settings::{Capture, Context, Http, Limits, Link, Metrics, Profile, ResourceSettings, Settings};
 
 /// Settings and what the user should be told about them.
 #[derive(Clone, Debug)]

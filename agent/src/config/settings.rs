@@ -15,6 +15,7 @@ pub struct Settings {
     pub capture: Capture,
     pub http: Http,
     pub link: Link,
+    pub profile: Profile,
     pub context: Context,
     pub sampler: Sampler,
     pub metrics: Metrics,
@@ -64,6 +65,15 @@ pub struct Link {
     pub inference: bool,
     /// The longest that a call waits to be decided.
     pub hold: Duration,
+}
+
+/// CPU samples beside the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Samples a second and CPU; `None` takes none.
+    pub hz: Option<u32>,
+    /// How often profiles are exported.
+    pub interval: Duration,
 }
 
 /// What of an incoming request's context is honoured.

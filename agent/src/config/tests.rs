@@ -44,6 +44,7 @@ http:
   forwarded: true
   known_methods: [GET, PURGE]
 link: { tasks: false, inference: false, hold: 2s }
+profile: { enabled: true, hz: 49, interval: 30s }
 context: { propagators: [tracecontext, baggage], baggage: [tenant] }
 sampling: { sampler: parentbased_traceidratio, arg: 0.25 }
 metrics: { interval: 10s, temporality: delta, cardinality_limit: 500 }
@@ -117,6 +118,7 @@ fn every_key() {
             known_methods: Some(vec!["GET".into(), "PURGE".into()]),
         },
         link: Link { tasks: false, inference: false, hold: Duration::from_secs(2) },
+        profile: Profile { hz: Some(49), interval: Duration::from_secs(30) },
         context: Context { tracecontext: true, baggage: vec!["tenant".into()] },
         sampler: ratio(true, 0.25),
         metrics: Metrics {
@@ -202,7 +204,7 @@ fn unknown_keys_name_the_line_and_the_nearest_known_key() {
         &[
             "f:2: unknown key `capture.ring_byte`; did you mean `ring_bytes`?",
             "f:3: unknown key `slect`; did you mean `select`?",
-            "f:4: unknown key `foo`; known here are select, capture, http, link, context, sampling, metrics, otlp, out, print, duration, limits, resource, proc, log",
+            "f:4: unknown key `foo`; known here are select, capture, profile, http, link, context, sampling, metrics, otlp, out, print, duration, limits, resource, proc, log",
             "f:5: unknown key `otlp.tls.certificate`; known here are ca, cert, key, insecure",
         ],
     );
@@ -241,7 +243,7 @@ fn wrong_values_name_the_key_the_line_and_what_is_allowed() {
     check_problems(
         "- a",
         &[
-            "f:1: `the file` is a list: a mapping with the keys select, capture, http, link, context, sampling, metrics, otlp, out, print, duration, limits, resource, proc, log is allowed",
+            "f:1: `the file` is a list: a mapping with the keys select, capture, profile, http, link, context, sampling, metrics, otlp, out, print, duration, limits, resource, proc, log is allowed",
         ],
     );
 }

@@ -51,6 +51,19 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// Samples a second: seldom enough to cost nothing, and often enough to show something.
+pub const SAMPLE_RATES: RangeInclusive<u32> = 1..=2_000;
+
+/// A rate within [`SAMPLE_RATES`].
+///
+/// # Errors
+/// What is allowed.
+pub fn sample_rate(text: &str) -> Result<u32, String> {
+    let (low, high) = (SAMPLE_RATES.start(), SAMPLE_RATES.end());
+    let rate = text.parse().ok().filter(|rate| SAMPLE_RATES.contains(rate));
+    rate.ok_or_else(|| format!("a rate from {low} to {high} samples a second is allowed"))
+}
+
 /// Bytes: `8MiB`, `64KiB`, `1GB`, `8192`.
 ///
 /// # Errors

@@ -37,6 +37,11 @@ use crate::{discover::ProcRoot, ring::Ring};
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
+/// Some seconds of samples of a large host.
+const SAMPLES_RING: u32 = 4 << 20;
+/// The most bytes of unwind tables.
+const TABLE_BYTES: u64 = 64 << 20;
+
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HONEYGUIDE_BPF"));
 
 /// What this kernel and these privileges allow, tried: everything is loaded and attached with nothing selected, and taken off again.
@@ -53,6 +58,7 @@ pub fn probe() -> Result<Probe> {
         capture_bytes: 0,
         // Processes that start meanwhile are told of; nobody reads it.
         ring_bytes: 64 << 10,
+        samples: None,
         kernel_log: log::LevelFilter::Off,
         thread_times: true,
     };
@@ -85,6 +91,8 @@ pub struct LoadSettings {
     pub ring_bytes: u32,
     /// Whether the scheduler is asked what threads do with their time.
     pub thread_times: bool,
+    /// CPU samples are taken as well, so many a second and CPU.
+    pub samples: Option<u32>,
     /// Kernel programs log through aya-log up to this level; `Off` costs nothing.
     pub kernel_log: log::LevelFilter,
 }
@@ -125,8 +133,7 @@ impl Kernel {
         drop(btf);
 
         let mut ebpf = load_object(settings, &offsets, |loader| {
-            // Sampling is a matter of its own.
-            loader.map_max_entries("SAMPLES", 4096);
+            loader.map_max_entries("SAMPLES", settings.samples.map_or(4096, |_| SAMPLES_RING));
         })?;
         let btf = aya::Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         let mut missing = Vec::new();
@@ -149,7 +156,29 @@ impl Kernel {
             missing.push(format!("tasks of runtimes: calls of Go and asyncio are not linked ({error:#})"));
             runtimes = None;
         }
+        if settings.samples.is_some()
+            && let Err(error) = profiler::load_programs(&mut ebpf)
+        {
+            missing.push(format!("CPU samples: there are no profiles ({error:#})"));
+        }
         Ok(Self { ebpf, tls, runtimes, hook, missing })
+    }
+
+    /// The reading end of the ring of samples, and the tables of the unwinder. There is one of each.
+    ///
+    /// # Errors
+    /// Where they were taken already or cannot be mapped.
+    pub fn take_samples(&mut self) -> Result<(Ring, Arena)> {
+        let ring = Ring::new(self.ebpf.take_map("SAMPLES").context("the ring was taken already")?)?;
+        Ok((ring, profiler::arena(&mut self.ebpf, TABLE_BYTES)?))
+    }
+
+    /// Begins to sample, on every CPU that is online.
+    ///
+    /// # Errors
+    /// Where no event can be had.
+    pub fn start_sampling(&mut self, hz: u32) -> Result<Event> {
+        profiler::attach(&mut self.ebpf, hz)
     }
 
     /// The reading end of the ring. There is one.

@@ -74,6 +74,7 @@ impl Profiler {
             capture_bytes: 0,
             ring_bytes: PROCESS_RING,
             thread_times: false,
+            samples: None,
             kernel_log: settings.kernel_log,
         };
         let mut ebpf = load_object(&load, &offsets, |loader| {
@@ -148,12 +149,12 @@ impl fmt::Display for Event {
     }
 }
 
-fn arena(ebpf: &mut Ebpf, budget: u64) -> Result<Arena> {
+pub(super) fn arena(ebpf: &mut Ebpf, budget: u64) -> Result<Arena> {
     let mut take = |name: &str| ebpf.take_map(name).with_context(|| format!("no map {name}"));
     Arena::new(take("CHUNKS")?, take("RULES")?, take("PROCESSES")?, budget)
 }
 
-fn load_programs(ebpf: &mut Ebpf) -> Result<()> {
+pub(super) fn load_programs(ebpf: &mut Ebpf) -> Result<()> {
     for name in ["sample_cpu", "unwind_native"] {
         program(ebpf, name)?.load().map_err(|error| hooks::refusal(name, error))?;
     }
@@ -164,7 +165,7 @@ fn load_programs(ebpf: &mut Ebpf) -> Result<()> {
     Ok(())
 }
 
-fn attach(ebpf: &mut Ebpf, hz: u32) -> Result<Event> {
+pub(super) fn attach(ebpf: &mut Ebpf, hz: u32) -> Result<Event> {
     let cpus = online_cpus().map_err(|(path, error)| anyhow::Error::from(error).context(path))?;
     let events = [
         (Event::Cycles, PerfEventConfig::Hardware(HardwareEvent::CpuCycles)),

@@ -27,12 +27,11 @@ use crate::{
     load::{Control, Profiler, ProfilerSettings},
     profile::{
         Drain, DrainCounters, Keeper, KeeperCounters,
-        gather::{Context, Gather, Served, Stretch},
-        model::{Consumer, Token},
+        gather::{Gather, Stretch},
+        model::Consumer,
         named::Profile,
         naming::Naming,
     },
-    resource::Resource,
     ring::Ring,
 };
 
@@ -90,19 +89,6 @@ fn caption(settings: &Settings, flame: &FlameSettings, profiles: &[Profile], nan
     };
     let seconds = nanoseconds as f64 / 1e9;
     flame::caption(format!("{what}, {seconds:.1} s at {} Hz", flame.hz))
-}
-
-/// Who a process is; there are no requests to speak of.
-struct Known<'a>(&'a mut Who);
-
-impl Context for Known<'_> {
-    fn resource(&mut self, pid: u32) -> Arc<Resource> {
-        self.0.resource(pid)
-    }
-
-    fn served(&mut self, _: Token) -> Option<Served> {
-        None
-    }
 }
 
 struct Recording {
@@ -183,7 +169,7 @@ impl Recording {
     fn name(&mut self, gather: &mut Gather, flame: &FlameSettings, stretch: Stretch) -> Vec<Profile> {
         let names = names::Settings { inlines: flame.inlines, ..names::Settings::default() };
         let mut naming = Naming::new(self.who.proc.clone(), names);
-        gather.take(&mut naming, &mut Known(&mut self.who), Clock::measure(), stretch)
+        gather.take(|pid| self.who.resource(pid), Clock::measure(), stretch).name(&mut naming)
     }
 
     fn tell(&self, flame: &FlameSettings, dropped: u64, top: &Top) {

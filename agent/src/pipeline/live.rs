@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration, time::Instant};
 use anyhow::{Context as _, Result};
 
 use super::{
+    profiles::Profiles,
     status,
     tracer::{Sink, Steering, Tracer},
     wiring,
@@ -28,6 +29,11 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
     let counters = ExportCounters::default();
     let exporters = Exporters::start(settings.export.clone(), &counters)?;
     let mut tracer = Tracer::start(settings)?;
+    let profiles = settings.profile.hz.map(|hz| {
+        let (samples, arena) = tracer.take_samples(hz)?;
+        Profiles::start(settings, hz, samples, arena, &tracer.steering.who)
+    });
+    let profiles = profiles.transpose()?;
     let steering = &tracer.steering;
     let start = steering.clock.unix(clock::monotonic());
     let own = steering.who.resources.agent(std::process::id(), &settings.resource.agent_service_name);
@@ -41,12 +47,16 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
         interval: settings.metrics.interval,
         collected: Instant::now(),
         malformed: 0,
+        profiles,
     };
     tracer.drain(settings, &mut signals)?;
 
     let now = clock::monotonic();
     signals.engine.close(now, &mut tracer.steering.who);
     signals.exporters.spans(signals.engine.take_spans());
+    if let Some(profiles) = signals.profiles.take() {
+        signals.exporters.profiles(profiles.finish(&mut signals.engine, &mut tracer.steering));
+    }
     signals.collect(now, tracer.ring(), &tracer.steering);
     let mut account = signals.account(tracer.ring(), &tracer.steering);
     account.elapsed = tracer.elapsed();
@@ -80,6 +90,7 @@ struct Signals {
     interval: Duration,
     collected: Instant,
     malformed: u64,
+    profiles: Option<Profiles>,
 }
 
 impl Sink for Signals {
@@ -88,6 +99,9 @@ impl Sink for Signals {
             Ok(record) => {
                 if let Record::Process(process) = &record {
                     steering.who.handle_process(process, &mut steering.control);
+                    if let Some(profiles) = &mut self.profiles {
+                        profiles.handle_process(process);
+                    }
                 }
                 self.engine.handle(record, &mut steering.who);
             }
@@ -103,6 +117,10 @@ impl Sink for Signals {
             steering.control.judge(socket, word);
         }
         self.exporters.spans(self.engine.take_spans());
+        if let Some(profiles) = &mut self.profiles {
+            let ready = profiles.poll(now, &mut self.engine, steering);
+            self.exporters.profiles(ready);
+        }
         if steering.housekeeping {
             let proc = &steering.who.proc;
             self.engine.flows.sweep(now, |pid| proc.exists(pid));

@@ -9,14 +9,14 @@ use std::{
 };
 
 use anyhow::Result;
-use log::warn;
+use log::{debug, warn};
 
 use super::{status, who::Who, wiring};
 use crate::{
     clock::{self, Clock},
     config::Settings,
     decode,
-    load::{Control, Kernel, RuntimeCounters, TlsCounters},
+    load::{Arena, Control, Kernel, RuntimeCounters, TlsCounters},
     ring::Ring,
 };
 
@@ -146,6 +146,14 @@ impl Tracer {
 
     pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Begins to sample: the ring of samples, and the tables of the unwinder.
+    pub(super) fn take_samples(&mut self, hz: u32) -> Result<(Ring, Arena)> {
+        let taken = self.kernel.take_samples()?;
+        let event = self.kernel.start_sampling(hz)?;
+        debug!("sampling at {hz} Hz by {event}");
+        Ok(taken)
     }
 
     /// The ring's size in bytes.

@@ -27,6 +27,7 @@ pub(super) fn load_settings(settings: &Settings) -> LoadSettings {
         ring_bytes: settings.capture.ring_bytes,
         kernel_log: settings.log,
         thread_times: settings.capture.thread_times,
+        samples: settings.profile.hz,
     }
 }
 
@@ -41,6 +42,7 @@ pub(super) fn engine(settings: &Settings) -> EngineSettings {
             inference: settings.link.inference,
             hold: u64::try_from(settings.link.hold.as_nanos()).unwrap_or(u64::MAX),
         },
+        serving: settings.profile.hz.is_some(),
         http: http(settings),
         routes: RouteSettings {
             patterns: settings.http.routes.clone(),

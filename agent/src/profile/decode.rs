@@ -1,13 +1,16 @@
 //! From the ring's bytes to a sample, checked.
 
-use honeyguide_common::sample::{
-    FLAG_OFF_CPU, FLAG_UNKNOWN_PROCESS, FRAME_EXACT, KIND_SAMPLE, MAX_KERNEL_FRAMES, MAX_USER_FRAMES,
-    Outcome, Sample as Raw,
+use honeyguide_common::{
+    identity,
+    sample::{
+        FLAG_OFF_CPU, FLAG_UNKNOWN_PROCESS, FRAME_EXACT, KIND_SAMPLE, MAX_KERNEL_FRAMES, MAX_USER_FRAMES,
+        Outcome, Sample as Raw,
+    },
 };
 use zerocopy::FromBytes as _;
 
-use super::model::{Frame, Measure, Sample, Token};
-use crate::decode::{Comm, Malformed};
+use super::model::{Frame, Measure, Sample};
+use crate::decode::{Comm, Malformed, context};
 
 /// A sample whose addresses belong to no file yet.
 #[derive(Debug)]
@@ -42,8 +45,8 @@ pub(super) fn decode(bytes: &[u8], period: u64) -> Result<Decoded, Malformed> {
         tid: raw.tid,
         cpu: raw.cpu,
         comm: Comm::new(raw.comm),
-        context: raw.context,
-        token: (raw.socket != 0).then_some(Token { socket: raw.socket, ordinal: raw.ordinal }),
+        context: context(u8::try_from(raw.identity).map_err(|_| Malformed)?, raw.context),
+        moves: raw.identity == u64::from(identity::GOROUTINE),
         kernel,
         user,
         outcome,

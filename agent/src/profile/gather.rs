@@ -8,16 +8,12 @@ use std::{
 use foldhash::fast::RandomState;
 
 use super::{
-    model::{self, Consumer, Frame, Measure, Token},
-    named::{Point, Profile, Sample},
+    model::{self, Consumer, Frame, Measure},
+    named::{Point, Profile, Sample, Stack},
     naming::Naming,
+    serving::Served,
 };
-use crate::{
-    attribute::Attributes,
-    clock::Clock,
-    resource::Resource,
-    span::{SpanId, TraceId},
-};
+use crate::{attribute::Attributes, clock::Clock, resource::Resource};
 
 /// Different stacks that are held; what comes beyond them is counted.
 const MAX_STACKS: usize = 65_536;
@@ -27,7 +23,7 @@ const MAX_POINTS: usize = 4_000_000;
 /// Samples since they were last taken.
 #[derive(Debug, Default)]
 pub struct Gather {
-    stacks: HashMap<Key, Held, RandomState>,
+    stacks: Stacks,
     /// How often each process has become another program: its addresses mean something else since.
     programs: HashMap<u32, u32, RandomState>,
     points: usize,
@@ -35,13 +31,15 @@ pub struct Gather {
     pub dropped: u64,
 }
 
+type Stacks = HashMap<Key, Held, RandomState>;
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
     pid: u32,
     tid: u32,
     program: u32,
     measure: Measure,
-    token: Option<Token>,
+    served: Option<Arc<Served>>,
     kernel: Box<[u64]>,
     user: Box<[u64]>,
 }
@@ -55,19 +53,13 @@ struct Held {
     points: Vec<Point>,
 }
 
-/// What a thread was working for.
-#[derive(Clone, Debug, Default)]
-pub struct Served {
-    pub link: Option<(TraceId, SpanId)>,
-    pub attributes: Attributes,
-}
-
-/// What is known besides the samples.
-pub trait Context {
-    fn resource(&mut self, pid: u32) -> Arc<Resource>;
-
-    /// The request behind a token, where it is known.
-    fn served(&mut self, token: Token) -> Option<Served>;
+/// What was gathered, on its way to be named.
+#[derive(Debug)]
+pub struct Gathered {
+    stacks: Stacks,
+    resources: HashMap<u32, Arc<Resource>, RandomState>,
+    clock: Clock,
+    stretch: Stretch,
 }
 
 /// The stretch of time that profiles are made of, in nanoseconds since the Unix epoch.
@@ -81,13 +73,24 @@ pub struct Stretch {
 
 impl Consumer for Gather {
     fn sample(&mut self, sample: model::Sample) {
+        self.add(sample, None);
+    }
+
+    fn forget(&mut self, pid: u32) {
+        *self.programs.entry(pid).or_default() += 1;
+    }
+}
+
+impl Gather {
+    /// A sample, and the request that its thread was working for.
+    pub fn add(&mut self, sample: model::Sample, served: Option<Arc<Served>>) {
         let program = self.programs.get(&sample.pid).copied().unwrap_or(0);
         let key = Key {
             pid: sample.pid,
             tid: sample.tid,
             program,
             measure: sample.measure,
-            token: sample.token,
+            served,
             kernel: sample.kernel.into(),
             user: sample.user.iter().map(|frame| frame.address).collect(),
         };
@@ -112,39 +115,53 @@ impl Consumer for Gather {
         }
     }
 
-    fn forget(&mut self, pid: u32) {
-        *self.programs.entry(pid).or_default() += 1;
-    }
-}
-
-impl Gather {
-    /// Names what was gathered, a profile for each process and measure, and begins anew.
+    /// What was gathered, and who each process is; begins anew.
     pub fn take(
         &mut self,
-        naming: &mut Naming,
-        context: &mut dyn Context,
+        mut resource: impl FnMut(u32) -> Arc<Resource>,
         clock: Clock,
         stretch: Stretch,
-    ) -> Vec<Profile> {
+    ) -> Gathered {
         let stacks = std::mem::take(&mut self.stacks);
         self.points = 0;
         self.programs.clear();
+        let mut resources = HashMap::default();
+        for key in stacks.keys() {
+            resources.entry(key.pid).or_insert_with(|| resource(key.pid));
+        }
+        Gathered { stacks, resources, clock, stretch }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.stacks.is_empty()
+    }
+}
+
+impl Gathered {
+    /// A profile for each process and measure, the one of the most time first. Files are read here.
+    pub fn name(self, naming: &mut Naming) -> Vec<Profile> {
+        let Self { stacks, resources, clock, stretch } = self;
         let mut profiles: HashMap<(u32, u32, Measure), Profile> = HashMap::new();
         for (key, held) in stacks {
-            let named = naming.stack(key.pid, &key.kernel, &held.frames, held.complete);
-            let served = key.token.and_then(|token| context.served(token)).unwrap_or_default();
+            let stack = naming.stack(key.pid, &key.kernel, &held.frames, held.complete);
+            let served = key.served.as_deref();
+            let mut attributes = Attributes::default();
+            if let Some((name, value)) = served.and_then(|served| served.operation.as_ref()) {
+                attributes.set(*name, value.to_string());
+            }
             let points = held.points.into_iter().map(|point| Point { time: clock.unix(point.time), ..point });
             let sample = Sample {
-                stack: named,
+                stack,
                 points: points.collect(),
                 thread: key.tid,
                 thread_name: held.comm,
-                link: served.link,
-                attributes: served.attributes,
+                link: served.and_then(|served| served.link),
+                attributes,
             };
             let profile = profiles.entry((key.pid, key.program, key.measure)).or_insert_with(|| Profile {
                 id: fastrand::u128(1..).to_be_bytes(),
-                resource: context.resource(key.pid),
+                resource: resources.get(&key.pid).cloned().unwrap_or_default(),
                 measure: key.measure,
                 start: stretch.start,
                 duration: stretch.end.saturating_sub(stretch.start).max(1),
@@ -160,37 +177,21 @@ impl Gather {
         all.sort_by_key(|profile| std::cmp::Reverse(profile.samples.iter().map(Sample::value).sum::<u64>()));
         all
     }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.stacks.is_empty()
-    }
 }
 
 /// What makes samples one, but for their attributes.
-type Identity = (u32, Arc<str>, Option<(TraceId, SpanId)>, super::named::Stack);
+type Identity = (u32, Arc<str>, Option<(crate::span::TraceId, crate::span::SpanId)>, Stack);
 
-/// Stacks that differ in addresses alone have the same names: one sample for each identity, in a fixed order.
+/// Stacks that differ in addresses alone have the same names: one sample for each identity, in the order of time.
 fn merge(samples: &mut Vec<Sample>) {
-    let same = |a: &Sample, b: &Sample| {
-        a.thread == b.thread
-            && a.thread_name == b.thread_name
-            && a.link == b.link
-            && a.stack == b.stack
-            && a.attributes == b.attributes
-    };
-    samples.sort_by(|a, b| {
-        a.thread
-            .cmp(&b.thread)
-            .then_with(|| a.points.first().map(|p| p.time).cmp(&b.points.first().map(|p| p.time)))
-    });
-    let mut first: HashMap<Identity, Vec<usize>, RandomState> = HashMap::default();
+    samples.sort_by_key(|sample| (sample.thread, sample.points.first().map(|point| point.time)));
+    let mut known: HashMap<Identity, Vec<usize>, RandomState> = HashMap::default();
     let mut merged: Vec<Sample> = Vec::with_capacity(samples.len());
     for sample in samples.drain(..) {
         let identity = (sample.thread, Arc::clone(&sample.thread_name), sample.link, sample.stack.clone());
-        let candidates = first.entry(identity).or_default();
-        match candidates.iter().copied().find(|&index| same(&merged[index], &sample)) {
-            Some(index) => merged[index].points.extend(sample.points),
+        let candidates = known.entry(identity).or_default();
+        match candidates.iter().find(|&&index| merged[index].attributes == sample.attributes) {
+            Some(&index) => merged[index].points.extend(sample.points),
             None => {
                 candidates.push(merged.len());
                 merged.push(sample);

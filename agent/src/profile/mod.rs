@@ -21,6 +21,7 @@ pub mod model;
 pub mod named;
 pub mod naming;
 mod objects;
+pub mod serving;
 mod tables;
 
 pub use drain::{Drain, DrainCounters};

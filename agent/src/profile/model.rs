@@ -29,10 +29,10 @@ pub struct Sample {
     pub cpu: u32,
     /// The thread's own name.
     pub comm: Comm,
-    /// A register that may hold a runtime's own identity (x86_64: r14, Go's current goroutine).
+    /// The runtime's own name for what ran, as in `Actor::context`; 0 where there is none.
     pub context: u64,
-    /// The exchange that the thread was serving, where the kernel knew.
-    pub token: Option<Token>,
+    /// Tasks of this process go from thread to thread.
+    pub moves: bool,
     /// Return addresses in the kernel; empty where it ran in user mode.
     pub kernel: Vec<u64>,
     pub user: Vec<Frame>,
@@ -46,13 +46,6 @@ pub enum Measure {
     Cpu,
     /// Time off the CPU, blocked.
     OffCpu,
-}
-
-/// An exchange by its kernel names: the socket's cookie, and which of its messages it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Token {
-    pub socket: u64,
-    pub ordinal: u64,
 }
 
 /// One frame of user code.

@@ -56,6 +56,7 @@ impl Stream {
 
     pub(crate) fn with(connections: usize, held: usize) -> Self {
         let settings = EngineSettings {
+            serving: false,
             connections,
             link: LinkSettings {
                 linger: 100 * MS,

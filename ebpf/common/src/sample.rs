@@ -42,9 +42,8 @@ pub struct Sample {
     pub context: u64,
     /// Changes when the process becomes another program or maps other code.
     pub space: u64,
-    /// The exchange that the thread serves: the cookie of its socket (0: none) and the ordinal of its message.
-    pub socket: u64,
-    pub ordinal: u64,
+    /// As `Data::identity`.
+    pub identity: u64,
     pub comm: [u8; COMM],
 }
 
@@ -132,8 +131,8 @@ impl Outcome {
 
 const _: () = {
     use core::mem::{align_of, offset_of, size_of};
-    assert!(size_of::<Sample>() == 88 && align_of::<Sample>() == 8);
-    assert!(offset_of!(Sample, weight) == 32 && offset_of!(Sample, comm) == 72);
+    assert!(size_of::<Sample>() == 80 && align_of::<Sample>() == 8);
+    assert!(offset_of!(Sample, weight) == 32 && offset_of!(Sample, comm) == 64);
     assert!(MAX_KERNEL_FRAMES + MAX_USER_FRAMES <= MAX_FRAMES && MAX_FRAMES.is_power_of_two());
     let mut i = 0;
     while i < Outcome::ALL.len() {

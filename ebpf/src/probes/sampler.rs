@@ -18,7 +18,7 @@ use honeyguide_common::{
 };
 
 use crate::{
-    call, emit, error,
+    call, emit, error, identity,
     maps::{PROCESSES, SAMPLES, UNWINDERS, WALKS},
     memory, offsets, select, settings,
     unwind::{self, Walk, field},
@@ -88,8 +88,7 @@ fn begin(walk: *mut Walk, pid: u32, tid: u32) {
             weight: 0,
             context: 0,
             space: 0,
-            socket: 0,
-            ordinal: 0,
+            identity: 0,
             comm: [0; COMM],
         };
         bpf_get_current_comm((&raw mut (*walk).sample.comm).cast(), COMM as u32);
@@ -144,7 +143,7 @@ fn user_stack(walk: *mut Walk, pid: u32) -> Outcome {
     take!(0 rax, 1 rdx, 2 rcx, 3 rbx, 4 rsi, 5 rdi, 6 rbp, 7 rsp, 8 r8, 9 r9, 10 r10, 11 r11, 12 r12, 13 r13,
         14 r14, 15 r15);
     // SAFETY: as above.
-    let (pc, sp, fp, context, call, next) = unsafe {
+    let (pc, sp, fp, goroutine, call, next) = unsafe {
         (
             (*registers).rip,
             (*registers).rsp,
@@ -157,7 +156,9 @@ fn user_stack(walk: *mut Walk, pid: u32) -> Outcome {
     field!(walk.pc = pc);
     field!(walk.sp = sp);
     field!(walk.fp = fp);
-    field!(walk.sample.context = context);
+    let running = identity::of_sample(pid, pc, goroutine);
+    field!(walk.sample.context = running.context);
+    field!(walk.sample.identity = u64::from(running.kind));
     // In a system call the instruction is the one before: `syscall` puts the next one's address into rcx. An interrupt
     // or a fault (-1) leaves it to be run again, and a signal that is about to be handled begins at its handler.
     field!(walk.exact = u64::from(call < 0 || next != pc));

@@ -1,5 +1,7 @@
 //! Profiles to OTLP's protobuf messages.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use opentelemetry_proto::tonic::profiles::v1development::{
     Profile as ProtoProfile, ProfilesData, ResourceProfiles, Sample as ProtoSample, ScopeProfiles,
 };
@@ -33,7 +35,7 @@ fn proto(profile: &Profile, builder: &mut Builder) -> ProtoProfile {
     let kind = builder.value_type(profile.measure.name());
     ProtoProfile {
         sample_type: Some(kind),
-        samples: profile.samples.iter().map(|taken| sample(profile, taken, builder)).collect(),
+        samples: samples(profile, builder),
         time_unix_nano: profile.start,
         duration_nano: profile.duration,
         period_type: Some(kind),
@@ -41,6 +43,27 @@ fn proto(profile: &Profile, builder: &mut Builder) -> ProtoProfile {
         profile_id: profile.id.to_vec(),
         ..ProtoProfile::default()
     }
+}
+
+/// One for each identity: what differs in ways that OTLP does not show is put together.
+fn samples(profile: &Profile, builder: &mut Builder) -> Vec<ProtoSample> {
+    let mut known: HashMap<(i32, i32, Vec<i32>), usize> = HashMap::new();
+    let mut all: Vec<ProtoSample> = Vec::with_capacity(profile.samples.len());
+    for taken in &profile.samples {
+        let made = sample(profile, taken, builder);
+        match known.entry((made.stack_index, made.link_index, made.attribute_indices.clone())) {
+            Entry::Occupied(first) => {
+                let first = &mut all[*first.get()];
+                first.values.extend(made.values);
+                first.timestamps_unix_nano.extend(made.timestamps_unix_nano);
+            }
+            Entry::Vacant(place) => {
+                place.insert(all.len());
+                all.push(made);
+            }
+        }
+    }
+    all
 }
 
 fn sample(profile: &Profile, sample: &Sample, builder: &mut Builder) -> ProtoSample {

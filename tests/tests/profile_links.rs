@@ -1,0 +1,128 @@
+//! CPU samples belong to the spans of the requests that threads work for, and to no others.
+
+use std::{collections::HashMap, fs, path::Path, process::Command};
+
+use anyhow::{Context, Result, ensure};
+use honeyguide_tests::{
+    agent::Agent,
+    apps::{self, App},
+    capture::{Capture, Span},
+    client::{self, Address, Request},
+    privilege, proc, profcheck,
+    python::Python,
+};
+use serde_json::Value;
+
+const REQUESTS: usize = 96;
+const CONNECTIONS: usize = 16;
+/// Of each request, in milliseconds.
+const COMPUTED: u64 = 50;
+/// The unwind tables and the runtime are found in this time.
+const ATTACH: std::time::Duration = std::time::Duration::from_secs(3);
+
+#[test]
+fn threads_of_python() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile_links::threads_of_python") else { return Ok(()) };
+    let server = Python::busy_server()?;
+    check(server.pid(), &server.address())
+}
+
+#[test]
+fn goroutines() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile_links::goroutines") else { return Ok(()) };
+    let server = App::start(Command::new(apps::go("go_spin", "spin")?))?;
+    check(server.pid(), &server.address())
+}
+
+#[test]
+fn the_one_thread_of_node() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile_links::the_one_thread_of_node") else { return Ok(()) };
+    let server = App::node_script("spin_server.js", &[])?;
+    check(server.pid(), &server.address())
+}
+
+/// Requests that compute, sixteen at once: their samples add up to what the process computed, and each lies within the
+/// span it is linked to.
+fn check(pid: u32, address: &Address) -> Result<()> {
+    let agent = Agent::run(["--pid", &pid.to_string(), "--print", "none", "--profile=199"])?;
+    std::thread::sleep(ATTACH);
+    let before = proc::cpu_time(pid)?;
+    let requests = vec![Request::get(format!("/compute/{COMPUTED}")); REQUESTS];
+    for exchange in client::send_all(address, &requests, CONNECTIONS)? {
+        ensure!(exchange.status == 200, "the server itself: {exchange:?}");
+    }
+    let used = u64::try_from((proc::cpu_time(pid)? - before).as_nanos())?;
+    let out = agent.out().to_owned();
+    // Read before the directory goes with the agent.
+    let (capture, profiles) = agent.stop_with(|said| Ok((Capture::read(&out, said)?, read(&out)?)))?;
+
+    let spans: HashMap<&str, &Span> =
+        capture.servers().into_iter().map(|span| (span.span_id.as_str(), span)).collect();
+    ensure!(spans.len() == REQUESTS, "{} spans\n{}", spans.len(), capture.said);
+    let mut linked: HashMap<&str, u64> = HashMap::new();
+    for sample in &profiles.samples {
+        let Some((trace, id)) = &sample.link else { continue };
+        let span =
+            spans.get(id.as_str()).with_context(|| format!("a link to no span of this server: {id}"))?;
+        ensure!(span.trace_id == *trace, "{span:?} is not in {trace}");
+        ensure!(sample.route.as_deref() == Some(span.get("http.route")), "{:?}: {span:?}", sample.route);
+        for &(time, value) in &sample.points {
+            ensure!((span.start..=span.end).contains(&time), "{time} is outside of {span:?}");
+            *linked.entry(span.span_id.as_str()).or_default() += value;
+        }
+    }
+    let sum: u64 = linked.values().sum();
+    ensure!(sum.abs_diff(used) < used / 10, "{sum} of {used} ns are linked to {} spans", linked.len());
+    ensure!(linked.len() == REQUESTS, "only {} spans have samples", linked.len());
+    Ok(())
+}
+
+struct Profiles {
+    samples: Vec<Sample>,
+}
+
+struct Sample {
+    link: Option<(String, String)>,
+    route: Option<String>,
+    points: Vec<(u64, u64)>,
+}
+
+/// What the file exporter wrote, checked by the protocol's rules.
+fn read(out: &Path) -> Result<Profiles> {
+    let path = out.join("profiles.jsonl");
+    profcheck::check_file(&path)?;
+    let mut samples = Vec::new();
+    for line in fs::read_to_string(&path)?.lines() {
+        let data: Value = serde_json::from_str(line)?;
+        let tables = &data["dictionary"];
+        let profiles =
+            list(&data, "resourceProfiles").iter().flat_map(|resource| list(resource, "scopeProfiles"));
+        for sample in
+            profiles.flat_map(|scope| list(scope, "profiles")).flat_map(|profile| list(profile, "samples"))
+        {
+            let link = &tables["linkTable"][index(&sample["linkIndex"])];
+            let id = |key: &str| link[key].as_str().map(str::to_owned);
+            let attributes =
+                list(sample, "attributeIndices").iter().map(|at| &tables["attributeTable"][index(at)]);
+            let route = attributes
+                .filter(|attribute| tables["stringTable"][index(&attribute["keyStrindex"])] == "http.route")
+                .find_map(|attribute| attribute["value"]["stringValue"].as_str().map(str::to_owned));
+            let number = |value: &Value| value.as_str().and_then(|text| text.parse().ok()).unwrap_or(0_u64);
+            let times = list(sample, "timestampsUnixNano").iter().map(number);
+            samples.push(Sample {
+                link: id("traceId").zip(id("spanId")),
+                route,
+                points: times.zip(list(sample, "values").iter().map(number)).collect(),
+            });
+        }
+    }
+    Ok(Profiles { samples })
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn index(value: &Value) -> usize {
+    value.as_u64().and_then(|index| usize::try_from(index).ok()).unwrap_or(0)
+}
