@@ -70,6 +70,9 @@ pub struct BindRecord {
     pub session: u64,
     pub socket: u64,
     pub time: u64,
+    /// Where the session's streams begin in the socket's.
+    pub sent: u64,
+    pub received: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +131,8 @@ pub enum ProcessEvent {
     },
     Exec,
     Exit,
+    /// It has loaded or unloaded libraries.
+    Loaded,
     /// A socket of its began to listen.
     Listen {
         port: u16,
@@ -178,9 +183,11 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         record::KIND_CONNECTION => Record::Connection(connection(bytes)?),
         record::KIND_STATE => Record::State(state(bytes)?),
         record::KIND_BIND => Record::Bind(bind(bytes)?),
-        record::KIND_FORK | record::KIND_EXEC | record::KIND_EXIT | record::KIND_LISTEN => {
-            Record::Process(process(bytes, header.kind)?)
-        }
+        record::KIND_FORK
+        | record::KIND_EXEC
+        | record::KIND_EXIT
+        | record::KIND_LISTEN
+        | record::KIND_LOADED => Record::Process(process(bytes, header.kind)?),
         record::KIND_TIMES => Record::Times(times(bytes)?),
         record::KIND_TASK => Record::Task(task(bytes)?),
         _ => return Err(Malformed),
@@ -335,7 +342,13 @@ fn state(bytes: &[u8]) -> Result<StateRecord, Malformed> {
 
 fn bind(bytes: &[u8]) -> Result<BindRecord, Malformed> {
     let (raw, _) = Bind::read_from_prefix(bytes).map_err(|_| Malformed)?;
-    Ok(BindRecord { session: raw.session, socket: raw.socket, time: raw.header.time })
+    Ok(BindRecord {
+        session: raw.session,
+        socket: raw.socket,
+        time: raw.header.time,
+        sent: raw.sent,
+        received: raw.received,
+    })
 }
 
 fn process(bytes: &[u8], kind: u16) -> Result<ProcessRecord, Malformed> {
@@ -343,6 +356,7 @@ fn process(bytes: &[u8], kind: u16) -> Result<ProcessRecord, Malformed> {
     let event = match kind {
         record::KIND_FORK => ProcessEvent::Fork { parent: raw.argument },
         record::KIND_EXEC => ProcessEvent::Exec,
+        record::KIND_LOADED => ProcessEvent::Loaded,
         record::KIND_LISTEN => {
             ProcessEvent::Listen { port: u16::try_from(raw.argument).map_err(|_| Malformed)? }
         }

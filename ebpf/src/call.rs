@@ -93,8 +93,7 @@ pub fn user_bytes() -> UserBytes {
     }
     let regs = saved_registers();
     // SAFETY: a typed pointer the verifier knows; each load is checked against `struct pt_regs`.
-    let (call, cs, second, third) =
-        unsafe { ((*regs).orig_rax, (*regs).cs, (*regs).rsi, (*regs).rdx) };
+    let (call, cs, second, third) = unsafe { ((*regs).orig_rax, (*regs).cs, (*regs).rsi, (*regs).rdx) };
     if cs != USER_CS {
         error::count(Failure::Compat32);
         return none(record::ORIGIN_COMPAT32);
@@ -131,9 +130,7 @@ pub fn user_bytes() -> UserBytes {
 fn message(header: u64) -> UserBytes {
     // SAFETY: bpf_probe_read_user checks the address.
     match unsafe { bpf_probe_read_user(header as *const MsgHdr) } {
-        Ok(m) => {
-            UserBytes { origin: record::ORIGIN_MESSAGE, address: m.vector, count: m.vector_count }
-        }
+        Ok(m) => UserBytes { origin: record::ORIGIN_MESSAGE, address: m.vector, count: m.vector_count },
         Err(_) => {
             error::count(Failure::UserFault);
             UserBytes { origin: record::ORIGIN_OTHER, address: 0, count: 0 }

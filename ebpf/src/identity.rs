@@ -98,7 +98,9 @@ fn look(pid: u32, direction: u8, found: &mut Identity) -> u32 {
 #[inline(always)]
 fn goroutine(runtime: &Runtime, g: u64, found: &mut Identity) {
     // SAFETY: bpf_probe_read_user checks the address.
-    let Ok(id) = (unsafe { bpf_probe_read_user((g + u64::from(runtime.first)) as *const u64) }) else { return };
+    let Ok(id) = (unsafe { bpf_probe_read_user((g + u64::from(runtime.first)) as *const u64) }) else {
+        return;
+    };
     // g0 and gsignal, on whose stacks the runtime itself runs, have none.
     if id == 0 {
         return;

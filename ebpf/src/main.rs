@@ -6,12 +6,14 @@
 mod call;
 mod emit;
 mod error;
+mod go;
 mod identity;
 mod maps;
 mod memory;
 mod offsets;
 mod operation;
 mod probes;
+mod rustls;
 mod select;
 mod settings;
 mod socket;

@@ -12,7 +12,7 @@ use honeyguide_common::{
     verdict,
 };
 
-use crate::unwind::Walk;
+use crate::{identity::Identity, unwind::Walk};
 
 /// Records on their way to the agent, in one global order. The agent sets the size.
 #[btf_map]
@@ -93,6 +93,18 @@ pub static WALKS: PerCpuArray<Walk, 1> = PerCpuArray::new();
 #[btf_map]
 pub static UNWINDERS: ProgramArray<PROGRAMS> = ProgramArray::new();
 
+/// The plaintext of a socket, whatever session carries it at the moment.
+#[btf_map]
+pub static TLS_SOCKETS: LruHashMap<u64, TlsSocket, 16384> = LruHashMap::new();
+
+/// Processes whose program is Go's, and of which the agent has put probes on its TLS.
+#[btf_map]
+pub static GO_PROCESSES: HashMap<u32, u8, { verdict::MAX_GO }, { NO_PREALLOC }> = HashMap::new();
+
+/// Where a goroutine stands in crypto/tls, by its g and process id.
+#[btf_map]
+pub static GO_CALLS: LruHashMap<[u64; 2], GoCall, 8192> = LruHashMap::new();
+
 const NO_PREALLOC: usize = 1;
 
 #[repr(C)]
@@ -160,9 +172,9 @@ pub struct TlsThread {
     /// The session whose function is running; 0: none is.
     pub session: u64,
     pub buffer: u64,
-    /// Where the function writes how many bytes it moved; 0 where it returns that.
+    /// Where the function writes how many bytes it moved; 0 where it returns that. Of rustls the number of vectors.
     pub count: u64,
-    /// One of `tls::CALL_*`.
+    /// One of `honeyguide_common::tls::CALL_*`.
     pub call: u64,
     /// The socket that the running function used.
     pub touched: u64,
@@ -174,17 +186,50 @@ pub struct TlsThread {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
+pub struct GoCall {
+    /// The `*tls.Conn`.
+    pub conn: u64,
+    pub buffer: u64,
+    /// Where its frame begins, from the top of the goroutine's stack: Go moves stacks, and this stays.
+    pub depth: u64,
+    /// One of `honeyguide_common::tls::GO_*`; 0 where none is known of.
+    pub call: u64,
+    /// The socket that the call used, in the direction of its bytes.
+    pub touched: u64,
+    /// For whom it writes.
+    pub who: Identity,
+}
+
+/// The session's plaintext streams: those of its socket, once that is known.
+#[repr(C)]
+#[derive(Clone, Copy)]
 pub struct TlsSession {
     /// 0 while it is not known.
     pub socket: u64,
+    pub stream: TlsStream,
+    /// Records were emitted without a socket.
+    pub unbound: u32,
+    /// Plaintext has passed.
+    pub spoke: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TlsSocket {
+    /// The session, as a key of `TLS_SESSIONS`.
+    pub session: [u64; 2],
+    pub stream: TlsStream,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TlsStream {
     /// Plaintext bytes so far.
     pub sent: u64,
     pub received: u64,
     pub budget: u32,
     pub direction: u8,
-    /// Records were emitted without a socket.
-    pub unbound: u8,
     /// As a socket's.
     pub whole: u8,
-    pub padding: [u8; 1],
+    pub padding: [u8; 2],
 }

@@ -63,7 +63,7 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
         } else {
             (*state).received = offset + u64::from(length);
         }
-        if offset == 0 && (*state).whole == 0 && begins_http2(&bytes, length) {
+        if offset == 0 && (*state).whole == 0 && begins_http2(bytes.address, vectors_of(&bytes), length) {
             (*state).whole = 1;
         }
         let fresh = (*state).direction != direction;
@@ -115,20 +115,26 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
 
 const NO_BYTES: UserBytes = UserBytes { origin: ORIGIN_OTHER, address: 0, count: 0 };
 
+/// 0 for a buffer.
 #[inline(always)]
-fn begins_http2(bytes: &UserBytes, length: u32) -> bool {
-    if bytes.origin != ORIGIN_VECTOR && bytes.origin != ORIGIN_MESSAGE {
-        return is_http2_preface(bytes.address, length);
+fn vectors_of(bytes: &UserBytes) -> u64 {
+    if bytes.origin == ORIGIN_VECTOR || bytes.origin == ORIGIN_MESSAGE { bytes.count } else { 0 }
+}
+
+#[inline(always)]
+pub fn begins_http2(address: u64, vectors: u64, length: u32) -> bool {
+    if vectors == 0 {
+        return is_http2_preface(address, length);
     }
     // SAFETY: bpf_probe_read_user checks the address.
-    let first = unsafe { bpf_probe_read_user(bytes.address as *const IoVec) };
+    let first = unsafe { bpf_probe_read_user(address as *const IoVec) };
     first.is_ok_and(|first| is_http2_preface(first.base, length))
 }
 
 /// The agent's verdict comes after the first requests. The client's preface says it at once (RFC 9113, 3.4); it is
 /// looked for in the first bytes of a connection alone.
 #[inline(always)]
-pub fn is_http2_preface(address: u64, length: u32) -> bool {
+fn is_http2_preface(address: u64, length: u32) -> bool {
     const PREFACE: [u8; 8] = *b"PRI * HT";
     if length < PREFACE.len() as u32 {
         return false;
@@ -140,7 +146,7 @@ pub fn is_http2_preface(address: u64, length: u32) -> bool {
 
 /// One vector is a plain buffer; several are gathered.
 #[inline(always)]
-fn vectors(piece: &mut Piece, count: u64) {
+pub fn vectors(piece: &mut Piece, count: u64) {
     if count > 1 {
         emit::gathered(piece, count);
         return;

@@ -10,23 +10,34 @@ use honeyguide_common::{
     Failure,
     record::{
         Bind, DIRECTION_RECEIVE, DIRECTION_SEND, FLAG_PLAINTEXT, FLAG_UNBOUND, KIND_BIND, MAX_CAPTURE,
-        ORIGIN_BUFFER, ORIGIN_MESSAGE, ORIGIN_VECTOR,
+        ORIGIN_BUFFER, ORIGIN_FILE, ORIGIN_MESSAGE, ORIGIN_VECTOR,
     },
+    tls::{CALL_SENDFILE, CALL_WRITE, CALL_WRITE_EX},
 };
 
 use crate::{
     call::{IoVec, UserBytes},
     emit::{self, Piece},
-    error, identity,
-    maps::{SocketState, TLS_SESSIONS, TLS_THREADS, TlsSession, TlsThread},
+    error, go,
+    identity::{self, Identity},
+    maps::{
+        SocketState, TLS_SESSIONS, TLS_SOCKETS, TLS_THREADS, TlsSession, TlsSocket, TlsStream, TlsThread,
+    },
     operation, select, settings,
 };
 
-/// Which function runs on a thread.
-pub const CALL_READ: u64 = 1;
-pub const CALL_WRITE: u64 = 2;
-pub const CALL_READ_EX: u64 = 3;
-pub const CALL_WRITE_EX: u64 = 4;
+/// Bytes that a session's function has moved.
+#[derive(Clone, Copy)]
+pub struct Plaintext {
+    /// Of a buffer, or of an array of vectors; 0 where they are not in the process's memory.
+    pub address: u64,
+    /// 0: it is a buffer.
+    pub vectors: u64,
+    /// Where it is known already; else it is looked for.
+    pub who: Identity,
+    pub length: u32,
+    pub direction: u8,
+}
 
 /// `SocketState::tls`: below `LOOKS_PLAIN` the number of operations that did not begin with a TLS record. A protocol
 /// may change to TLS after a few messages; beyond that nobody looks any more.
@@ -43,6 +54,7 @@ pub fn look(state: *mut SocketState, bytes: &UserBytes, direction: u8) {
         }
         if (*state).tls == LOOKS_ENCRYPTED {
             touch((*state).cookie, direction);
+            go::touch((*state).cookie, direction);
         }
     }
 }
@@ -129,7 +141,7 @@ pub fn leave(call: u64, result: i32) {
         }
         finish(thread, call, result);
         (*thread).session = 0;
-        if call != CALL_WRITE && call != CALL_WRITE_EX {
+        if !writes(call) {
             (*thread).fresh = 0;
         }
     }
@@ -157,10 +169,42 @@ pub fn handshake(object: u64) {
     }
 }
 
-/// The library frees its object: another session may come to lie at the same address.
+/// The library frees or clears its object: another session may come to lie at the same address.
 #[inline(always)]
 pub fn forget(session: u64) {
     let _ = TLS_SESSIONS.remove(key(session));
+}
+
+/// Whether `socket` is the one of the session that shakes hands, which it is if there is none yet.
+#[inline(always)]
+pub fn shakes_hands(session: u64, socket: u64) -> bool {
+    let key = key(session);
+    let Some(session) = find(key) else { return false };
+    // SAFETY: a map value; a connection shakes hands on one thread.
+    unsafe {
+        if (*session).socket == 0 {
+            bind(session, key, socket);
+        }
+        (*session).socket == socket
+    }
+}
+
+/// Plaintext passed a session that is named by its object; `touched` is the socket of the same call, or 0.
+#[inline(always)]
+pub fn passed(session: u64, touched: u64, bytes: &Plaintext) {
+    let key = key(session);
+    let Some(session) = find(key) else { return };
+    // SAFETY: a map value; see `finish`.
+    unsafe {
+        if (*session).socket == 0 {
+            if touched != 0 {
+                bind(session, key, touched);
+            } else if !waits(session) {
+                return;
+            }
+        }
+        plaintext(session, key, bytes);
+    }
 }
 
 /// # Safety
@@ -172,7 +216,7 @@ unsafe fn finish(thread: *mut TlsThread, call: u64, result: i32) {
         unsafe { ((*thread).buffer, (*thread).count, (*thread).touched, (*thread).fresh) };
     // SAFETY: as above.
     let key = key(unsafe { (*thread).session });
-    let writes = call == CALL_WRITE || call == CALL_WRITE_EX;
+    let writes = writes(call);
     let mut length = if result > 0 { result as u32 } else { 0 };
     if length != 0 && count != 0 {
         // SAFETY: bpf_probe_read_user checks the address.
@@ -199,62 +243,93 @@ unsafe fn finish(thread: *mut TlsThread, call: u64, result: i32) {
         }
         let direction = if writes { DIRECTION_SEND } else { DIRECTION_RECEIVE };
         if (*session).socket == 0 {
-            // A process that is not selected has bytes to show only where its connection is.
-            if !select::caller().is_some_and(|caller| caller.by_pid) {
+            if !waits(session) {
                 return;
             }
-            (*session).unbound = 1;
             if writes {
                 (*thread).pending = (*thread).session;
             }
         }
-        plaintext(session, key, address, length, direction);
+        let address = if call == CALL_SENDFILE { 0 } else { address };
+        plaintext(
+            session,
+            key,
+            &Plaintext { address, vectors: 0, who: Identity::UNKNOWN, length, direction },
+        );
     }
+}
+
+/// Whether what a session without a socket has to say is held until it has one. Of a process that is not selected
+/// nothing is: its bytes are wanted only where its connection is.
+///
+/// # Safety
+/// `session` must be valid.
+#[inline(always)]
+pub unsafe fn waits(session: *mut TlsSession) -> bool {
+    if !select::caller().is_some_and(|caller| caller.by_pid) {
+        return false;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { (*session).unbound = 1 };
+    true
+}
+
+#[inline(always)]
+fn writes(call: u64) -> bool {
+    call == CALL_WRITE || call == CALL_WRITE_EX || call == CALL_SENDFILE
 }
 
 /// # Safety
 /// `session` must be valid.
 #[inline(never)]
-unsafe fn plaintext(
-    session: *mut TlsSession,
-    key: [u64; 2],
-    address: u64,
-    length: u32,
-    direction: u8,
-) -> u32 {
+pub unsafe fn plaintext(session: *mut TlsSession, key: [u64; 2], bytes: &Plaintext) -> u32 {
+    let Plaintext { address, vectors, who, length, direction } = *bytes;
     let ids = bpf_get_current_pid_tgid();
+    let who = if who.kind == Identity::UNKNOWN.kind {
+        identity::of_operation((ids >> 32) as u32, direction)
+    } else {
+        who
+    };
     // SAFETY: the caller's promise.
     let (socket, flags, offset, budget) = unsafe {
-        let offset = if direction == DIRECTION_SEND { (*session).sent } else { (*session).received };
+        (*session).spoke = 1;
+        let stream = match (*session).socket {
+            0 => &raw mut (*session).stream,
+            socket => match stream_of(socket, key) {
+                Some(stream) => stream,
+                None => return 0,
+            },
+        };
+        let offset = if direction == DIRECTION_SEND { (*stream).sent } else { (*stream).received };
         if direction == DIRECTION_SEND {
-            (*session).sent = offset + u64::from(length);
+            (*stream).sent = offset + u64::from(length);
         } else {
-            (*session).received = offset + u64::from(length);
+            (*stream).received = offset + u64::from(length);
         }
-        let fresh = (*session).direction != direction;
-        if offset == 0 && operation::is_http2_preface(address, length) {
-            (*session).whole = 1;
+        let fresh = (*stream).direction != direction;
+        if offset == 0 && operation::begins_http2(address, vectors, length) {
+            (*stream).whole = 1;
         }
-        let budget = if (*session).whole != 0 {
+        let budget = if (*stream).whole != 0 {
             MAX_CAPTURE as u32
         } else if fresh {
             settings::CAPTURE_BYTES.load()
         } else {
-            (*session).budget
+            (*stream).budget
         };
-        (*session).direction = direction;
-        (*session).budget = budget.saturating_sub(length);
+        (*stream).direction = direction;
+        (*stream).budget = budget.saturating_sub(length);
         match (*session).socket {
             0 => (name(key), FLAG_PLAINTEXT | FLAG_UNBOUND, offset, budget),
             socket => (socket, FLAG_PLAINTEXT, offset, budget),
         }
     };
-    emit::data(&Piece {
+    let mut piece = Piece {
         // SAFETY: no arguments.
         time: unsafe { bpf_ktime_get_ns() },
         socket,
         offset,
-        who: identity::of_operation((ids >> 32) as u32, direction),
+        who,
         address,
         pid: (ids >> 32) as u32,
         tid: ids as u32,
@@ -264,11 +339,22 @@ unsafe fn plaintext(
         flags,
         direction,
         origin: ORIGIN_BUFFER,
-    })
+    };
+    if address == 0 {
+        piece.capture = 0;
+        piece.origin = ORIGIN_FILE;
+        return emit::data(&piece);
+    }
+    if vectors == 0 {
+        return emit::data(&piece);
+    }
+    piece.origin = ORIGIN_VECTOR;
+    operation::vectors(&mut piece, vectors);
+    0
 }
 
 #[inline(always)]
-fn find(key: [u64; 2]) -> Option<*mut TlsSession> {
+pub fn find(key: [u64; 2]) -> Option<*mut TlsSession> {
     if let Some(session) = TLS_SESSIONS.get_ptr_mut(key) {
         return Some(session);
     }
@@ -288,7 +374,7 @@ fn find(key: [u64; 2]) -> Option<*mut TlsSession> {
 unsafe fn begin(session: *mut TlsSession, socket: u64) {
     // SAFETY: the caller's promise.
     unsafe {
-        if (*session).sent == 0 && (*session).received == 0 {
+        if (*session).spoke == 0 {
             (*session).socket = socket;
         }
     }
@@ -297,27 +383,95 @@ unsafe fn begin(session: *mut TlsSession, socket: u64) {
 /// # Safety
 /// `session` must be valid.
 #[inline(always)]
-unsafe fn bind(session: *mut TlsSession, key: [u64; 2], socket: u64) {
+pub unsafe fn bind(session: *mut TlsSession, key: [u64; 2], socket: u64) {
     // SAFETY: the caller's promise.
     unsafe {
         if (*session).socket == socket {
             return;
         }
-        if (*session).socket != 0 {
-            // The object was cleared and used again.
-            *session = UNUSED;
-        }
+        // Of another socket: the object was cleared and used again.
         (*session).socket = socket;
         if (*session).unbound != 0 {
             (*session).unbound = 0;
-            let record = Bind { header: emit::header(KIND_BIND, 0), session: name(key), socket };
-            emit::fixed(&record, Failure::RingFullConnection);
+            bring(session, key, socket);
         }
     }
 }
 
+/// What the session has said before its socket was known is the socket's.
+///
+/// # Safety
+/// `session` must be valid.
+#[inline(never)]
+unsafe fn bring(session: *mut TlsSession, key: [u64; 2], socket: u64) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let Some(stream) = stream_of(socket, key) else { return 0 };
+        emit::in_place(Failure::RingFullConnection, |record: *mut Bind| {
+            (&raw mut (*record).header).write(emit::header(KIND_BIND, 0));
+            (*record).session = name(key);
+            (*record).socket = socket;
+            (*record).sent = (*stream).sent;
+            (*record).received = (*stream).received;
+        });
+        (*stream).sent += (*session).stream.sent;
+        (*stream).received += (*session).stream.received;
+        (*stream).whole |= (*session).stream.whole;
+        (*session).stream = SILENT;
+    }
+    0
+}
+
 #[inline(always)]
-fn key(session: u64) -> [u64; 2] {
+fn stream_of(socket: u64, session: [u64; 2]) -> Option<*mut TlsStream> {
+    let found = match TLS_SOCKETS.get_ptr_mut(socket) {
+        Some(found) => found,
+        None => {
+            let _ = TLS_SOCKETS.insert(socket, TlsSocket { session, stream: SILENT }, 0);
+            match TLS_SOCKETS.get_ptr_mut(socket) {
+                Some(made) => made,
+                None => {
+                    error::count(Failure::NoStorage);
+                    return None;
+                }
+            }
+        }
+    };
+    // SAFETY: a map value; two threads that use one connection at once race as they race on the stream itself.
+    unsafe {
+        let before = (*found).session;
+        if before[0] != session[0] {
+            // The object has moved (rustls), or was cleared: another one may come to lie where it was.
+            let _ = TLS_SESSIONS.remove(before);
+            (*found).session = session;
+        } else if before[1] != session[1] {
+            (*found).session = session;
+        }
+        Some(&raw mut (*found).stream)
+    }
+}
+
+/// One direction of a socket has ended, or all of it: another connection's session may come to lie where its session
+/// was. A session that goes on in the other direction finds its socket again, and with it its streams.
+#[inline(never)]
+pub fn ended(socket: u64, wholly: u32) -> u32 {
+    let Some(found) = TLS_SOCKETS.get_ptr(socket) else { return 0 };
+    // SAFETY: a map value.
+    let key = unsafe { (*found).session };
+    if let Some(session) = TLS_SESSIONS.get_ptr(key)
+        // SAFETY: a map value.
+        && unsafe { (*session).socket == socket }
+    {
+        let _ = TLS_SESSIONS.remove(key);
+    }
+    if wholly != 0 {
+        let _ = TLS_SOCKETS.remove(socket);
+    }
+    0
+}
+
+#[inline(always)]
+pub fn key(session: u64) -> [u64; 2] {
     [session, bpf_get_current_pid_tgid() >> 32]
 }
 
@@ -327,16 +481,9 @@ fn name(key: [u64; 2]) -> u64 {
     key[0] ^ (key[1] << 40) ^ settings::ADDRESS_KEY.load()
 }
 
-const IDLE: TlsThread =
+pub const IDLE: TlsThread =
     TlsThread { session: 0, buffer: 0, count: 0, call: 0, touched: 0, fresh: 0, pending: 0 };
+const UNUSED: TlsSession = TlsSession { socket: 0, stream: SILENT, unbound: 0, spoke: 0 };
 /// No direction yet, so that the first burst has its budget.
-const UNUSED: TlsSession = TlsSession {
-    socket: 0,
-    sent: 0,
-    received: 0,
-    budget: 0,
-    direction: u8::MAX,
-    unbound: 0,
-    whole: 0,
-    padding: [0; 1],
-};
+const SILENT: TlsStream =
+    TlsStream { sent: 0, received: 0, budget: 0, direction: u8::MAX, whole: 0, padding: [0; 2] };

@@ -105,13 +105,21 @@ fn go_server() -> Result<PathBuf> {
 /// # Errors
 /// When the compiler is not there, or what it says when it fails.
 pub fn go(source: &str, name: &str) -> Result<PathBuf> {
+    go_with(source, name, &[])
+}
+
+/// The same with flags of `go build`.
+///
+/// # Errors
+/// As for [`go`].
+pub fn go_with(source: &str, name: &str, flags: &[&str]) -> Result<PathBuf> {
     static LOCK: Mutex<()> = Mutex::new(());
     let _one_at_a_time = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = paths::target().join("go");
     fs::create_dir_all(&directory)?;
     let binary = directory.join(name);
     let mut build = Command::new(python::go()?);
-    build.args(["build", "-o"]).arg(&binary).arg("main.go").current_dir(paths::app(source));
+    build.arg("build").args(flags).arg("-o").arg(&binary).arg("main.go").current_dir(paths::app(source));
     build.env("GOCACHE", directory.join("cache")).env("GOPATH", directory.join("path"));
     build.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=mod"), ("GOPROXY", "off"), ("CGO_ENABLED", "0")]);
     python::quietly(&mut build)?;

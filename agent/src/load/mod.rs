@@ -142,7 +142,7 @@ impl Kernel {
         if settings.thread_times {
             hooks::attach_times(&mut ebpf, &btf, &mut missing);
         }
-        let mut tls = settings.tls.then(TlsProbes::default);
+        let mut tls = settings.tls.then(TlsProbes::new);
         if settings.tls
             && let Err(error) = tls::load(&mut ebpf)
         {
@@ -205,6 +205,13 @@ impl Kernel {
         }
     }
 
+    /// A process has loaded libraries.
+    pub fn look_for_tls(&mut self, proc: &ProcRoot, pid: u32) {
+        if let Some(tls) = &mut self.tls {
+            tls.loaded(&mut self.ebpf, proc, pid);
+        }
+    }
+
     /// Looks at the processes whose time has come; true while some are to be looked at soon.
     pub fn poll_tls(&mut self, proc: &ProcRoot) -> bool {
         self.tls.as_mut().is_some_and(|tls| tls.poll(&mut self.ebpf, proc))
@@ -219,7 +226,7 @@ impl Kernel {
 
     #[must_use]
     pub fn tls_counters(&self) -> TlsCounters {
-        self.tls.as_ref().map_or_else(TlsCounters::default, |tls| tls.counters)
+        self.tls.as_ref().map_or_else(TlsCounters::default, TlsProbes::counters)
     }
 
     /// A process was selected, or has begun another program: its runtime is looked for, now and for a while.

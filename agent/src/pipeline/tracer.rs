@@ -123,6 +123,9 @@ impl Tracer {
                 self.kernel.expect_tls(pid);
                 self.kernel.expect_runtime(pid);
             }
+            for pid in self.steering.who.take_loaded() {
+                self.kernel.look_for_tls(&self.steering.who.proc, pid);
+            }
             let mut looking = self.kernel.poll_tls(&self.steering.who.proc);
             looking |= self.kernel.poll_runtimes(&self.steering.who.proc);
             self.steering.tls = self.kernel.tls_counters();

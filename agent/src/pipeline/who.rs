@@ -21,6 +21,8 @@ pub(super) struct Who {
     discovery: Discovery,
     /// Processes that were selected, or have begun another program, since this was last taken.
     begun: Vec<u32>,
+    /// Processes that have loaded libraries since this was last taken.
+    loaded: Vec<u32>,
 }
 
 impl Who {
@@ -33,6 +35,7 @@ impl Who {
             resources: Resources::new(proc.clone(), host, settings.resource.traced.clone(), limit),
             discovery: Discovery::new(proc.clone(), settings.select.clone(), own, limit),
             begun: Vec::new(),
+            loaded: Vec::new(),
             proc,
         }
     }
@@ -105,6 +108,12 @@ impl Who {
                 self.resources.forget(pid);
                 self.discovery.on_exit(pid).into_iter().collect()
             }
+            ProcessEvent::Loaded => {
+                if !self.loaded.contains(&pid) {
+                    self.loaded.push(pid);
+                }
+                Vec::new()
+            }
             ProcessEvent::Listen { port } => {
                 let changes = self.discovery.on_listen(pid, port);
                 self.prime(&changes);
@@ -124,6 +133,11 @@ impl Who {
     /// Processes that were selected, or have begun another program, since the last call.
     pub(super) fn take_begun(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.begun)
+    }
+
+    /// Processes that have loaded libraries since the last call.
+    pub(super) fn take_loaded(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.loaded)
     }
 
     /// Processes whose bytes may be handed over, in ascending order.

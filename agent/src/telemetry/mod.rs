@@ -179,14 +179,14 @@ impl Account {
                 "{file}",
                 "Libraries and programs whose TLS functions are probed now.",
                 "",
-                &[("", self.tls.libraries)],
+                &[("", self.tls.files)],
             ),
             build.sum(
                 "honeyguide.tls.dropped",
                 "{probe}",
                 "Functions that could not be probed, and processes or files that were too many to look at.",
                 "cause",
-                &[("failed", self.tls.failed), ("too_many", self.tls.dropped)],
+                &self.tls.missed_by_cause(),
             ),
             build.sum(
                 "honeyguide.plaintext.dropped",

@@ -6,6 +6,7 @@ pub mod failure;
 pub mod identity;
 pub mod record;
 pub mod sample;
+pub mod tls;
 pub mod unwind;
 pub mod verdict;
 

@@ -15,6 +15,8 @@ pub const KIND_LISTEN: u16 = 7;
 pub const KIND_TIMES: u16 = 8;
 pub const KIND_BIND: u16 = 9;
 pub const KIND_TASK: u16 = 10;
+/// A process has loaded or unloaded libraries: a [`Process`] with neither argument nor name.
+pub const KIND_LOADED: u16 = 11;
 
 /// `Data::direction`, as the traced process sees it.
 pub const DIRECTION_SEND: u8 = 0;
@@ -158,6 +160,9 @@ pub struct Bind {
     /// As `Data::socket` of a record with [`FLAG_UNBOUND`].
     pub session: u64,
     pub socket: u64,
+    /// Where the session's streams begin in the socket's: an object that has moved (rustls) goes on elsewhere.
+    pub sent: u64,
+    pub received: u64,
 }
 
 /// A task of a runtime was made by another: a Python context copied.
@@ -227,7 +232,7 @@ const _: () = {
     assert!(size_of::<Task>() == 48);
     assert!(size_of::<Connection>() == 216 && offset_of!(Connection, path) == 104);
     assert!(size_of::<State>() == 32);
-    assert!(size_of::<Bind>() == 32);
+    assert!(size_of::<Bind>() == 48);
     assert!(size_of::<Process>() == 40);
     assert!(size_of::<Times>() == 80);
 };

@@ -13,7 +13,8 @@ pub const WHOLE: u8 = 3;
 /// The value of a selected process in the `SELECTED` map.
 pub const SELECTED: u8 = 1;
 
-/// The most processes, ports and pending verdicts the kernel's tables hold.
+/// The most processes, processes of Go, ports and pending verdicts the kernel's tables hold.
 pub const MAX_SELECTED: usize = 65_536;
+pub const MAX_GO: usize = 8_192;
 pub const MAX_PORTS: usize = 4_096;
 pub const MAX_VERDICTS: usize = 16_384;

@@ -1,7 +1,10 @@
 //! The attach points.
 
+mod go;
+mod loader;
 mod process;
 mod runtime;
+mod rustls;
 mod sampler;
 mod sched;
 mod socket;

@@ -8,7 +8,11 @@ use honeyguide_common::{
     verdict,
 };
 
-use crate::{emit, error, maps::{RUNTIMES, SELECTED}, memory, offsets, select, settings};
+use crate::{
+    emit, error,
+    maps::{RUNTIMES, SELECTED},
+    memory, offsets, select, settings,
+};
 
 /// match-proto: `void sched_process_fork(struct task_struct *parent, struct task_struct *child)`, Linux 4.18
 #[btf_tracepoint(function = "sched_process_fork")]

@@ -192,7 +192,11 @@ fn finish(walk: *mut Walk, outcome: Outcome) {
     let words = memory::below::<MAX_FRAMES>((kernel + frames) as u32);
     let size = size_of::<Sample>() as u64 + u64::from(words) * 8;
     field!(walk.sample.header.captured = words * 8);
-    const { assert!(core::mem::offset_of!(Walk, words) == core::mem::offset_of!(Walk, sample) + size_of::<Sample>()) };
+    const {
+        assert!(
+            core::mem::offset_of!(Walk, words) == core::mem::offset_of!(Walk, sample) + size_of::<Sample>()
+        )
+    };
     // Nobody is woken: the ring holds many seconds of samples, and the agent looks many times a second.
     // SAFETY: the sample and the words behind it are one piece of memory of more than that size.
     let failed = unsafe {

@@ -10,7 +10,7 @@ use honeyguide_common::{
     verdict,
 };
 
-use crate::{emit, memory, offsets, socket};
+use crate::{emit, memory, offsets, socket, tls};
 
 /// match-proto: `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, Linux 4.16
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -41,6 +41,10 @@ fn changed(sk: *const u8, from: u8, to: u8) {
     // SAFETY: socket storage lives while the program holds the socket.
     let (cookie, state_verdict, described) =
         unsafe { ((*state).cookie, (*state).verdict, (*state).described) };
+    // SAFETY: as above.
+    if unsafe { (*state).tls } == tls::LOOKS_ENCRYPTED && to != TCP_CLOSE_WAIT {
+        tls::ended(cookie, u32::from(to == TCP_CLOSE));
+    }
     // SAFETY: as above.
     let ignored = state_verdict == verdict::IGNORE && !unsafe { socket::is_watched(state, 0) };
     if ignored || described == 0 {

@@ -172,7 +172,9 @@ fn signal(walk: *mut Walk) -> Next {
 fn without_rule(walk: *mut Walk, pc: u64, cause: Outcome) -> Next {
     let code = read(pc).unwrap_or(0);
     if field!(walk.innermost) & field!(walk.returning) != 0
-        || code == TRAMPOLINE || code & SHORT_MASK == TRAMPOLINE_SHORT {
+        || code == TRAMPOLINE
+        || code & SHORT_MASK == TRAMPOLINE_SHORT
+    {
         return signal(walk);
     }
     by_frame_pointer(walk, cause)

@@ -11,9 +11,10 @@ use crate::process;
 type Piece = (&'static str, &'static str);
 
 const APPLICATION: [Piece; 3] = [("nginx", "nginx"), ("node", "nodejs"), ("python3", "python3")];
-const TESTS: [Piece; 13] = [
+const TESTS: [Piece; 14] = [
     ("bpftool", "bpftool"),
     ("busybox", "busybox-static"),
+    ("cc", "gcc"),
     ("cpio", "cpio"),
     ("curl", "curl"),
     ("mariadbd", "mariadb-server"),
@@ -28,6 +29,8 @@ const TESTS: [Piece; 13] = [
     // Brings dumpcap too.
     ("tshark", "tshark"),
 ];
+/// What the tests' own programs are linked with.
+const LIBRARIES: [&str; 1] = ["libssl-dev"];
 /// By package and not by command: some bring libraries, some a command with a version in its name.
 const TRUTH: [&str; 7] = [
     "golang-github-lib-pq-dev",
@@ -44,6 +47,7 @@ const LOAD: [Piece; 1] = [("wrk", "wrk")];
 pub(crate) fn for_tests() -> Result<Vec<&'static str>> {
     let mut missing = for_demo()?;
     missing.extend(apt::ensure(&TESTS)?);
+    missing.extend(apt::ensure_packages(&LIBRARIES)?);
     Ok(missing)
 }
 

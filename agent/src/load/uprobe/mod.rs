@@ -1,7 +1,21 @@
-//! Where probes sit in the code of programs and libraries.
+//! Probes in the code of programs and libraries: which functions, at which instructions, in which files.
+//!
+//! A feature says in a [`Plan`] which of its programs belong where in a file; [`AttachTable`] puts them there once
+//! for each file, for all processes, and takes them off when nobody uses the file any more. [`Watch`] says when a
+//! process is worth a look, and [`mapped`] what it has mapped.
 
 mod elf;
+pub(super) mod go;
+mod gopclntab;
+mod mapped;
+mod plan;
 mod sites;
+mod table;
+mod watch;
 
-pub(super) use elf::{Function, Image, code_at, functions, needed};
-pub(super) use sites::{Site, entry, exits, returns, tails};
+pub(super) use elf::{Elf, Function, Image};
+pub(super) use mapped::{inside, mapped};
+pub(super) use plan::{Missed, Plan, Target};
+pub(super) use sites::{entry, returns, tails};
+pub(super) use table::{AttachCounters, AttachTable, program};
+pub(super) use watch::Watch;

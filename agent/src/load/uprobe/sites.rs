@@ -183,7 +183,7 @@ fn target(instruction: &Instruction) -> Option<u64> {
     (jumps && near).then(|| instruction.near_branch_target())
 }
 
-fn class(instruction: &Instruction) -> Class {
+pub(super) fn class(instruction: &Instruction) -> Class {
     let near = instruction.op_count() > 0 && instruction.op0_kind() == OpKind::NearBranch64;
     let emulated = match instruction.mnemonic() {
         Mnemonic::Push => matches!(instruction.code(), Code::Push_r64),
@@ -196,7 +196,7 @@ fn class(instruction: &Instruction) -> Class {
     if emulated { Class::Emulated } else { Class::Stepped }
 }
 
-fn writes(instruction: &Instruction, register: Register) -> bool {
+pub(super) fn writes(instruction: &Instruction, register: Register) -> bool {
     let mut factory = InstructionInfoFactory::new();
     factory.info(instruction).used_registers().iter().any(|used| {
         let changes = matches!(
@@ -211,7 +211,7 @@ fn writes(instruction: &Instruction, register: Register) -> bool {
 mod tests {
     use std::path::Path;
 
-    use super::{super::functions, *};
+    use super::{super::Elf, *};
 
     const C: [Register; 4] = [Register::RDI, Register::RSI, Register::RDX, Register::RCX];
 
@@ -292,7 +292,7 @@ mod tests {
             eprintln!("skipped: there is no {}", path.display());
             return;
         }
-        let found = functions(path, &names).unwrap();
+        let found = Elf::open(path).unwrap().functions(&names);
         for (name, function) in names.iter().zip(found) {
             let function = function.unwrap();
             let entry = entry(&function.code, function.address, &C).unwrap();
@@ -310,7 +310,7 @@ mod tests {
     fn node() {
         let path = Path::new("/usr/bin/node");
         let names = ["SSL_read", "SSL_write"];
-        let Ok(found) = functions(path, &names) else {
+        let Ok(found) = Elf::open(path).map(|elf| elf.functions(&names)) else {
             eprintln!("skipped: there is no {}", path.display());
             return;
         };
@@ -326,7 +326,7 @@ mod tests {
     fn libgnutls() {
         let path = Path::new("/usr/lib/x86_64-linux-gnu/libgnutls.so.30");
         let names = ["gnutls_record_recv", "gnutls_record_send2"];
-        let Ok(found) = functions(path, &names) else {
+        let Ok(found) = Elf::open(path).map(|elf| elf.functions(&names)) else {
             eprintln!("skipped: there is no {}", path.display());
             return;
         };
