@@ -124,7 +124,7 @@ fn fuzz(program: &Path, directory: &Path, target: &str, seconds: u32) -> Result<
     command.arg(format!("-rss_limit_mb={MEGABYTES}")).args([
         "-timeout=10",
         "-print_final_stats=1",
-        "-verbosity=1",
+        "-verbosity=0",
     ]);
     // The slash makes it a directory.
     command.arg(format!("-artifact_prefix={}/", artifacts.display()));
