@@ -11,14 +11,17 @@ use crate::process;
 type Piece = (&'static str, &'static str);
 
 const APPLICATION: [Piece; 3] = [("nginx", "nginx"), ("node", "nodejs"), ("python3", "python3")];
-const TESTS: [Piece; 13] = [
+const TESTS: [Piece; 15] = [
     ("bpftool", "bpftool"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("curl", "curl"),
     ("mariadbd", "mariadb-server"),
     ("memcached", "memcached"),
+    ("musl-gcc", "musl-tools"),
     ("npm", "npm"),
+    // The other view of the same samples.
+    ("perf", "linux-perf"),
     // Debian keeps the server itself off the path; this starts it.
     ("pg_ctlcluster", "postgresql"),
     ("psql", "postgresql-client"),
