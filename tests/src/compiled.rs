@@ -70,7 +70,12 @@ impl Compiled {
         }
         command.arg("main.go").current_dir(paths::app("profile/go"));
         command.env("GOCACHE", cache.join("cache")).env("GOPATH", cache.join("path"));
-        command.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=mod"), ("GOPROXY", "off"), ("CGO_ENABLED", "0")]);
+        command.envs([
+            ("GOTOOLCHAIN", "local"),
+            ("GOFLAGS", "-mod=mod"),
+            ("GOPROXY", "off"),
+            ("CGO_ENABLED", "0"),
+        ]);
         python::quietly(&mut command)?;
         Ok(this)
     }

@@ -65,8 +65,11 @@ impl Recorded {
     /// When it does not say so.
     pub fn complete(&self) -> Result<f64> {
         let words: Vec<&str> = self.said.split_whitespace().collect();
-        let at = words.windows(4).position(|window| window == ["%", "with", "complete", "stacks"]
-            || window == ["%", "with", "complete", "stacks,"] || window == ["%", "with", "complete", "stacks;"]);
+        let at = words.windows(4).position(|window| {
+            window == ["%", "with", "complete", "stacks"]
+                || window == ["%", "with", "complete", "stacks,"]
+                || window == ["%", "with", "complete", "stacks;"]
+        });
         let share = at.and_then(|at| words.get(at.checked_sub(1)?)).context(self.said.clone())?;
         share.parse().with_context(|| self.said.clone())
     }

@@ -23,12 +23,19 @@ const SHORT: Duration = Duration::from_secs(3);
 const LONG: Duration = Duration::from_secs(11);
 const RATE: u32 = 499;
 const HIGH_RATE: u32 = 1_999;
+/// Another one: two timers of one rate would stay in step.
+const PERF_RATE: u32 = 1_873;
 
 fn record(program: &Guard) -> Result<Recorded> {
     let recorded = Flame::start(program.pid(), SHORT, RATE)?.finish()?;
     ensure!(recorded.stacks.total() > 300, "hardly anything was sampled\n{}", recorded.said);
     let complete = recorded.complete()?;
-    ensure!(complete >= COMPLETE, "{complete} % of the stacks are complete\n{}\n{:#?}", recorded.said, recorded.stacks);
+    ensure!(
+        complete >= COMPLETE,
+        "{complete} % of the stacks are complete\n{}\n{:#?}",
+        recorded.said,
+        recorded.stacks
+    );
     Ok(recorded)
 }
 
@@ -36,7 +43,10 @@ fn record(program: &Guard) -> Result<Recorded> {
 fn ensure_path(stacks: &Stacks, path: &[&str], innermost: &str) -> Result<()> {
     let (all, by_path) = (stacks.passing(&[innermost]), stacks.passing(path));
     // A sample at the first instructions of a function that another calls as well.
-    ensure!(all > 50 && by_path * 100 >= all * 99, "{by_path} of {all} samples came by {path:?}\n{stacks:#?}");
+    ensure!(
+        all > 50 && by_path * 100 >= all * 99,
+        "{by_path} of {all} samples came by {path:?}\n{stacks:#?}"
+    );
     Ok(())
 }
 
@@ -94,7 +104,9 @@ fn exceptions() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("profile::exceptions") else { return Ok(()) };
     let recorded = record(&Compiled::cpp()?.run(&[])?)?;
     ensure_path(&recorded.stacks, &["main", "catcher"], "catcher")?;
-    ensure!(recorded.stacks.passing(&["main", "catcher", "thrower", "thrower", "Unwind_RaiseException"]) > 20);
+    ensure!(
+        recorded.stacks.passing(&["main", "catcher", "thrower", "thrower", "Unwind_RaiseException"]) > 20
+    );
     Ok(())
 }
 
@@ -110,7 +122,11 @@ fn rust_release() -> Result<()> {
 fn go() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("profile::go") else { return Ok(()) };
     let recorded = record(&Compiled::go(false)?.run(&[])?)?;
-    ensure!(recorded.stacks.passing(&["main.recurse", "main.recurse", "main.spin"]) > 50, "{:#?}", recorded.stacks);
+    ensure!(
+        recorded.stacks.passing(&["main.recurse", "main.recurse", "main.spin"]) > 50,
+        "{:#?}",
+        recorded.stacks
+    );
     record(&Compiled::go(true)?.run(&[])?)?;
     Ok(())
 }
@@ -119,13 +135,12 @@ fn go() -> Result<()> {
 fn compare(pid: u32, others: &[u32], functions: &[&str]) -> Result<()> {
     let flame = Flame::start(pid, LONG, HIGH_RATE)?;
     let pids: Vec<u32> = [pid].iter().chain(others).copied().collect();
-    let perf = Perf::start(&pids, LONG, HIGH_RATE)?;
+    let perf = Perf::start(&pids, LONG, PERF_RATE)?;
     let (ours, theirs) = (flame.finish()?, perf.finish()?);
     ensure!(ours.complete()? >= COMPLETE, "{}", ours.said);
     let mut compared = 0;
     for function in functions {
         let (our, their) = (ours.stacks.share(function), theirs.share(function));
-        println!("{function}: {our:.2} %, perf {their:.2} %");
         ensure!((our - their).abs() <= APART, "{function}: {our:.2} %, perf {their:.2} %\n{}", ours.said);
         compared += usize::from(their > 1.0);
     }
@@ -138,9 +153,17 @@ fn shares_are_perfs() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("profile::shares_are_perfs") else { return Ok(()) };
     let c = Compiled::c("gcc", &[])?;
     compare(c.run(&["deep"])?.pid(), &[], &["recurse", "beside", "spin"])?;
-    compare(Compiled::cpp()?.run(&[])?.pid(), &[], &["catcher", "thrower", "HeldD", "Unwind_RaiseException"])?;
+    compare(
+        Compiled::cpp()?.run(&[])?.pid(),
+        &[],
+        &["catcher", "thrower", "HeldD", "Unwind_RaiseException"],
+    )?;
     compare(Compiled::rust()?.run(&[])?.pid(), &[], &["hashed", "sorted", "panicking", "realloc"])?;
-    compare(Compiled::go(false)?.run(&[])?.pid(), &[], &["main.spin", "main.recurse", "main.allocate", "sort.Strings"])
+    compare(
+        Compiled::go(false)?.run(&[])?.pid(),
+        &[],
+        &["main.spin", "main.recurse", "main.allocate", "sort.Strings"],
+    )
 }
 
 #[test]
@@ -160,7 +183,8 @@ fn postgres_under_load() -> Result<()> {
     let backends: Vec<u32> =
         String::from_utf8_lossy(&children.stdout).lines().filter_map(|line| line.parse().ok()).collect();
     ensure!(backends.len() >= 3, "pgbench has no connections");
-    let functions = ["PostgresMain", "exec_simple_query", "ExecInitExpr", "standard_ExecutorRun", "md5_text", "tuplesort_performsort"];
+    // What the stripped server still names: the functions that its extensions may call.
+    let functions = ["PostgresMain", "standard_ExecutorRun", "md5_text", "tuplesort_performsort"];
     compare(postgres.pid(), &backends, &functions)
 }
 
