@@ -20,13 +20,21 @@ OWN long thrower(int depth) {
     return thrower(depth - 1) + static_cast<long>(held.text.size());
 }
 
+// Rounds of work that differ: samples at a steady rate would otherwise meet a steady program in step.
+static int rounds() {
+    static unsigned state = 1;
+    state = state * 1664525u + 1013904223u;
+    return 10000 + static_cast<int>(state >> 17) % 20000;
+}
+
 OWN void catcher() {
+    int count = rounds();
     try {
         sink = sink + static_cast<unsigned long>(thrower(12));
     } catch (const std::exception &error) {
         sink = sink + std::string(error.what()).size();
     }
-    for (int i = 0; i < 20000; i++) sink = sink + static_cast<unsigned long>(i) * i;
+    for (int i = 0; i < count; i++) sink = sink + static_cast<unsigned long>(i) * i;
 }
 
 int main() {

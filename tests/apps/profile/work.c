@@ -18,9 +18,16 @@ OWN void spin(int rounds) {
     for (int i = 0; i < rounds; i++) sink += (unsigned long)i * i;
 }
 
+// Rounds of work that differ: samples at a steady rate would otherwise meet a steady program in step.
+static int rounds(int least) {
+    static _Thread_local unsigned state = 1;
+    state = state * 1664525u + 1013904223u;
+    return least + (int)(state >> 17) % (2 * least);
+}
+
 OWN long recurse(int depth) {
     if (depth == 0) {
-        spin(20000);
+        spin(rounds(10000));
         return 1;
     }
     // Addition after the call: it is no tail call.
@@ -33,7 +40,7 @@ OWN void beside(void) {
     // A frame of changing size.
     char *room = __builtin_alloca(64 + sink % 256);
     memset(room, 1, 64);
-    spin(10000);
+    spin(rounds(5000));
     sink += room[7];
 }
 

@@ -11,7 +11,7 @@ use crate::process;
 type Piece = (&'static str, &'static str);
 
 const APPLICATION: [Piece; 3] = [("nginx", "nginx"), ("node", "nodejs"), ("python3", "python3")];
-const TESTS: [Piece; 14] = [
+const TESTS: [Piece; 16] = [
     ("bpftool", "bpftool"),
     ("busybox", "busybox-static"),
     ("cc", "gcc"),
@@ -19,7 +19,10 @@ const TESTS: [Piece; 14] = [
     ("curl", "curl"),
     ("mariadbd", "mariadb-server"),
     ("memcached", "memcached"),
+    ("musl-gcc", "musl-tools"),
     ("npm", "npm"),
+    // The other view of the same samples.
+    ("perf", "linux-perf"),
     // Debian keeps the server itself off the path; this starts it.
     ("pg_ctlcluster", "postgresql"),
     ("psql", "postgresql-client"),

@@ -1,0 +1,119 @@
+//! `honeyguide flame`, and what it wrote.
+
+use std::{fs, process::ExitStatus, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{agent::Agent, guard::Guard, scratch::Scratch};
+
+/// Beyond the recording itself: loading, tables, symbols, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Stacks and how often each was seen, the outermost function first. Both `flame`'s and perf's are told this way.
+#[derive(Debug, Default)]
+pub struct Stacks {
+    pub stacks: Vec<(Vec<String>, u64)>,
+}
+
+/// A recording that is under way.
+#[derive(Debug)]
+pub struct Flame {
+    guard: Guard,
+    out: Scratch,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Recorded {
+    pub stacks: Stacks,
+    pub said: String,
+}
+
+impl Flame {
+    /// Starts `honeyguide flame --pid PID`, and waits until it samples.
+    ///
+    /// # Errors
+    /// When it does not get that far.
+    pub fn start(pid: u32, duration: Duration, hz: u32) -> Result<Self> {
+        let out = Scratch::new("flame")?;
+        let mut command = Agent::command()?;
+        command.args(["flame", "--pid", &pid.to_string(), "--hz", &hz.to_string()]);
+        command.args(["--duration", &format!("{}ms", duration.as_millis())]);
+        command.arg("-o").arg(out.join("stacks.folded"));
+        let mut guard = Guard::spawn(command)?;
+        guard.wait_for_text("honeyguide: ready", PATIENCE)?;
+        Ok(Self { guard, out })
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it fails, or writes something else than folded stacks.
+    pub fn finish(mut self) -> Result<Recorded> {
+        let status: ExitStatus = self.guard.wait(PATIENCE)?;
+        let said = self.guard.log();
+        ensure!(status.success(), "flame ended with {status}\n{said}");
+        let text = fs::read_to_string(self.out.join("stacks.folded"))?;
+        Ok(Recorded { stacks: Stacks::folded(&text)?, said })
+    }
+}
+
+impl Recorded {
+    /// Percent of the samples whose stacks are complete, as `flame` says itself.
+    ///
+    /// # Errors
+    /// When it does not say so.
+    pub fn complete(&self) -> Result<f64> {
+        let words: Vec<&str> = self.said.split_whitespace().collect();
+        let at = words.windows(4).position(|window| {
+            window == ["%", "with", "complete", "stacks"]
+                || window == ["%", "with", "complete", "stacks,"]
+                || window == ["%", "with", "complete", "stacks;"]
+        });
+        let share = at.and_then(|at| words.get(at.checked_sub(1)?)).context(self.said.clone())?;
+        share.parse().with_context(|| self.said.clone())
+    }
+}
+
+impl Stacks {
+    fn folded(text: &str) -> Result<Self> {
+        let stacks = text
+            .lines()
+            .map(|line| {
+                let (stack, count) = line.rsplit_once(' ').with_context(|| format!("not folded: {line}"))?;
+                // The first is the thread's name.
+                Ok((stack.split(';').skip(1).map(str::to_owned).collect(), count.parse()?))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { stacks })
+    }
+
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.stacks.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Percent of the samples in whose stacks a function is whose name holds `name`.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // Counts of one bounded run.
+    pub fn share(&self, name: &str) -> f64 {
+        let with = self.stacks.iter().filter(|(stack, _)| stack.iter().any(|frame| frame.contains(name)));
+        100.0 * with.map(|(_, count)| count).sum::<u64>() as f64 / self.total().max(1) as f64
+    }
+
+    /// The samples whose stacks hold functions named so, in this order from the outside, one after another or not.
+    #[must_use]
+    pub fn passing(&self, names: &[&str]) -> u64 {
+        let passes = |stack: &[String]| {
+            let mut left = stack.iter();
+            names.iter().all(|name| left.any(|frame| frame.contains(name)))
+        };
+        self.stacks.iter().filter(|(stack, _)| passes(stack)).map(|(_, count)| count).sum()
+    }
+
+    /// Every function's name.
+    #[must_use]
+    pub fn functions(&self) -> std::collections::BTreeSet<&str> {
+        self.stacks.iter().flat_map(|(stack, _)| stack.iter().map(String::as_str)).collect()
+    }
+}

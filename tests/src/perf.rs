@@ -1,0 +1,66 @@
+//! `perf record --call-graph dwarf`: the same process, seen by another's unwinder.
+
+use std::{collections::HashMap, path::Path, process::Command, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{flame::Stacks, guard::Guard, scratch::Scratch};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Bytes of stack that are copied with each sample: enough for the programs of the tests.
+const STACK: &str = "dwarf,8192";
+
+/// A recording that is under way.
+#[derive(Debug)]
+pub struct Perf {
+    guard: Guard,
+    out: Scratch,
+}
+
+impl Perf {
+    /// Begins to sample processes by perf.
+    ///
+    /// # Errors
+    /// When there is no perf.
+    pub fn start(pids: &[u32], duration: Duration, hz: u32) -> Result<Self> {
+        let out = Scratch::new("perf")?;
+        let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+        let mut command = Command::new("perf");
+        command.args(["record", "--event", "cpu-clock", "--call-graph", STACK, "--freq", &hz.to_string()]);
+        command.args(["--pid", &pids.join(","), "--output"]).arg(out.join("perf.data"));
+        command.args(["--", "sleep", &format!("{:.3}", duration.as_secs_f64())]);
+        let guard = Guard::spawn(command).context("perf: `apt-get install linux-perf` brings it")?;
+        Ok(Self { guard, out })
+    }
+
+    /// Waits for its end, and for perf to unwind what it has copied.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn finish(mut self) -> Result<Stacks> {
+        let status = self.guard.wait(PATIENCE)?;
+        ensure!(status.success(), "perf record ended with {status}\n{}", self.guard.log());
+        script(&self.out.join("perf.data"))
+    }
+}
+
+fn script(data: &Path) -> Result<Stacks> {
+    let output = Command::new("perf")
+        .args(["script", "--no-inline", "--no-demangle", "--fields", "ip,sym", "--input"])
+        .arg(data)
+        .output()?;
+    ensure!(output.status.success(), "perf script: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut counts: HashMap<Vec<String>, u64> = HashMap::new();
+    for sample in text.split("\n\n") {
+        // `	    55d0a1b2c3d4 function`, the innermost first.
+        let frames = sample.lines().filter_map(|line| line.trim().split_once(' '));
+        let mut stack: Vec<String> = frames.map(|(_, symbol)| symbol.to_owned()).collect();
+        if stack.is_empty() {
+            continue;
+        }
+        stack.reverse();
+        *counts.entry(stack).or_default() += 1;
+    }
+    Ok(Stacks { stacks: counts.into_iter().collect() })
+}

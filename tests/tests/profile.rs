@@ -1,0 +1,222 @@
+//! CPU samples of real programs: whole stacks, and the same shares as perf's own unwinder finds.
+
+use std::{process::Command, thread, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use honeyguide_tests::{
+    agent::Agent,
+    compiled::Compiled,
+    flame::{Flame, Recorded, Stacks},
+    guard::Guard,
+    perf::Perf,
+    postgres::Postgres,
+    privilege,
+};
+
+/// Percent of the samples.
+const COMPLETE: f64 = 99.0;
+/// Percentage points between two shares.
+const APART: f64 = 2.0;
+
+const SHORT: Duration = Duration::from_secs(3);
+/// So many samples that chance alone does not part two shares: of 20,000 the standard error is 0.35 points at most.
+const LONG: Duration = Duration::from_secs(11);
+const RATE: u32 = 499;
+const HIGH_RATE: u32 = 1_999;
+/// Another one: two timers of one rate would stay in step.
+const PERF_RATE: u32 = 1_873;
+
+fn record(program: &Guard) -> Result<Recorded> {
+    let recorded = Flame::start(program.pid(), SHORT, RATE)?.finish()?;
+    ensure!(recorded.stacks.total() > 300, "hardly anything was sampled\n{}", recorded.said);
+    let complete = recorded.complete()?;
+    ensure!(
+        complete >= COMPLETE,
+        "{complete} % of the stacks are complete\n{}\n{:#?}",
+        recorded.said,
+        recorded.stacks
+    );
+    Ok(recorded)
+}
+
+/// Every sample of `innermost` came by `path`, from the first function of the program on.
+fn ensure_path(stacks: &Stacks, path: &[&str], innermost: &str) -> Result<()> {
+    let (all, by_path) = (stacks.passing(&[innermost]), stacks.passing(path));
+    // A sample at the first instructions of a function that another calls as well.
+    ensure!(
+        all > 50 && by_path * 100 >= all * 99,
+        "{by_path} of {all} samples came by {path:?}\n{stacks:#?}"
+    );
+    Ok(())
+}
+
+/// What `work.c` does, in every mode it has.
+fn works(program: &Compiled) -> Result<()> {
+    let deep = record(&program.run(&["deep"])?)?;
+    let mut path = vec!["main"];
+    path.extend(["recurse"; 41]);
+    path.push("spin");
+    ensure!(deep.stacks.passing(&path) > 50, "41 levels deep is nothing\n{:#?}", deep.stacks);
+    ensure_path(&deep.stacks, &["main", "beside", "spin"], "beside")?;
+
+    let signal = record(&program.run(&["signal"])?)?;
+    let mut path = vec!["main"];
+    path.extend(["interrupted"; 21]);
+    path.extend(["on_signal", "spin"]);
+    ensure!(signal.stacks.passing(&path) > 50, "nothing was sampled below the signal\n{:#?}", signal.stacks);
+
+    let threads = record(&program.run(&["threads"])?)?;
+    ensure_path(&threads.stacks, &["worker", "recurse", "recurse", "spin"], "recurse")?;
+    Ok(())
+}
+
+#[test]
+fn c_without_frame_pointers() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile::c_without_frame_pointers") else { return Ok(()) };
+    let program = Compiled::c("gcc", &[])?;
+    works(&program)?;
+    let plt = record(&program.run(&["plt"])?)?;
+    ensure_path(&plt.stacks, &["main", "through_plt"], "through_plt")
+}
+
+#[test]
+fn c_linked_statically() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile::c_linked_statically") else { return Ok(()) };
+    works(&Compiled::c("gcc", &["-static", "-DNO_DLOPEN"])?)?;
+    works(&Compiled::c("gcc", &["-static-pie", "-DNO_DLOPEN"])?)
+}
+
+#[test]
+fn a_library_that_was_loaded_later_and_deleted() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile::a_library_that_was_loaded_later_and_deleted") else {
+        return Ok(());
+    };
+    let program = Compiled::c("gcc", &[])?;
+    let plugin = program.plugin()?;
+    let running = program.run(&["plugin", &plugin.to_string_lossy()])?;
+    ensure!(!plugin.exists(), "the program has not deleted it");
+    let recorded = record(&running)?;
+    ensure_path(&recorded.stacks, &["main", "plugged", "below", "below", "spin"], "below")
+}
+
+#[test]
+fn exceptions() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile::exceptions") else { return Ok(()) };
+    let recorded = record(&Compiled::cpp()?.run(&[])?)?;
+    ensure_path(&recorded.stacks, &["main", "catcher"], "catcher")?;
+    ensure!(
+        recorded.stacks.passing(&["main", "catcher", "thrower", "thrower", "Unwind_RaiseException"]) > 20
+    );
+    Ok(())
+}
+
+#[test]
+fn rust_release() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile::rust_release") else { return Ok(()) };
+    let recorded = record(&Compiled::rust()?.run(&[])?)?;
+    ensure!(recorded.stacks.passing(&["work", "hashed"]) > 50, "{:#?}", recorded.stacks);
+    Ok(())
+}
+
+#[test]
+fn go() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile::go") else { return Ok(()) };
+    let recorded = record(&Compiled::go(false)?.run(&[])?)?;
+    ensure!(
+        recorded.stacks.passing(&["main.recurse", "main.recurse", "main.spin"]) > 50,
+        "{:#?}",
+        recorded.stacks
+    );
+    record(&Compiled::go(true)?.run(&[])?)?;
+    Ok(())
+}
+
+/// Samples a program by both at once, and compares the shares of `functions`.
+fn compare(pid: u32, others: &[u32], functions: &[&str]) -> Result<()> {
+    let flame = Flame::start(pid, LONG, HIGH_RATE)?;
+    let pids: Vec<u32> = [pid].iter().chain(others).copied().collect();
+    let perf = Perf::start(&pids, LONG, PERF_RATE)?;
+    let (ours, theirs) = (flame.finish()?, perf.finish()?);
+    ensure!(ours.complete()? >= COMPLETE, "{}", ours.said);
+    let mut compared = 0;
+    for function in functions {
+        let (our, their) = (ours.stacks.share(function), theirs.share(function));
+        ensure!((our - their).abs() <= APART, "{function}: {our:.2} %, perf {their:.2} %\n{}", ours.said);
+        compared += usize::from(their > 1.0);
+    }
+    ensure!(compared >= functions.len().min(3), "the functions hardly ran: {:?}", theirs.functions());
+    Ok(())
+}
+
+#[test]
+fn shares_are_perfs() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile::shares_are_perfs") else { return Ok(()) };
+    let c = Compiled::c("gcc", &[])?;
+    compare(c.run(&["deep"])?.pid(), &[], &["recurse", "beside", "spin"])?;
+    compare(
+        Compiled::cpp()?.run(&[])?.pid(),
+        &[],
+        &["catcher", "thrower", "HeldD", "Unwind_RaiseException"],
+    )?;
+    compare(Compiled::rust()?.run(&[])?.pid(), &[], &["hashed", "sorted", "panicking", "realloc"])?;
+    compare(
+        Compiled::go(false)?.run(&[])?.pid(),
+        &[],
+        &["main.spin", "main.recurse", "main.allocate", "sort.Strings"],
+    )
+}
+
+#[test]
+fn postgres_under_load() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile::postgres_under_load") else { return Ok(()) };
+    let postgres = Postgres::start()?;
+    let script = honeyguide_tests::scratch::Scratch::new("pgbench")?;
+    std::fs::write(
+        script.join("load.sql"),
+        "select sum(length(md5(i::text))), count(distinct i % 97) from generate_series(1, 5000) i;\n",
+    )?;
+    let mut pgbench = postgres.client("pgbench", postgres.socket())?;
+    pgbench.args(["--no-vacuum", "--client", "3", "--time", "60", "--file"]).arg(script.join("load.sql"));
+    let _load = Guard::spawn(pgbench)?;
+    thread::sleep(Duration::from_secs(1));
+    let children = Command::new("pgrep").args(["-P", &postgres.pid().to_string()]).output()?;
+    let backends: Vec<u32> =
+        String::from_utf8_lossy(&children.stdout).lines().filter_map(|line| line.parse().ok()).collect();
+    ensure!(backends.len() >= 3, "pgbench has no connections");
+    // What the stripped server still names: the functions that its extensions may call.
+    let functions = ["PostgresMain", "standard_ExecutorRun", "md5_text", "tuplesort_performsort"];
+    compare(postgres.pid(), &backends, &functions)
+}
+
+/// A process that comes after the sampler is unwound within a second.
+#[test]
+fn a_new_process_is_known_within_a_second() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile::a_new_process_is_known_within_a_second") else {
+        return Ok(());
+    };
+    let program = Compiled::c("gcc", &[])?;
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "sleep 1.5; echo ready; exec timeout 60 \"$0\" deep"]).arg(program.path());
+    let running = Guard::spawn(shell)?;
+    let flame = Flame::start(running.pid(), Duration::from_secs(8), RATE)?;
+    let recorded = flame.finish()?;
+    let incomplete = 100.0 - recorded.complete()?;
+    // Of some 6.5 seconds' samples those of less than one.
+    ensure!(incomplete < 15.0, "{}", recorded.said);
+    ensure!(recorded.stacks.passing(&["main", "recurse", "spin"]) > 1_000, "{}", recorded.said);
+    Ok(())
+}
+
+#[test]
+fn rates_out_of_range_are_refused() -> Result<()> {
+    for rate in ["0", "100000", "-1", "many"] {
+        let output = Agent::command()?
+            .args(["flame", "--pid", "1", "-o", "/tmp/never.folded", &format!("--hz={rate}")])
+            .output()
+            .context("the agent does not start")?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.code() == Some(2), "{rate}: {}\n{said}", output.status);
+        ensure!(rate == "many" || said.contains("1..=2000"), "{said}");
+    }
+    Ok(())
+}
