@@ -27,6 +27,7 @@ fn exchange(system: System, operation: Operation, text: Option<&str>) -> Exchang
                 operation,
                 statement: text.map(|text| Statement { text: text.into(), truncated: false }),
                 prepared,
+                backslash: Backslash::default(),
             }),
             rows_returned: None,
             rows_affected: None,
