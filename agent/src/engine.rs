@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     decode::{DataRecord, Record},
     flow::{ConnectionInfo, Detail, FlowEvent, Flows, Head, Role},
-    link::{LinkSettings, Linked, Links, Token},
+    link::{LinkSettings, Linked, Links, Threads, Token},
     metrics::{
         db::{DbMetrics, Finished as Measurement},
         durations::{DurationSettings, Run},
@@ -216,7 +216,7 @@ impl Engine {
         match event {
             Event::Request { id, extent, head } => {
                 let resource = processes.owner(&connection, extent.last.actor.pid);
-                self.links.handle_request(&connection, role, id, &extent, &head, is_loyal(&resource));
+                self.links.handle_request(&connection, role, id, &extent, &head, threads_of(&resource));
                 if role == Role::Server && keeps_its_thread(&resource, &extent.first.actor) {
                     self.times
                         .request(Token { socket: connection.socket, exchange: id }, extent.first.actor.tid);
@@ -380,6 +380,14 @@ fn durations(settings: &HttpMetricSettings) -> DurationSettings {
 fn keeps_its_thread(resource: &Resource, actor: &Actor) -> bool {
     let moves = matches!(resource.attributes.text("telemetry.sdk.language"), Some("go" | "erlang"));
     is_loyal(resource) || (actor.pid == actor.tid && !moves)
+}
+
+fn threads_of(resource: &Resource) -> Threads {
+    match resource.attributes.text("telemetry.sdk.language") {
+        Some("go" | "erlang") => Threads::Shared,
+        _ if is_loyal(resource) => Threads::Loyal,
+        _ => Threads::Observed,
+    }
 }
 
 /// Whether the threads of a process stay with the request they read: one interpreter, no tasks that move
