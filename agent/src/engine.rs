@@ -17,6 +17,7 @@ use crate::{
         db::{DbMetrics, Finished as Measurement},
         durations::{DurationSettings, Run},
         http::{Active, Finished, HttpMetricSettings, HttpMetrics},
+        links::LinkMetrics,
         model::ResourceMetrics,
         rpc::RpcMetrics,
     },
@@ -64,6 +65,7 @@ pub struct Engine {
     metrics: HttpMetrics,
     db_metrics: DbMetrics,
     rpc_metrics: RpcMetrics,
+    link_metrics: LinkMetrics,
     statements: Statements,
     times: ThreadTimes,
     /// What each open server request holds of the active-requests metric; as many as exchanges may be held.
@@ -106,6 +108,7 @@ impl Engine {
             metrics: HttpMetrics::new(settings.metrics.clone(), start),
             db_metrics: DbMetrics::new(durations(&settings.metrics), start),
             rpc_metrics: RpcMetrics::new(durations(&settings.metrics), start),
+            link_metrics: LinkMetrics::new(settings.metrics.temporality, settings.metrics.max_resources, start),
             statements: Statements::default(),
             times: ThreadTimes::new(settings.link.limit),
             active: HashMap::default(),
@@ -183,6 +186,7 @@ impl Engine {
         let mut all = self.metrics.collect(now);
         self.db_metrics.collect(now, &mut all);
         self.rpc_metrics.collect(now, &mut all);
+        self.link_metrics.collect(now, &mut all);
         all
     }
 
@@ -191,7 +195,7 @@ impl Engine {
     pub fn metric_losses(&self) -> (u64, u64) {
         let (http, db, rpc) =
             (self.metrics.counters(), self.db_metrics.counters(), self.rpc_metrics.counters());
-        (http.overflowed + db.overflowed + rpc.overflowed, http.dropped + db.dropped + rpc.dropped)
+        (http.overflowed + db.overflowed + rpc.overflowed, http.dropped + db.dropped + rpc.dropped + self.link_metrics.dropped)
     }
 
     fn handle_data(&mut self, data: &DataRecord<'_>, processes: &mut dyn Processes) {
@@ -267,6 +271,9 @@ impl Engine {
             start: self.clock.unix(start),
             end: self.clock.unix(end),
         };
+        if role == Role::Client {
+            self.link_metrics.call_finished(&place.resource, rule, place.end);
+        }
         let sampled = place.sampled;
         let (exchange, detail) = exchange.split();
         let span = match detail {
