@@ -12,11 +12,12 @@ use crate::{
     clock::Clock,
     decode::{DataRecord, Record},
     flow::{ConnectionInfo, Detail, FlowEvent, Flows, Head, Role},
-    link::{LinkSettings, Linked, Links, Token},
+    link::{LinkSettings, Linked, Links, Threads, Token},
     metrics::{
         db::{DbMetrics, Finished as Measurement},
         durations::{DurationSettings, Run},
         http::{Active, Finished, HttpMetricSettings, HttpMetrics},
+        links::LinkMetrics,
         model::ResourceMetrics,
         rpc::RpcMetrics,
     },
@@ -67,6 +68,7 @@ pub struct Engine {
     metrics: HttpMetrics,
     db_metrics: DbMetrics,
     rpc_metrics: RpcMetrics,
+    link_metrics: LinkMetrics,
     statements: Statements,
     times: ThreadTimes,
     /// Where profiles are made.
@@ -84,6 +86,7 @@ pub struct EngineCounters {
     pub state_records: u64,
     pub process_records: u64,
     pub task_records: u64,
+    pub open_records: u64,
     /// Bytes that passed the sockets, and how many of them were captured.
     pub bytes: u64,
     pub captured: u64,
@@ -110,6 +113,7 @@ impl Engine {
             metrics: HttpMetrics::new(settings.metrics.clone(), start),
             db_metrics: DbMetrics::new(durations(&settings.metrics), start),
             rpc_metrics: RpcMetrics::new(durations(&settings.metrics), start),
+            link_metrics: LinkMetrics::new(settings.metrics.temporality, settings.metrics.max_resources, start),
             statements: Statements::default(),
             times: ThreadTimes::new(settings.link.limit),
             serving: settings.serving.then(Serving::default),
@@ -146,6 +150,10 @@ impl Engine {
             Record::Task(task) => {
                 self.counters.task_records += 1;
                 self.links.handle_task(task.pid, task.child, task.parent, task.time);
+            }
+            Record::Open(open) => {
+                self.counters.open_records += 1;
+                self.links.handle_open(open.socket, open.tid);
             }
         }
     }
@@ -184,6 +192,7 @@ impl Engine {
         let mut all = self.metrics.collect(now);
         self.db_metrics.collect(now, &mut all);
         self.rpc_metrics.collect(now, &mut all);
+        self.link_metrics.collect(now, &mut all);
         all
     }
 
@@ -192,7 +201,7 @@ impl Engine {
     pub fn metric_losses(&self) -> (u64, u64) {
         let (http, db, rpc) =
             (self.metrics.counters(), self.db_metrics.counters(), self.rpc_metrics.counters());
-        (http.overflowed + db.overflowed + rpc.overflowed, http.dropped + db.dropped + rpc.dropped)
+        (http.overflowed + db.overflowed + rpc.overflowed, http.dropped + db.dropped + rpc.dropped + self.link_metrics.dropped)
     }
 
     fn handle_data(&mut self, data: &DataRecord<'_>, processes: &mut dyn Processes) {
@@ -217,7 +226,7 @@ impl Engine {
         match event {
             Event::Request { id, extent, head } => {
                 let resource = processes.owner(&connection, extent.last.actor.pid);
-                self.links.handle_request(&connection, role, id, &extent, &head, is_loyal(&resource));
+                self.links.handle_request(&connection, role, id, &extent, &head, threads_of(&resource));
                 if let (Role::Server, Some(serving)) = (role, &mut self.serving) {
                     let token = Token { socket: connection.socket, exchange: id };
                     serving.begin(token, extent.last.actor, extent.first.time);
@@ -243,7 +252,9 @@ impl Engine {
                     }
                 }
             }
-            Event::Response { .. } => {}
+            Event::Response { id, first } => {
+                self.links.handle_response(Token { socket: connection.socket, exchange: id }, role, first);
+            }
             Event::Exchange(exchange) => {
                 let token = Token { socket: connection.socket, exchange: exchange.id };
                 if let Some(active) = self.active.remove(&token) {
@@ -273,6 +284,9 @@ impl Engine {
             start: self.clock.unix(start),
             end: self.clock.unix(end),
         };
+        if role == Role::Client {
+            self.link_metrics.call_finished(&place.resource, rule, place.end);
+        }
         let sampled = place.sampled;
         let token = Token { socket: connection.socket, exchange: exchange.id };
         let link = sampled.then_some((place.identity.trace_id, place.identity.span_id));
@@ -397,6 +411,14 @@ fn durations(settings: &HttpMetricSettings) -> DurationSettings {
 fn keeps_its_thread(resource: &Resource, actor: &Actor) -> bool {
     let moves = matches!(resource.attributes.text("telemetry.sdk.language"), Some("go" | "erlang"));
     is_loyal(resource) || (actor.pid == actor.tid && !moves)
+}
+
+fn threads_of(resource: &Resource) -> Threads {
+    match resource.attributes.text("telemetry.sdk.language") {
+        Some("go" | "erlang") => Threads::Shared,
+        _ if is_loyal(resource) => Threads::Loyal,
+        _ => Threads::Observed,
+    }
 }
 
 /// Whether the threads of a process stay with the request they read: one interpreter, no tasks that move
