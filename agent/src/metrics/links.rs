@@ -69,7 +69,8 @@ impl LinkMetrics {
             *given_out = *calls;
             if !points.is_empty() {
                 let data = MetricData::Sum { temporality, monotonic: true, points };
-                let metric = Metric { name: "honeyguide.link.calls", unit: "{call}", description: DESCRIPTION, data };
+                let metric =
+                    Metric { name: "honeyguide.link.calls", unit: "{call}", description: DESCRIPTION, data };
                 into.push(ResourceMetrics { resource, metrics: vec![metric] });
             }
         }
