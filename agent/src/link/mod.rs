@@ -525,6 +525,7 @@ impl Links {
         self.decide(call, Parent::None, Rule::Ambiguous);
     }
 
+    #[allow(clippy::needless_pass_by_value)] // It becomes the call's parent.
     fn decide(&mut self, call: Token, parent: Parent, rule: Rule) {
         self.waiting.remove(call);
         let Some(held) = self.held.get_mut(&call) else { return };

@@ -306,7 +306,7 @@ impl Reactions {
         let fine = flawless || (usual && verdict.one_thread);
         let needed = if closed && fine { CLOSED } else { LOOSE };
         let mut own = Vec::new();
-        if consistent && verdict.end != End::Other && !(doubted && !matches!(verdict.end, End::Free(_))) {
+        if consistent && verdict.end != End::Other && (!doubted || matches!(verdict.end, End::Free(_))) {
             // A step that is not believed leaves those behind it hanging.
             let mut needed = needed;
             for ((call, _), rate) in verdict.calls.iter().zip(rates) {
