@@ -6,6 +6,7 @@
 mod call;
 mod emit;
 mod error;
+mod frames;
 mod identity;
 mod maps;
 mod memory;

@@ -12,7 +12,7 @@ use honeyguide_common::{
     verdict,
 };
 
-use crate::unwind::Walk;
+use crate::{frames::Progress, unwind::Walk};
 
 /// Records on their way to the agent, in one global order. The agent sets the size.
 #[btf_map]
@@ -92,6 +92,15 @@ pub static WALKS: PerCpuArray<Walk, 1> = PerCpuArray::new();
 /// The programs that a walk goes on in, by `unwind::PROGRAM_*`.
 #[btf_map]
 pub static UNWINDERS: ProgramArray<PROGRAMS> = ProgramArray::new();
+
+/// Where the frames of HTTP/2 connections are, by socket cookie or name of a TLS session, and direction. The longest
+/// idle one is forgotten when it is full, and found again.
+#[btf_map]
+pub static FRAMES: LruHashMap<[u64; 2], Progress, 8192> = LruHashMap::new();
+
+/// Zeroes, to begin from.
+#[btf_map]
+pub static NO_FRAMES: PerCpuArray<Progress, 1> = PerCpuArray::new();
 
 const NO_PREALLOC: usize = 1;
 

@@ -17,6 +17,9 @@ pub static THREAD_TIMES: Global<u8> = Global::new(0);
 /// 1: TLS sessions are joined to their sockets.
 #[unsafe(no_mangle)]
 pub static TRACE_TLS: Global<u8> = Global::new(0);
+/// 1: the kernel has `bpf_loop` (5.17), so HTTP/2 is captured by the frame.
+#[unsafe(no_mangle)]
+pub static WALK_FRAMES: Global<u8> = Global::new(0);
 /// Bytes captured of one burst in one direction.
 #[unsafe(no_mangle)]
 pub static CAPTURE_BYTES: Global<u32> = Global::new(8192);

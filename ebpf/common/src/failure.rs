@@ -34,10 +34,12 @@ pub enum Failure {
     RingFullSample = 13,
     /// The ring had no room for a task's beginning: calls by it and its kin stay without a parent.
     RingFullTask = 14,
+    /// An HTTP/2 operation of more frames than are read, or in which they were not found: the rest is a gap.
+    FramesCut = 15,
 }
 
 impl Failure {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::RingFullData,
         Self::RingFullConnection,
         Self::RingFullState,
@@ -53,6 +55,7 @@ impl Failure {
         Self::RingFullTimes,
         Self::RingFullSample,
         Self::RingFullTask,
+        Self::FramesCut,
     ];
 
     /// The counter's name in the agent's own metrics.
@@ -74,6 +77,7 @@ impl Failure {
             Self::RingFullTimes => "ring_full_times",
             Self::RingFullSample => "ring_full_sample",
             Self::RingFullTask => "ring_full_task",
+            Self::FramesCut => "frames_cut",
         }
     }
 
@@ -95,7 +99,8 @@ impl Failure {
             | Self::Compat32
             | Self::UnknownCall
             | Self::VectorTail
-            | Self::SelectionFull => false,
+            | Self::SelectionFull
+            | Self::FramesCut => false,
         }
     }
 }
