@@ -85,14 +85,14 @@ pub fn fixed<T: Copy>(record: &T, failure: Failure) -> bool {
 
 /// The same for a record that `write` makes in the ring itself, all of it.
 #[inline(always)]
-pub fn in_place<T: Copy>(failure: Failure, write: impl FnOnce(*mut T)) {
-    match reserve(size_of::<T>()) {
-        Some(slot) => {
-            write(slot.cast());
-            submit(slot, false);
-        }
-        None => error::count(failure),
-    }
+pub fn in_place<T: Copy>(failure: Failure, write: impl FnOnce(*mut T)) -> bool {
+    let Some(slot) = reserve(size_of::<T>()) else {
+        error::count(failure);
+        return false;
+    };
+    write(slot.cast());
+    submit(slot, false);
+    true
 }
 
 /// The same, and wakes the reader: for what is rare and should be looked at while it lasts.

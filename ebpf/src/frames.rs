@@ -88,11 +88,12 @@ struct Operation {
     slot: *mut u8,
 }
 
-/// Emits the records of an operation that moved `piece.length` bytes. `vectors`: how many vectors `piece.address`
-/// is the array of; 0 where it is the buffer itself. `preface`: the operation begins with the client's.
+/// Emits the records of an operation of `stream` (a socket's cookie, a TLS session's name) that moved `piece.length`
+/// bytes. `vectors`: how many vectors `piece.address` is the array of; 0 where it is the buffer itself. `preface`: the
+/// operation begins with the client's.
 #[inline(never)]
-pub fn emit(piece: &Piece, vectors: u64, preface: u64) -> u32 {
-    let Some(walk) = find(piece) else { return 0 };
+pub fn emit(stream: u64, piece: &Piece, vectors: u64, preface: u64) -> u32 {
+    let Some(walk) = find(stream, piece) else { return 0 };
     // SAFETY: a map value. Two threads that send on one socket at once race on it as they race on the stream itself.
     unsafe {
         begin(walk, piece, vectors, preface);
@@ -107,7 +108,7 @@ pub fn emit(piece: &Piece, vectors: u64, preface: u64) -> u32 {
 /// Bytes passed that cannot be read: harmless inside of a frame's payload.
 #[inline(always)]
 pub fn pass(piece: &Piece) {
-    let Some(walk) = find(piece) else { return };
+    let Some(walk) = find(piece.socket, piece) else { return };
     // SAFETY: as in `emit`.
     unsafe {
         let inside = (*walk).next == piece.offset && (*walk).frame >= piece.length;
@@ -119,9 +120,8 @@ pub fn pass(piece: &Piece) {
 }
 
 #[inline(always)]
-fn find(piece: &Piece) -> Option<*mut Progress> {
-    // Cookies are numbered from 1 on, names of TLS sessions are random in their high bits.
-    let key = [piece.socket, u64::from(piece.direction)];
+fn find(stream: u64, piece: &Piece) -> Option<*mut Progress> {
+    let key = [stream, u64::from(piece.direction)];
     if let Some(walk) = FRAMES.get_ptr_mut(key) {
         return Some(walk);
     }
@@ -189,7 +189,7 @@ unsafe fn end(walk: *mut Progress, piece: &mut Piece) {
 }
 
 /// One more record of the operation; 1 where there is none.
-extern "C" fn next_record(index: u64, operation: *mut Operation) -> u64 {
+extern "C" fn next_record(_index: u64, operation: *mut Operation) -> u64 {
     // SAFETY: the operation is that of `emit`, whose walk is a map value.
     unsafe {
         let walk = (*operation).walk;
@@ -199,18 +199,20 @@ extern "C" fn next_record(index: u64, operation: *mut Operation) -> u64 {
             return 1;
         }
         // A frame whose payload is skipped is mostly followed by another.
-        let full = if left as usize <= SMALL || (*walk).bulk != 0 || skips(walk) {
-            fill::<SMALL, SMALL>(operation)
+        let full = if left as usize <= TINY {
+            fill::<TINY, TINY>(operation)
+        } else if left as usize <= SMALL || (*walk).bulk != 0 || skips(walk) {
+            fill::<SMALL, { SMALL / 2 }>(operation)
         } else if left as usize <= MIDDLE {
             fill::<MIDDLE, MIDDLE>(operation)
         } else {
             fill::<LARGE, MIDDLE>(operation)
         };
-        let _ = index;
-        if full { 0 } else { 1 }
+        u64::from(!full)
     }
 }
 
+const TINY: usize = 64;
 const SMALL: usize = 256;
 const MIDDLE: usize = 1024;
 const LARGE: usize = 4096;

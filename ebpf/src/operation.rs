@@ -106,11 +106,11 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
     if whole && length > 0 && settings::WALK_FRAMES.load() != 0 {
         match bytes.origin {
             ORIGIN_BUFFER => {
-                frames::emit(&piece, 0, u64::from(preface));
+                frames::emit(piece.socket, &piece, 0, u64::from(preface));
                 return;
             }
             ORIGIN_VECTOR | ORIGIN_MESSAGE => {
-                frames::emit(&piece, bytes.count, u64::from(preface));
+                frames::emit(piece.socket, &piece, bytes.count, u64::from(preface));
                 return;
             }
             _ => frames::pass(&piece),

@@ -135,45 +135,37 @@ fn storage(sk: *const u8, value: *mut SocketState, flags: u64) -> Option<*mut So
     (!state.is_null()).then_some(state.cast())
 }
 
-/// Emits the connection record; false if the ring is full.
-#[inline(always)]
+/// Emits the connection record; false if the ring is full. A subprogram of its own: the stack it takes is free again
+/// when the operation is looked at.
+#[inline(never)]
 fn describe(sk: *const u8, state: *const SocketState, caller: &Caller, direction: u8, result: i32) -> bool {
     // SAFETY: as in `admit`.
     let (cookie, tcp, sent, received) =
         unsafe { ((*state).cookie, (*state).tcp, (*state).sent, (*state).received) };
-    let mut record = Connection {
-        header: emit::header(KIND_CONNECTION, 0),
-        socket: cookie,
-        pid: caller.pid,
-        tid: caller.tid,
-        family: field::<u16>(sk, &offsets::OFF_FAMILY).unwrap_or(0),
-        local_port: 0,
-        remote_port: 0,
-        path_length: 0,
-        local: [0; 16],
-        remote: [0; 16],
-        netns: 0,
-        send_sequence: 0,
-        receive_sequence: 0,
-        padding: 0,
-        unix_self: 0,
-        unix_peer: 0,
-        path: [0; UNIX_PATH],
-        padding2: [0; 4],
-    };
-    if let Some(net) = field::<*const u8>(sk, &offsets::OFF_NET) {
-        record.netns = field::<u32>(net, &offsets::OFF_NET_INUM).unwrap_or(0);
-    }
-    if record.family == FAMILY_UNIX {
-        unix(sk, &mut record);
-    } else {
-        inet(sk, &mut record);
-    }
-    if tcp != 0 {
-        let moved = if result > 0 { result as u32 } else { 0 };
-        sequences(sk, &mut record, direction, moved, sent as u32, received as u32);
-    }
-    emit::fixed(&record, Failure::RingFullConnection)
+    emit::in_place(Failure::RingFullConnection, |slot: *mut Connection| {
+        // SAFETY: the slot has room for a record, of which zeroes are one.
+        let record = unsafe {
+            slot.write_bytes(0, 1);
+            &mut *slot
+        };
+        record.header = emit::header(KIND_CONNECTION, 0);
+        record.socket = cookie;
+        record.pid = caller.pid;
+        record.tid = caller.tid;
+        record.family = field::<u16>(sk, &offsets::OFF_FAMILY).unwrap_or(0);
+        if let Some(net) = field::<*const u8>(sk, &offsets::OFF_NET) {
+            record.netns = field::<u32>(net, &offsets::OFF_NET_INUM).unwrap_or(0);
+        }
+        if record.family == FAMILY_UNIX {
+            unix(sk, record);
+        } else {
+            inet(sk, record);
+        }
+        if tcp != 0 {
+            let moved = if result > 0 { result as u32 } else { 0 };
+            sequences(sk, record, direction, moved, sent as u32, received as u32);
+        }
+    })
 }
 
 #[inline(always)]

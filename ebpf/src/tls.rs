@@ -17,7 +17,7 @@ use honeyguide_common::{
 use crate::{
     call::{IoVec, UserBytes},
     emit::{self, Piece},
-    error, identity,
+    error, frames, identity,
     maps::{SocketState, TLS_SESSIONS, TLS_THREADS, TlsSession, TlsThread},
     operation, select, settings,
 };
@@ -224,7 +224,7 @@ unsafe fn plaintext(
 ) -> u32 {
     let ids = bpf_get_current_pid_tgid();
     // SAFETY: the caller's promise.
-    let (socket, flags, offset, budget) = unsafe {
+    let (socket, flags, offset, budget, whole, preface) = unsafe {
         let offset = if direction == DIRECTION_SEND { (*session).sent } else { (*session).received };
         if direction == DIRECTION_SEND {
             (*session).sent = offset + u64::from(length);
@@ -232,9 +232,11 @@ unsafe fn plaintext(
             (*session).received = offset + u64::from(length);
         }
         let fresh = (*session).direction != direction;
-        if offset == 0 && operation::is_http2_preface(address, length) {
+        let preface = offset == 0 && operation::is_http2_preface(address, length);
+        if preface {
             (*session).whole = 1;
         }
+        let whole = (*session).whole != 0;
         let budget = if (*session).whole != 0 {
             MAX_CAPTURE as u32
         } else if fresh {
@@ -245,11 +247,11 @@ unsafe fn plaintext(
         (*session).direction = direction;
         (*session).budget = budget.saturating_sub(length);
         match (*session).socket {
-            0 => (name(key), FLAG_PLAINTEXT | FLAG_UNBOUND, offset, budget),
-            socket => (socket, FLAG_PLAINTEXT, offset, budget),
+            0 => (name(key), FLAG_PLAINTEXT | FLAG_UNBOUND, offset, budget, whole, preface),
+            socket => (socket, FLAG_PLAINTEXT, offset, budget, whole, preface),
         }
     };
-    emit::data(&Piece {
+    let piece = Piece {
         // SAFETY: no arguments.
         time: unsafe { bpf_ktime_get_ns() },
         socket,
@@ -264,7 +266,11 @@ unsafe fn plaintext(
         flags,
         direction,
         origin: ORIGIN_BUFFER,
-    })
+    };
+    if whole && settings::WALK_FRAMES.load() != 0 {
+        return frames::emit(name(key), &piece, 0, u64::from(preface));
+    }
+    emit::data(&piece)
 }
 
 #[inline(always)]

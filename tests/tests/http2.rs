@@ -11,10 +11,12 @@ use anyhow::{Context, Result, ensure};
 use honeyguide_tests::{
     agent::Agent,
     apps::App,
-    capture::{Capture, Span},
+    capture::{Capture, Kind, Span},
+    certificate,
     gated::Gated,
     nginx::Nginx,
     paths, port, privilege,
+    scratch::Scratch,
 };
 
 /// Path, method and status of a request.
@@ -58,6 +60,60 @@ fn node_and_node_one_at_a_time() -> Result<()> {
     node_against_node(1, 200, 2_000)
 }
 
+/// Writes of hundreds of vectors.
+#[test]
+fn node_and_node_a_hundred_at_a_time() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("http2::node_and_node_a_hundred_at_a_time") else {
+        return Ok(());
+    };
+    node_against_node(100, 50, 20)
+}
+
+/// Reads and writes far longer than what is captured of them.
+#[test]
+fn node_and_node_large_bodies() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("http2::node_and_node_large_bodies") else { return Ok(()) };
+    node_against_node(40, 10, 60_000)
+}
+
+#[test]
+fn nginx_and_h2load() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("http2::nginx_and_h2load") else { return Ok(()) };
+    let (server, port) = nginx()?;
+    h2load_against(&server, &format!("http://127.0.0.1:{port}"))
+}
+
+#[test]
+fn nginx_and_h2load_over_tls() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("http2::nginx_and_h2load_over_tls") else { return Ok(()) };
+    let files = Scratch::new("http2")?;
+    let (key, certificate) = certificate::make(files.path())?;
+    let pair =
+        format!("ssl_certificate {};\nssl_certificate_key {};\n", certificate.display(), key.display());
+    let (server, port) = nginx_with("ssl http2", &pair)?;
+    h2load_against(&server, &format!("https://127.0.0.1:{port}"))
+}
+
+/// 4 connections, 32 streams of each at once: every request of every path is a span on either side.
+fn h2load_against(server: &Nginx, origin: &str) -> Result<()> {
+    const REQUESTS: usize = 20_000;
+    let mut command = Command::new("h2load");
+    command.args(["-c", "4", "-m", "32", "-n", &REQUESTS.to_string()]);
+    command.args(STATUSES.map(|status| format!("{origin}/{status}/load")));
+    let capture = captured(server.pid(), &command)?;
+    let mut seen: BTreeMap<(&str, &str, u16), usize> = BTreeMap::new();
+    for span in &capture.spans {
+        let side = if span.kind == Kind::Client { "client" } else { "server" };
+        ensure!((span.method(), span.get("network.protocol.version")) == ("GET", "2"), "{span:?}");
+        *seen.entry((side, span.path(), span.status())).or_default() += 1;
+    }
+    let paths = STATUSES.map(|status| (format!("/{status}/load"), status));
+    let each = |side| paths.iter().map(move |(path, status)| ((side, &**path, *status), REQUESTS / 4));
+    let wanted: BTreeMap<_, _> = each("client").chain(each("server")).collect();
+    ensure!(seen == wanted, "{seen:#?}\nwanted {wanted:#?}\n{}", capture.said);
+    children_of_their_clients(&capture)
+}
+
 /// Bodies of `body` bytes either way.
 fn node_against_node(streams: usize, requests: usize, body: usize) -> Result<()> {
     let server = App::node_script("http2_server.js", &[("BODY", &body.to_string())])?;
@@ -70,8 +126,12 @@ const STATUSES: [u16; 4] = [200, 201, 404, 500];
 
 /// Debian's nginx 1.22, and the port where it speaks HTTP/2.
 fn nginx() -> Result<(Nginx, u16)> {
+    nginx_with("http2", "")
+}
+
+fn nginx_with(listens: &str, settings: &str) -> Result<(Nginx, u16)> {
     let port = port::free()?;
-    let mut server = format!("listen 127.0.0.1:{port} http2;\n");
+    let mut server = format!("listen 127.0.0.1:{port} {listens};\n{settings}");
     for status in STATUSES {
         writeln!(server, "location /{status}/ {{ return {status} 'answered'; }}")?;
     }
@@ -94,6 +154,15 @@ fn node(port: u16, streams: usize, requests: usize, body: usize) -> (Command, Re
 }
 
 fn every_stream_is_two_spans(server: u32, command: &Command, sent: &Requests) -> Result<()> {
+    let capture = captured(server, command)?;
+    one_span_each("client", &capture.clients(), sent)?;
+    one_span_each("server", &capture.servers(), sent)?;
+    ensure!(capture.spans.len() == 2 * sent.len(), "{} spans", capture.spans.len());
+    children_of_their_clients(&capture)
+}
+
+/// What an agent sees of `command` and the process `server`, undamaged.
+fn captured(server: u32, command: &Command) -> Result<Capture> {
     let client = Gated::new(command)?;
     let pids = [server, client.pid()].map(|pid| pid.to_string());
     let agent = Agent::run(["--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
@@ -102,11 +171,17 @@ fn every_stream_is_two_spans(server: u32, command: &Command, sent: &Requests) ->
 
     ensure!(!capture.accounting.is_empty(), "the agent has written no account of itself");
     let (dropped, counters) = capture.dropped();
-    ensure!(dropped == 0, "the agent dropped something: {counters:?}\n{}", capture.said);
-    one_span_each("client", &capture.clients(), sent)?;
-    one_span_each("server", &capture.servers(), sent)?;
-    ensure!(capture.spans.len() == 2 * sent.len(), "{} spans", capture.spans.len());
-    children_of_their_clients(&capture)
+    ensure!(
+        dropped == 0,
+        "the agent dropped something: {counters:?}\n{}\n{:#?}",
+        capture.said,
+        capture.accounting
+    );
+    for span in &capture.spans {
+        let marks = ["honeyguide.damaged", "honeyguide.truncated"];
+        ensure!(!marks.iter().any(|mark| span.attributes.contains_key(*mark)), "{span:?}");
+    }
+    Ok(capture)
 }
 
 fn one_span_each(side: &str, spans: &[&Span], sent: &Requests) -> Result<()> {

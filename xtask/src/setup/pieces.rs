@@ -16,6 +16,7 @@ const TESTS: [Piece; 13] = [
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("curl", "curl"),
+    ("h2load", "nghttp2-client"),
     ("mariadbd", "mariadb-server"),
     ("memcached", "memcached"),
     ("npm", "npm"),
