@@ -218,13 +218,10 @@ fn an_upgraded_connection_answers_its_first_request() {
     let mut before = http1::Connection::opened(http1::Limits::default());
     before.handle_bytes(Client, Stamp::default(), 0, request);
     before.handle_bytes(Server, Stamp::default(), 0, switch);
-    let mut ended = None;
-    while let Some(event) = before.poll_event() {
-        if let Event::Exchange(exchange) = event {
-            ended = Some(exchange);
-        }
-    }
-    let mut wire = Wire::new(Connection::upgraded(Limits::default(), &ended.unwrap()));
+    let Some(Event::Request { id: 0, .. }) = before.poll_event() else { panic!() };
+    assert_eq!(before.poll_event(), None);
+    let Some(http1::Successor::Http2(exchange)) = before.take_successor() else { panic!() };
+    let mut wire = Wire::new(Connection::upgraded(Limits::default(), &exchange));
     let (mut c, mut s) = (Hpack::default(), Hpack::default());
     wire.offsets[0] = request.len() as u64;
     // The switch and the first frames came in one operation, which is handed over again.
