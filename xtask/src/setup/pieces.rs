@@ -11,7 +11,9 @@ use crate::process;
 type Piece = (&'static str, &'static str);
 
 const APPLICATION: [Piece; 3] = [("nginx", "nginx"), ("node", "nodejs"), ("python3", "python3")];
-const TESTS: [Piece; 13] = [
+const TESTS: [Piece; 15] = [
+    // The server alone: Debian starts what `apache2` brings.
+    ("apache2", "apache2-bin"),
     ("bpftool", "bpftool"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
