@@ -123,7 +123,7 @@ pub struct SocketState {
     pub tcp: u8,
     /// One of `tls::LOOKS_*`.
     pub tls: u8,
-    /// The budget is for each operation, not for each burst.
+    /// 0: the budget is for each burst; or one of `socket::BY_*`.
     pub whole: u8,
     pub padding: [u8; 5],
 }
@@ -195,5 +195,5 @@ pub struct TlsSession {
     pub unbound: u8,
     /// As a socket's.
     pub whole: u8,
-    pub padding: [u8; 1],
+    pub verdict: u8,
 }

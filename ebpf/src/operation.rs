@@ -56,7 +56,7 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
     let length = if result > 0 { result as u32 } else { 0 };
     // SAFETY: socket storage lives while the program holds the socket. Two threads that send on one socket
     // at once race on these words as they race on the stream itself.
-    let (offset, budget, fresh, whole, preface) = unsafe {
+    let (offset, budget, fresh, by_frame, preface) = unsafe {
         let offset = if direction == DIRECTION_SEND { (*state).sent } else { (*state).received };
         if direction == DIRECTION_SEND {
             (*state).sent = offset + u64::from(length);
@@ -65,7 +65,7 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
         }
         let preface = offset == 0 && begins_http2(&bytes, length);
         if preface {
-            (*state).whole = 1;
+            (*state).whole = socket::BY_FRAME;
         }
         let fresh = (*state).direction != direction;
         let budget = if (*state).whole != 0 {
@@ -77,7 +77,7 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
         };
         (*state).direction = direction;
         (*state).budget = budget.saturating_sub(length);
-        (offset, at_least_an_edge(budget), fresh, (*state).whole != 0, preface)
+        (offset, at_least_an_edge(budget), fresh, (*state).whole == socket::BY_FRAME, preface)
     };
     let mut piece = Piece {
         // SAFETY: no arguments.
@@ -103,7 +103,7 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
     if settings::THREAD_TIMES.load() == 1 && (fresh || direction == DIRECTION_SEND) {
         times::tell(caller.tid, piece.time);
     }
-    if whole && length > 0 && settings::WALK_FRAMES.load() != 0 {
+    if by_frame && length > 0 && settings::WALK_FRAMES.load() != 0 {
         match bytes.origin {
             ORIGIN_BUFFER => {
                 frames::emit(piece.socket, &piece, 0, u64::from(preface));

@@ -12,14 +12,15 @@ use honeyguide_common::{
         Bind, DIRECTION_RECEIVE, DIRECTION_SEND, FLAG_PLAINTEXT, FLAG_UNBOUND, KIND_BIND, MAX_CAPTURE,
         ORIGIN_BUFFER, ORIGIN_MESSAGE, ORIGIN_VECTOR,
     },
+    verdict,
 };
 
 use crate::{
     call::{IoVec, UserBytes},
     emit::{self, Piece},
     error, frames, identity,
-    maps::{SocketState, TLS_SESSIONS, TLS_THREADS, TlsSession, TlsThread},
-    operation, select, settings,
+    maps::{SocketState, TLS_SESSIONS, TLS_THREADS, TlsSession, TlsThread, VERDICTS},
+    operation, select, settings, socket,
 };
 
 /// Which function runs on a thread.
@@ -224,7 +225,7 @@ unsafe fn plaintext(
 ) -> u32 {
     let ids = bpf_get_current_pid_tgid();
     // SAFETY: the caller's promise.
-    let (socket, flags, offset, budget, whole, preface) = unsafe {
+    let (socket, flags, offset, budget, by_frame, preface) = unsafe {
         let offset = if direction == DIRECTION_SEND { (*session).sent } else { (*session).received };
         if direction == DIRECTION_SEND {
             (*session).sent = offset + u64::from(length);
@@ -234,9 +235,12 @@ unsafe fn plaintext(
         let fresh = (*session).direction != direction;
         let preface = offset == 0 && operation::is_http2_preface(address, length);
         if preface {
-            (*session).whole = 1;
+            (*session).whole = socket::BY_FRAME;
         }
-        let whole = (*session).whole != 0;
+        if (*session).verdict == verdict::UNDECIDED && (*session).socket != 0 {
+            ask(session);
+        }
+        let by_frame = (*session).whole == socket::BY_FRAME;
         let budget = if (*session).whole != 0 {
             MAX_CAPTURE as u32
         } else if fresh {
@@ -247,8 +251,8 @@ unsafe fn plaintext(
         (*session).direction = direction;
         (*session).budget = budget.saturating_sub(length);
         match (*session).socket {
-            0 => (name(key), FLAG_PLAINTEXT | FLAG_UNBOUND, offset, budget, whole, preface),
-            socket => (socket, FLAG_PLAINTEXT, offset, budget, whole, preface),
+            0 => (name(key), FLAG_PLAINTEXT | FLAG_UNBOUND, offset, budget, by_frame, preface),
+            socket => (socket, FLAG_PLAINTEXT, offset, budget, by_frame, preface),
         }
     };
     let piece = Piece {
@@ -267,10 +271,26 @@ unsafe fn plaintext(
         direction,
         origin: ORIGIN_BUFFER,
     };
-    if whole && settings::WALK_FRAMES.load() != 0 {
+    if by_frame && settings::WALK_FRAMES.load() != 0 {
         return frames::emit(name(key), &piece, 0, u64::from(preface));
     }
     emit::data(&piece)
+}
+
+/// What the agent says of the session: its connection may have been open for a while.
+///
+/// # Safety
+/// `session` must be valid.
+#[inline(always)]
+unsafe fn ask(session: *mut TlsSession) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let Some(word) = VERDICTS.get_ptr(verdict::plaintext((*session).socket)) else { return };
+        (*session).verdict = *word;
+        if *word == verdict::FRAMES {
+            (*session).whole = socket::BY_FRAME;
+        }
+    }
 }
 
 #[inline(always)]
@@ -344,5 +364,5 @@ const UNUSED: TlsSession = TlsSession {
     direction: u8::MAX,
     unbound: 0,
     whole: 0,
-    padding: [0; 1],
+    verdict: verdict::UNDECIDED,
 };
