@@ -37,6 +37,28 @@ pub fn exact_cpu_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from_nanos(total))
 }
 
+/// CPU time of a process and of its children, those that ended and were waited for included.
+///
+/// # Errors
+/// When the process is gone.
+pub fn family_cpu_time(pid: u32) -> Result<Duration> {
+    let mut total = exact_cpu_time(pid)?;
+    for child in children(pid) {
+        // One that ends meanwhile is among those that were waited for.
+        total += exact_cpu_time(child).unwrap_or_default();
+    }
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
+    // cutime and cstime, proc_pid_stat(5).
+    let ticks: Option<Vec<u64>> =
+        fields.split_whitespace().skip(13).take(2).map(|ticks| ticks.parse().ok()).collect();
+    let ticks: u64 = ticks.context("no times in stat")?.iter().sum();
+    Ok(total + Duration::from_millis(ticks * MILLISECONDS_A_TICK))
+}
+
+/// `USER_HZ` is 100 on every architecture that the agent runs on.
+const MILLISECONDS_A_TICK: u64 = 10;
+
 /// The largest resident set a process has had, in bytes.
 ///
 /// # Errors
@@ -72,6 +94,18 @@ fn parent(pid: u32) -> Option<u32> {
 mod tests {
     use super::*;
     use std::process;
+
+    #[test]
+    fn children_that_ended_count_for_the_family() {
+        let mut busy = process::Command::new("sh");
+        busy.args(["-c", "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done"]);
+        let before = family_cpu_time(process::id()).unwrap();
+        let own = exact_cpu_time(process::id()).unwrap();
+        assert!(busy.status().unwrap().success());
+        let spent = family_cpu_time(process::id()).unwrap().saturating_sub(before);
+        let own = exact_cpu_time(process::id()).unwrap().saturating_sub(own);
+        assert!(spent > own + Duration::from_millis(10), "{spent:?}, of it {own:?} without the child");
+    }
 
     #[test]
     fn this_process_is_its_parents_child_and_has_used_memory_and_time() {

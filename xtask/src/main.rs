@@ -25,7 +25,10 @@ cargo xtask <command>
   test [FILTER]        set up, build, run every test, the kernel's and the VM's included
   bench http [--seconds N] [--rounds N] [--connections N] [--rate N] [--against CONFIG]
                        what tracing costs nginx, and what the agent needs
-  bench go [the same]  what tracing costs a Go server that calls another
+  bench tls [the same] what it costs nginx over TLS
+  bench go [the same]  what it costs a Go server that calls another
+  bench sql [the same, and --only postgres|redis]
+                       what it costs PostgreSQL and Redis
   truth [CASE…] [--concurrency 1,16,64] [--pattern seq,pause,fan] [--requests N] [--seconds N] 
         [--keep] [--record | --replay] [--rules] [-- ARG…]
                        how many links between requests and their calls are right; writes docs/truth.md

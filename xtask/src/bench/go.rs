@@ -7,14 +7,14 @@ use anyhow::Result;
 use honeyguide_tests::apps::{self, App};
 
 use super::{
-    Settings,
-    measure::{Bench, Subject},
+    Settings, loads,
+    measure::{Bench, Subject, Working},
     report::{Hits, Report, Targets},
 };
 
 /// What the project asks for; printed next to what was measured.
 const TARGETS: Targets =
-    Targets { throughput: Some(0.85), server: 1.10, agent_micros: None, rss_megabytes: 80.0 };
+    Targets { throughput: Some(0.85), server: Some(1.10), agent_micros: None, rss_megabytes: 80.0 };
 
 pub(super) fn run(settings: &Settings) -> Result<()> {
     let back = App::go()?;
@@ -23,15 +23,15 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
     let front = App::start(command)?;
     let subject = Subject {
         name: "the server",
-        address: front.address(),
-        path: "/call",
         traced: front.pid(),
-        working: vec![front.pid()],
+        working: Working::Processes(vec![front.pid()]),
+        work: loads::wrk(format!("http://127.0.0.1:{}/call", front.port())),
     };
     let bench = Bench { subject, settings };
     let pairs = bench.pairs()?;
-    let programs = bench.program_times("/call")?;
-    let incoming = bench.program_times("/quiet")?.uprobe_hits();
+    let programs = bench.program_times(&bench.subject.work)?;
+    let quiet = loads::wrk(format!("http://127.0.0.1:{}/quiet", front.port()));
+    let incoming = bench.program_times(&quiet)?.uprobe_hits();
     let hits = Hits { incoming, outgoing: (programs.uprobe_hits() - incoming).max(0.0) };
     let report = Report {
         name: "go",

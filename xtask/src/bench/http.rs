@@ -5,28 +5,27 @@ use anyhow::Result;
 use honeyguide_tests::nginx::Nginx;
 
 use super::{
-    Settings,
-    measure::{Bench, Subject},
+    Settings, loads,
+    measure::{Bench, Subject, Working},
     report::{Report, Targets},
 };
 
 /// What the project asks for; printed next to what was measured.
 const TARGETS: Targets =
-    Targets { throughput: None, server: 1.10, agent_micros: Some(5.0), rss_megabytes: 80.0 };
+    Targets { throughput: None, server: Some(1.10), agent_micros: Some(5.0), rss_megabytes: 80.0 };
 
 pub(super) fn run(settings: &Settings) -> Result<()> {
     let nginx = Nginx::start(1, "location / { return 200 'ok'; }", &[])?;
     let subject = Subject {
         name: "nginx",
-        address: nginx.address(),
-        path: "/",
         traced: nginx.pid(),
-        working: nginx.workers(),
+        working: Working::Processes(nginx.workers()),
+        work: loads::wrk(format!("http://127.0.0.1:{}/", nginx.port())),
     };
     let bench = Bench { subject, settings };
     let pairs = bench.pairs()?;
-    let paced = Some(bench.paced()?);
-    let programs = bench.program_times("/")?;
+    let paced = Some(bench.paced(&nginx.address(), "/")?);
+    let programs = bench.program_times(&bench.subject.work)?;
     let report = Report {
         name: "http",
         title: "nginx `return 200`",

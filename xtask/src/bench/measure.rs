@@ -7,16 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 use honeyguide_tests::{
     agent::Agent,
     capture::Capture,
     client::{self, Address, Request},
-    proc, wrk,
+    proc,
 };
 
 use super::{
     Settings,
+    loads::Work,
     programs::{self, Programs},
     report::{AgentCost, Load},
 };
@@ -26,21 +27,25 @@ const PACED_CONNECTIONS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// The server that is loaded and traced.
-#[derive(Debug)]
-pub(super) struct Subject {
+pub(super) struct Subject<'a> {
     pub name: &'static str,
-    pub address: Address,
-    /// What the loads ask for.
-    pub path: &'static str,
     /// The process to trace, with its children.
     pub traced: u32,
-    /// The processes whose CPU time counts.
-    pub working: Vec<u32>,
+    pub working: Working,
+    /// What loads it.
+    pub work: Work<'a>,
 }
 
+/// Whose CPU time counts.
 #[derive(Debug)]
+pub(super) enum Working {
+    Processes(Vec<u32>),
+    /// A process and all its children, those that have ended too: there is one for each connection.
+    Family(u32),
+}
+
 pub(super) struct Bench<'a> {
-    pub subject: Subject,
+    pub subject: Subject<'a>,
     pub settings: &'a Settings,
 }
 
@@ -48,8 +53,8 @@ impl Bench<'_> {
     /// Full loads without and with the agent, in turns.
     pub(super) fn pairs(&self) -> Result<Vec<(Load, Load)>> {
         // The first load after a start pays for cold caches and is nobody's.
-        self.full(self.subject.path)?;
-        let full = || self.full(self.subject.path);
+        self.full()?;
+        let full = || self.full();
         let mut pairs = Vec::new();
         for round in 1..=self.settings.rounds {
             let without = match &self.settings.against {
@@ -71,55 +76,50 @@ impl Bench<'_> {
     }
 
     /// A client that keeps to a rate, with the agent.
-    pub(super) fn paced(&self) -> Result<Load> {
-        let request = Request::get(self.subject.path);
+    pub(super) fn paced(&self, address: &Address, path: &str) -> Result<Load> {
+        let request = Request::get(path);
         let run = || {
             let begun = Instant::now();
-            let (rate, duration) = (self.settings.rate, self.duration());
-            let sent =
-                client::send_paced(&self.subject.address, &request, rate, PACED_CONNECTIONS, duration)?;
+            let (rate, duration) = (self.settings.rate, self.settings.duration());
+            let sent = client::send_paced(address, &request, rate, PACED_CONNECTIONS, duration)?;
             Ok((sent, begun.elapsed().as_secs_f64()))
         };
         self.traced(&[], || self.load(run))
     }
 
-    /// What the kernel says each program takes. A load of its own, since keeping these times costs some as well.
-    pub(super) fn program_times(&self, path: &str) -> Result<Programs> {
+    /// What the kernel says each program takes during `work`. A load of its own, since keeping these times costs
+    /// some as well.
+    pub(super) fn program_times(&self, work: &Work<'_>) -> Result<Programs> {
         let (agent, _) = self.agent(&[])?;
         let _stats = programs::keep_times()?;
         let before = programs::of(agent.pid())?;
-        let load = self.full(path)?;
+        let load = self.load(|| work(self.settings))?;
         Ok(Programs {
             requests: load.requests,
             programs: programs::since(&before, programs::of(agent.pid())?),
         })
     }
 
-    fn duration(&self) -> Duration {
-        Duration::from_secs(self.settings.seconds)
-    }
-
-    /// wrk as fast as it can.
-    fn full(&self, path: &str) -> Result<Load> {
-        let Address::Tcp(address) = &self.subject.address else { bail!("wrk speaks TCP") };
-        let url = format!("http://{address}{path}");
-        self.load(|| {
-            let report = wrk::run(&url, self.settings.connections, self.duration())?;
-            ensure!(report.refused == 0, "{} refused {} requests", self.subject.name, report.refused);
-            Ok((report.requests, report.seconds))
-        })
+    /// As fast as it goes.
+    fn full(&self) -> Result<Load> {
+        self.load(|| (self.subject.work)(self.settings))
     }
 
     fn load(&self, run: impl FnOnce() -> Result<(u64, f64)>) -> Result<Load> {
         std::thread::sleep(PAUSE);
         let before = self.server_cpu()?;
         let (requests, seconds) = run()?;
+        // Processes that served a connection end now.
+        std::thread::sleep(PAUSE);
         let server = self.server_cpu()?.saturating_sub(before);
         Ok(Load { requests, seconds, server, agent: None })
     }
 
     fn server_cpu(&self) -> Result<Duration> {
-        self.subject.working.iter().map(|&pid| proc::exact_cpu_time(pid)).sum()
+        match &self.subject.working {
+            Working::Processes(pids) => pids.iter().map(|&pid| proc::exact_cpu_time(pid)).sum(),
+            Working::Family(pid) => proc::family_cpu_time(*pid),
+        }
     }
 
     /// A load while an agent of its own traces the server and writes every span to a file.

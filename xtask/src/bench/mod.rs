@@ -2,9 +2,14 @@
 
 mod go;
 mod http;
+mod loads;
 mod measure;
 mod programs;
 mod report;
+mod sql;
+mod tls;
+
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use honeyguide_tests::privilege;
@@ -12,11 +17,13 @@ use honeyguide_tests::privilege;
 use crate::{bpf::Outcome, build, setup};
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let Some((what, rest)) = arguments.split_first() else { bail!("which one? there is `http` and `go`") };
+    let Some((what, rest)) = arguments.split_first() else { bail!("which one? there is {NAMES}") };
     let run = match what.as_str() {
         "http" => http::run,
+        "tls" => tls::run,
         "go" => go::run,
-        _ => bail!("there is no benchmark `{what}`; there is `http` and `go`"),
+        "sql" => sql::run,
+        _ => bail!("there is no benchmark `{what}`; there is {NAMES}"),
     };
     let settings = Settings::read(rest)?;
     ensure!(privilege::is_root(), "the benchmark loads programs into the kernel, so it needs root");
@@ -27,6 +34,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     ensure!(missing.is_empty(), "the benchmark needs packages: apt-get install {}", missing.join(" "));
     run(&settings)
 }
+
+const NAMES: &str = "`http`, `tls`, `go` and `sql`";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Settings {
@@ -40,11 +49,19 @@ struct Settings {
     rate: u32,
     /// A configuration: the first load of each pair is traced by an agent with this one, instead of by none.
     against: Option<String>,
+    /// Of a benchmark with several cases, those whose names begin with this.
+    only: Option<String>,
 }
 
 impl Settings {
+    /// How long each load lasts.
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
     fn read(arguments: &[String]) -> Result<Self> {
-        let mut settings = Self { seconds: 4, rounds: 5, connections: 16, rate: 15_000, against: None };
+        let mut settings =
+            Self { seconds: 4, rounds: 5, connections: 16, rate: 15_000, against: None, only: None };
         let mut words = arguments.iter();
         while let Some(flag) = words.next() {
             let value = words.next().with_context(|| format!("{flag} needs a value"))?;
@@ -58,8 +75,9 @@ impl Settings {
                 "--connections" => settings.connections = number()?,
                 "--rate" => settings.rate = number()?,
                 "--against" => settings.against = Some(value.clone()),
+                "--only" => settings.only = Some(value.clone()),
                 other => bail!(
-                    "`{other}` means nothing here: --seconds, --rounds, --connections, --rate, --against"
+                    "`{other}` means nothing here: --seconds, --rounds, --connections, --rate, --against, --only"
                 ),
             }
         }
@@ -76,7 +94,8 @@ mod tests {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let settings = Settings::read(&words("--rounds 2 --seconds 1 --against a.yaml")).unwrap();
         let against = Some("a.yaml".to_owned());
-        assert_eq!(settings, Settings { seconds: 1, rounds: 2, connections: 16, rate: 15_000, against });
+        let expect = Settings { seconds: 1, rounds: 2, connections: 16, rate: 15_000, against, only: None };
+        assert_eq!(settings, expect);
         for bad in ["--rounds", "--rounds 0", "--rounds x", "--round 1"] {
             assert!(Settings::read(&words(bad)).is_err(), "{bad}");
         }

@@ -38,7 +38,7 @@ pub(super) struct Targets {
     /// With to without, at least.
     pub throughput: Option<f64>,
     /// CPU time of the server a request, with to without, at most.
-    pub server: f64,
+    pub server: Option<f64>,
     /// CPU time of the agent a request, at most.
     pub agent_micros: Option<f64>,
     pub rss_megabytes: f64,
@@ -216,7 +216,7 @@ impl Report {
         };
         let target = targets.throughput.map_or(String::new(), |least| format!("target at least {least:.2}"));
         row("requests/s", Load::rate, 0, &target)?;
-        let target = format!("target at most {:.2}", targets.server);
+        let target = targets.server.map_or(String::new(), |most| format!("target at most {most:.2}"));
         row(&format!("{} CPU a request, µs", self.server), Load::server_micros, 2, &target)?;
         let mut row = |what: &str, figure: fn(&Load) -> f64, digits: usize, target: &str| {
             let with = self.with(figure);
@@ -308,11 +308,11 @@ mod tests {
             server: "nginx",
             targets: Targets {
                 throughput: Some(0.85),
-                server: 1.1,
+                server: Some(1.1),
                 agent_micros: Some(5.0),
                 rss_megabytes: 80.0,
             },
-            settings: Settings { seconds: 2, rounds: 1, connections: 16, rate: 1, against: None },
+            settings: Settings { seconds: 2, rounds: 1, connections: 16, rate: 1, against: None, only: None },
             pairs: vec![(load(200_000, 1000, None), load(160_000, 880, cost(160_000)))],
             paced: Some(load(30_000, 300, cost(29_998))),
             programs: Programs { requests: 5, programs: vec![program] },

@@ -34,7 +34,14 @@ const TRUTH: [&str; 7] = [
     "puma",
     "ruby",
 ];
-const LOAD: [Piece; 1] = [("wrk", "wrk")];
+const LOAD: [Piece; 5] = [
+    ("pg_ctlcluster", "postgresql"),
+    // Brings redis-benchmark too.
+    ("redis-cli", "redis-tools"),
+    ("redis-server", "redis-server"),
+    ("openssl", "openssl"),
+    ("wrk", "wrk"),
+];
 
 /// Installs what the tests run, where that is allowed. Returns the packages that are still missing.
 pub(crate) fn for_tests() -> Result<Vec<&'static str>> {
