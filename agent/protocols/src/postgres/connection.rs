@@ -1,11 +1,14 @@
 //! Two directions, and the exchanges between them.
 
+mod racing;
+
 use std::sync::Arc;
 
 use super::{
     Counters, Limits, SqlEvent, State,
     exchange::{Copying, Exchanges, Kind, passed},
     frame::{self, Ending, REPLY, STARTUP, Startup, Tag},
+    parked::Parked,
     parser::{Input, Message, Parser, Place, Step},
     statements::Statements,
 };
@@ -27,6 +30,7 @@ pub struct Connection {
     server: Parser,
     exchanges: Exchanges,
     statements: Statements,
+    parked: Parked,
     counters: Counters,
     namespace: Option<Arc<str>>,
     /// Messages since the last unit.
@@ -37,6 +41,10 @@ pub struct Connection {
     unsure: bool,
     /// A request was seen since the server's messages were lost sight of.
     asked: bool,
+    /// What is outstanding was asked when its answer had been parked.
+    raced: bool,
+    /// No answer's end was guessed since one was read.
+    settled: bool,
 }
 
 /// What the client sent of a unit so far.
@@ -73,12 +81,15 @@ impl Connection {
             server: Parser::new(Party::Server, server),
             exchanges: Exchanges::default(),
             statements: Statements::default(),
+            parked: Parked::default(),
             counters: Counters::default(),
             namespace: None,
             gathered: Gathered::default(),
             skipping: false,
             unsure: false,
             asked: false,
+            raced: false,
+            settled: server != Place::Lost,
         }
     }
 
@@ -110,6 +121,7 @@ impl Connection {
 
     /// The connection is over; everything open ends.
     pub fn handle_close(&mut self, at: Stamp, reason: CloseReason) {
+        self.drop_parked();
         self.exchanges.abort_all(at, reason, &self.limits);
         self.state = State::Closed;
         self.release();
@@ -155,7 +167,7 @@ impl Connection {
     /// Bytes held back for want of the rest, and of remembered statements.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.client.buffered() + self.server.buffered() + self.statements.bytes()
+        self.client.buffered() + self.server.buffered() + self.statements.bytes() + self.parked.buffered()
     }
 
     fn parser(&mut self, party: Party) -> &mut Parser {
@@ -193,6 +205,9 @@ impl Connection {
         }
         parser.expected = Some(end);
         self.read(from, input);
+        if from == Party::Client {
+            self.replay();
+        }
     }
 
     fn read(&mut self, party: Party, mut input: Input<'_>) {
@@ -243,6 +258,7 @@ impl Connection {
         match party {
             Party::Client => {
                 // What was prepared, bound or asked meanwhile is not known.
+                self.drop_parked();
                 self.statements.clear();
                 self.gathered = Gathered::default();
                 self.exchanges.finish_all(Outcome::Lost, &self.limits);
@@ -250,6 +266,7 @@ impl Connection {
             }
             Party::Server => {
                 self.asked = false;
+                self.settled = false;
                 self.damage();
             }
         }
@@ -499,7 +516,8 @@ impl Connection {
 
     /// What was gathered goes to the server as one.
     fn unit(&mut self, kind: Kind, head: Option<Arc<SqlHead>>) {
-        let gathered = std::mem::take(&mut self.gathered);
+        let mut gathered = std::mem::take(&mut self.gathered);
+        self.claim(gathered.extent.as_mut());
         if self.server.is_lost() && !self.exchanges.is_empty() && !self.asked {
             self.end_lost();
         }
@@ -516,6 +534,9 @@ impl Connection {
         }
         let asked = head.zip(gathered.extent).map(|(head, extent)| (head, extent, gathered.damaged));
         self.exchanges.push(kind, asked, &self.limits);
+        if matches!(kind, Kind::Simple | Kind::Sync) {
+            self.replay();
+        }
     }
 
     fn statement(&self, text: &[u8], cut: bool) -> Statement {
@@ -543,16 +564,20 @@ impl Connection {
             }
             return;
         }
-        if !answers(kind) || self.is_late(message.extent) {
+        if !answers(kind) || self.is_late(message.extent) || self.park(message) {
             return;
         }
+        self.answer(message);
+    }
+
+    /// A message of the server that belongs to an answer.
+    fn answer(&mut self, message: &Message<'_>) {
+        let kind = message.kind;
         if kind == b'Z' {
             return self.ready(message.extent);
         }
         if self.exchanges.is_empty() {
-            self.counters.orphan_responses += u64::from(matches!(kind, b'C' | b'I' | b's'));
-            self.skipping |= kind == b'E' && !self.unsure;
-            return;
+            return self.unasked(kind);
         }
         // What waited for the end of its cycle is over when the next answer begins.
         let front = self.exchanges.front().and_then(|unit| unit.asked.as_ref());
@@ -591,13 +616,6 @@ impl Connection {
             b'1' | b'3' | b'T' | b'n' => self.acknowledged(),
             _ => {}
         }
-    }
-
-    /// Whether a message in several pieces began before what it would answer was asked.
-    fn is_late(&mut self, extent: Extent) -> bool {
-        let asked = self.exchanges.front().and_then(|unit| unit.asked.as_ref());
-        let late = asked.is_some_and(|asked| extent.first.time < asked.request.first.time);
-        late && extent.first != extent.last
     }
 
     /// A command of the front unit ended.
@@ -644,6 +662,7 @@ impl Connection {
     /// `ReadyForQuery`: a cycle is over.
     fn ready(&mut self, extent: Extent) {
         let skipping = std::mem::take(&mut self.skipping);
+        self.raced = false;
         if self.unsure {
             self.unsure = false;
             self.exchanges.finish_all(Outcome::Lost, &self.limits);
@@ -662,6 +681,7 @@ impl Connection {
                 self.exchanges.finish(Outcome::Lost, &self.limits);
             }
             if ends {
+                self.settled = true;
                 return;
             }
         }

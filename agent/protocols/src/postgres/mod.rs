@@ -14,6 +14,7 @@ mod connection;
 pub(crate) mod corpus;
 mod exchange;
 mod frame;
+mod parked;
 mod parser;
 mod statements;
 #[cfg(test)]

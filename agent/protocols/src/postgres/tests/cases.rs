@@ -213,3 +213,81 @@ fn text_ends_with_its_first_nul_and_is_utf8() {
         "Query - `SELECT '\u{fffd}'` -> rows -/1 Complete 16/20",
     ]);
 }
+
+#[test]
+fn an_answer_recorded_before_its_query() {
+    let mut wire = Wire::new(Connection::opened(Limits::default()));
+    wire.send(Client, &packet(b"\0\x03\0\0user\0u\0database\0shop\0\0"));
+    wire.send(Server, &messages(&[(b'R', &[0; 4]), READY]));
+    for _ in 0..3 {
+        wire.send(Server, &messages(&[(b'T', &[0; 9]), (b'D', &[7; 10]), (b'C', b"SELECT 1\0"), READY]));
+        wire.expect(&[]);
+        wire.send(Client, &query("SELECT 1"));
+        wire.expect(&["Query shop `SELECT 1` -> rows 1/- Complete 14/49"]);
+    }
+    assert_eq!((wire.connection.counters().orphan_responses, wire.connection.outstanding()), (0, 0));
+}
+
+#[test]
+fn answers_recorded_before_their_pipeline() {
+    let mut wire = Wire::new(Connection::opened(Limits::default()));
+    wire.send(Client, &packet(b"\0\x03\0\0user\0u\0\0"));
+    let answer: [(u8, &[u8]); 5] = [(b'1', b""), (b'2', b""), (b'D', &[7; 10]), (b'C', b"SELECT 1\0"), READY];
+    wire.send(Server, &messages(&answer));
+    wire.send(Server, &messages(&answer));
+    let asked: [(u8, &[u8]); 4] =
+        [(b'P', b"\0SELECT 1\0\0\0"), (b'B', b"\0\0\0\0\0\0\0\0"), (b'E', b"\0\0\0\0\0"), SYNC];
+    wire.send(Client, &messages(&asked));
+    wire.expect(&["Execute u `SELECT 1` known -> rows 1/- Complete 45/45"]);
+    // The second one is asked in two operations.
+    wire.send(Client, &messages(&asked[..3]));
+    wire.send(Client, &messages(&asked[3..]));
+    wire.expect(&["Execute u `SELECT 1` known -> rows 1/- Complete 40/39"]);
+    assert_eq!((wire.connection.counters().orphan_responses, wire.connection.outstanding()), (0, 0));
+}
+
+#[test]
+fn a_refusal_recorded_before_its_query() {
+    let mut wire = joined();
+    wire.send(Client, &query("SELECT 1"));
+    wire.send(Server, &done(b"SELECT 1\0"));
+    wire.exchanges.clear();
+    wire.send(Server, &messages(&[(b'E', b"SERROR\0C42P01\0\0"), READY]));
+    wire.send(Client, &query("SELECT 2"));
+    wire.expect(&["Query - `SELECT 2` -> rows -/- 42P01 Complete 14/26"]);
+    check_recovered(&mut wire);
+}
+
+#[test]
+fn an_answer_long_before_a_query_is_not_its() {
+    let mut wire = joined();
+    wire.send(Client, &query("SELECT 1"));
+    wire.send(Server, &done(b"SELECT 1\0"));
+    wire.exchanges.clear();
+    wire.send(Server, &done(b"SELECT 8\0"));
+    wire.time += 200_000_000;
+    wire.send(Client, &query("SELECT 2"));
+    wire.expect(&[]);
+    wire.send(Server, &done(b"DELETE 2\0"));
+    wire.expect(&["Query - `SELECT 2` -> rows -/2 Complete 14/20"]);
+    assert_eq!(wire.connection.counters().orphan_responses, 1);
+}
+
+#[test]
+fn what_is_parked_is_bounded() {
+    let mut wire = joined();
+    wire.send(Client, &query("SELECT 1"));
+    wire.send(Server, &done(b"SELECT 1\0"));
+    wire.exchanges.clear();
+    for _ in 0..10_000 {
+        wire.send(Server, &done(b"SELECT 8\0"));
+        assert!(wire.connection.buffered() < 256 * 1024);
+    }
+    wire.time += 200_000_000;
+    wire.send(Client, &query("SELECT 2"));
+    assert_eq!(wire.connection.counters().orphan_responses, 10_000);
+    wire.send(Server, &done(b"DELETE 2\0"));
+    wire.expect(&["Query - `SELECT 2` -> rows -/2 Complete 14/20"]);
+    wire.close();
+    assert_eq!(wire.connection.buffered(), 0);
+}
