@@ -38,7 +38,8 @@ pub fn detection(data: &[u8]) {
 pub fn sql(data: &[u8]) {
     let Some((&control, data)) = data.split_first() else { return };
     let text = String::from_utf8_lossy(data);
-    let dialect = [Dialect::Generic, Dialect::Postgres, Dialect::MySql][usize::from(control & 3).min(2)];
+    let dialects = [Dialect::Generic, Dialect::Postgres, Dialect::MySql, Dialect::PostgresEscapes];
+    let dialect = dialects[usize::from(control & 3)];
     let limit = if control & 4 == 0 { 4096 } else { usize::from(control) };
     let found = sql::describe(&text, dialect, control & 8 != 0, limit);
     assert!(found.text.len() <= limit);

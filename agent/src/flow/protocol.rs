@@ -10,7 +10,7 @@ use honeyguide_protocols::{
     http1, http2,
     keyvalue::{KeyValueDetail, KeyValueHead},
     memcached, postgres, redis,
-    sql::{Dialect, SqlDetail, SqlHead, describe},
+    sql::{SqlDetail, SqlHead, describe},
 };
 
 use super::FlowCounters;
@@ -227,7 +227,7 @@ impl Head {
             Self::Sql(head) => {
                 let statement = head.statement.as_ref().filter(|s| s.text.contains("traceparent"));
                 let found = statement.and_then(|statement| {
-                    describe(&statement.text, Dialect::Generic, statement.truncated, 0).traceparent
+                    describe(&statement.text, statement.dialect, statement.truncated, 0).traceparent
                 });
                 (found, None)
             }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     exchange::{CloseReason, Extent, Outcome, Party, Stamp},
     reader::Reader,
-    sql::{Operation, Prepared, SqlHead, Statement, System},
+    sql::{Dialect, Operation, Prepared, SqlHead, Statement, System, read_alike},
 };
 
 /// One connection that speaks PostgreSQL's protocol.
@@ -33,6 +33,8 @@ pub struct Connection {
     parked: Parked,
     counters: Counters,
     namespace: Option<Arc<str>>,
+    /// `standard_conforming_strings` is off; `None` where the server's word for it was not seen.
+    escapes: Option<bool>,
     /// Messages since the last unit.
     gathered: Gathered,
     /// The server refused something and skips what comes before the next `Sync`.
@@ -84,6 +86,7 @@ impl Connection {
             parked: Parked::default(),
             counters: Counters::default(),
             namespace: None,
+            escapes: None,
             gathered: Gathered::default(),
             skipping: false,
             unsure: false,
@@ -267,6 +270,7 @@ impl Connection {
             Party::Server => {
                 self.asked = false;
                 self.settled = false;
+                self.escapes = None;
                 self.damage();
             }
         }
@@ -541,7 +545,15 @@ impl Connection {
 
     fn statement(&self, text: &[u8], cut: bool) -> Statement {
         let kept = &text[..text.len().min(self.limits.statement)];
-        Statement { text: String::from_utf8_lossy(kept).into(), truncated: cut || kept.len() < text.len() }
+        let truncated = cut || kept.len() < text.len();
+        let text = String::from_utf8_lossy(kept);
+        // What is still to be answered may change the setting.
+        let (dialect, length) = match self.escapes.filter(|_| self.exchanges.is_empty()) {
+            Some(false) => (Dialect::Postgres, text.len()),
+            Some(true) => (Dialect::PostgresEscapes, text.len()),
+            None => read_alike(&text, truncated),
+        };
+        Statement { text: text[..length].into(), truncated: truncated || length < text.len(), dialect }
     }
 
     fn head(
@@ -561,6 +573,13 @@ impl Connection {
                 self.stop(State::Encrypted);
             } else if message.body.first() != Some(&b'N') {
                 self.server.place_at(Place::Lost);
+            }
+            return;
+        }
+        if kind == b'S' {
+            let mut setting = Reader::new(&message.body);
+            if setting.until(0) == Some(b"standard_conforming_strings") {
+                self.escapes = setting.until(0).map(|value| value == b"off");
             }
             return;
         }

@@ -47,7 +47,7 @@ pub(super) fn wanted(party: Party, kind: u8, statement: usize) -> usize {
         (Party::Client, b'P') => NAMES + statement,
         (Party::Client, b'B' | b'D' | b'E' | b'C') => NAMES,
         (Party::Server, b'Z') => 1,
-        (Party::Server, b'C') => 64,
+        (Party::Server, b'C' | b'S') => 64,
         (Party::Server, b'E') => 128,
         (Party::Client | Party::Server, _) => 0,
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Dialect;
+
 /// The values of `db.system.name`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum System {
@@ -40,6 +42,8 @@ pub struct Statement {
     pub text: Arc<str>,
     /// The text goes on.
     pub truncated: bool,
+    /// By whose rules it is to be read.
+    pub dialect: Dialect,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,7 +82,7 @@ pub struct Failure {
 /// Statement text may hold secrets, and debug output ends in logs.
 impl std::fmt::Debug for Statement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { text, truncated } = self;
+        let Self { text, truncated, dialect: _ } = self;
         write!(f, "Statement({} bytes{})", text.len(), if *truncated { ", truncated" } else { "" })
     }
 }

@@ -45,6 +45,11 @@ impl<'a> Lexer<'a> {
         Self { sql, at: 0, dialect, operand: false }
     }
 
+    /// Backslashes escape in strings without a prefix.
+    fn escapes(&self) -> bool {
+        matches!(self.dialect, Dialect::MySql | Dialect::PostgresEscapes)
+    }
+
     fn bytes(&self) -> &'a [u8] {
         self.sql.as_bytes()
     }
@@ -171,7 +176,7 @@ impl<'a> Lexer<'a> {
             match prefix {
                 b"E" | b"e" if standard => return self.quoted(Kind::Literal, end + 1, b'\'', true),
                 b"N" | b"n" | b"X" | b"x" | b"B" | b"b" => {
-                    return self.quoted(Kind::Literal, end + 1, b'\'', mysql);
+                    return self.quoted(Kind::Literal, end + 1, b'\'', self.escapes());
                 }
                 [b'_', ..] if mysql => return self.quoted(Kind::Literal, end + 1, b'\'', true),
                 _ => {}
@@ -182,7 +187,7 @@ impl<'a> Lexer<'a> {
         }
         if matches!(prefix, b"U" | b"u") && next == Some(b'&') && self.dialect != Dialect::MySql {
             match self.bytes().get(end + 1) {
-                Some(b'\'') => return self.quoted(Kind::Literal, end + 2, b'\'', false),
+                Some(b'\'') => return self.quoted(Kind::Literal, end + 2, b'\'', self.escapes()),
                 Some(b'"') => return self.quoted(Kind::Quoted, end + 2, b'"', false),
                 Some(_) | None => {}
             }
@@ -232,7 +237,7 @@ impl<'a> Iterator for Lexer<'a> {
     type Item = Token<'a>;
 
     fn next(&mut self) -> Option<Token<'a>> {
-        use Dialect::{Generic, MySql, Postgres};
+        use Dialect::{Generic, MySql, Postgres, PostgresEscapes};
         let &first = self.bytes().get(self.at)?;
         let operand = std::mem::take(&mut self.operand);
         let next = self.peek(1);
@@ -258,10 +263,10 @@ impl<'a> Iterator for Lexer<'a> {
                 Some(length) if dialect == MySql => self.token(Kind::Symbol, self.at + length, false),
                 Some(_) | None => self.block_comment(),
             },
-            b'\'' => self.quoted(Kind::Literal, self.at + 1, b'\'', dialect == MySql),
+            b'\'' => self.quoted(Kind::Literal, self.at + 1, b'\'', self.escapes()),
             b'"' if dialect == MySql => self.quoted(Kind::Literal, self.at + 1, b'"', true),
             b'"' => self.identifier(b'"'),
-            b'`' if dialect != Postgres => self.identifier(b'`'),
+            b'`' if !matches!(dialect, Postgres | PostgresEscapes) => self.identifier(b'`'),
             b'[' if dialect == Generic
                 && !operand
                 && (is_word(next) && !next.is_ascii_digit() || next == b'#') =>
@@ -269,7 +274,7 @@ impl<'a> Iterator for Lexer<'a> {
                 self.identifier(b']')
             }
             b'$' => self.dollar(),
-            b'?' if dialect != Postgres => {
+            b'?' if !matches!(dialect, Postgres | PostgresEscapes) => {
                 let digits = self.bytes()[self.at + 1..].iter().take_while(|byte| byte.is_ascii_digit());
                 let length = digits.count();
                 self.operand = true;

@@ -7,6 +7,7 @@
 
 mod commenter;
 mod detail;
+mod escapes;
 mod keyword;
 mod lexer;
 mod sanitize;
@@ -15,6 +16,7 @@ mod summary;
 mod tests;
 
 pub use detail::{Failure, Operation, Prepared, SqlDetail, SqlHead, Statement, System};
+pub(crate) use escapes::read_alike;
 pub(crate) use keyword::begins_statement;
 
 /// Whose rules of quoting and commenting hold.
@@ -26,6 +28,8 @@ pub enum Dialect {
     /// Backslashes escape in `E''` only (`standard_conforming_strings` on, the default since 9.1),
     /// comments nest, `?` is an operator.
     Postgres,
+    /// The same with `standard_conforming_strings` off: backslashes escape in every string.
+    PostgresEscapes,
     /// MySQL and MariaDB: backslashes escape, `"a"` is a string (`sql_mode` without `ANSI_QUOTES`
     /// and `NO_BACKSLASH_ESCAPES`), `#` begins a comment.
     MySql,

@@ -226,7 +226,7 @@ impl<'a> Summary<'a> {
         let quoted = match self.dialect {
             Dialect::Generic => quote == b'\'',
             Dialect::MySql => quote == b'"',
-            Dialect::Postgres => false,
+            Dialect::Postgres | Dialect::PostgresEscapes => false,
         };
         let verb = self.frame().verb;
         quoted

@@ -1,6 +1,6 @@
 use honeyguide_protocols::{
     exchange::{Exchange, Extent, Outcome},
-    sql::{Failure, Operation, Prepared, SqlDetail, SqlHead, Statement, System},
+    sql::{Dialect, Failure, Operation, Prepared, SqlDetail, SqlHead, Statement, System},
 };
 
 use super::*;
@@ -32,7 +32,11 @@ fn exchange(text: Option<&str>, sqlstate: Option<&str>) -> Exchange<SqlDetail> {
                 system: System::PostgreSql,
                 namespace: Some("shop".into()),
                 operation: Operation::Execute,
-                statement: text.map(|text| Statement { text: text.into(), truncated: false }),
+                statement: text.map(|text| Statement {
+                    text: text.into(),
+                    truncated: false,
+                    dialect: Dialect::Postgres,
+                }),
                 prepared: text.is_none().then_some(Prepared::Unknown),
             }),
             rows_returned: Some(1),

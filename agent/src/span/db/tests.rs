@@ -1,7 +1,7 @@
 use honeyguide_protocols::{
     CloseReason,
     exchange::{Extent, Outcome},
-    sql::{self, Statement},
+    sql::{self, Dialect, Statement},
 };
 
 use super::*;
@@ -13,6 +13,7 @@ fn exchange(system: System, operation: Operation, text: Option<&str>) -> Exchang
     } else {
         Prepared::Unknown
     });
+    let dialect = if system == System::PostgreSql { Dialect::Postgres } else { Dialect::MySql };
     Exchange {
         id: 1,
         request: Extent::default(),
@@ -25,7 +26,7 @@ fn exchange(system: System, operation: Operation, text: Option<&str>) -> Exchang
                 system,
                 namespace: Some("shop".into()),
                 operation,
-                statement: text.map(|text| Statement { text: text.into(), truncated: false }),
+                statement: text.map(|text| Statement { text: text.into(), truncated: false, dialect }),
                 prepared,
             }),
             rows_returned: None,

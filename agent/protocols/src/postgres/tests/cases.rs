@@ -7,6 +7,7 @@ use crate::{
         Connection, Limits, State,
         corpus::{READY, SYNC, messages, packet},
     },
+    sql,
 };
 
 fn joined() -> Wire {
@@ -290,4 +291,38 @@ fn what_is_parked_is_bounded() {
     wire.expect(&["Query - `SELECT 2` -> rows -/2 Complete 14/20"]);
     wire.close();
     assert_eq!(wire.connection.buffered(), 0);
+}
+
+/// The texts of the statements that a wire would report, as they would be shown.
+fn shown(wire: &mut Wire, text: &str) -> String {
+    wire.exchanges.clear();
+    let at = wire.stamp();
+    let bytes = query(text);
+    wire.connection.handle_bytes(Client, at, wire.offsets[0], &bytes);
+    wire.offsets[0] += bytes.len() as u64;
+    let Some(Event::Request { head, .. }) = wire.connection.poll_event() else { panic!() };
+    let statement = head.statement.as_ref().unwrap();
+    sql::describe(&statement.text, statement.dialect, statement.truncated, 4096).text
+}
+
+#[test]
+fn strings_are_read_by_the_sessions_setting() {
+    const CONFORMING: &str = "standard_conforming_strings\0";
+    let set = |value: &str| (b'S', [CONFORMING, value, "\0"].concat().into_bytes());
+    let mut wire = Wire::new(Connection::opened(Limits::default()));
+    wire.send(Client, &packet(b"\0\x03\0\0user\0u\0\0"));
+    let (kind, on) = set("on");
+    wire.send(Server, &messages(&[(b'R', &[0; 4]), (kind, &on), READY]));
+    assert_eq!(shown(&mut wire, "SELECT 'a\\' AS \"b'\""), "SELECT ? AS \"b'\"");
+    let (kind, off) = set("off");
+    wire.send(Server, &messages(&[(b'C', b"SET\0"), (kind, &off), READY]));
+    assert_eq!(shown(&mut wire, "SELECT 'a\\' \\' secret'"), "SELECT ?");
+    wire.send(Server, &done(b"SELECT 1\0"));
+    // Joined later the setting is not known.
+    let mut wire = joined();
+    assert_eq!(shown(&mut wire, "SELECT a, 'a\\' \\' secret'"), "SELECT a,");
+    wire.send(Server, &done(b"SELECT 1\0"));
+    assert_eq!(shown(&mut wire, "SELECT 'it\\'s secret'"), "SELECT ?");
+    wire.send(Server, &done(b"SELECT 1\0"));
+    assert_eq!(shown(&mut wire, "a LIKE b ESCAPE '\\' LIMIT 1"), "a LIKE b ESCAPE ? LIMIT ?");
 }

@@ -2,7 +2,7 @@
 
 use crate::sql::{
     Dialect::{self, Generic, MySql, Postgres},
-    describe,
+    describe, read_alike,
 };
 
 #[track_caller]
@@ -321,4 +321,27 @@ fn a_comment_carries_trace_context() {
     ] {
         assert_eq!(found(&not), None, "{not}");
     }
+}
+
+#[test]
+fn backslashes_escape_where_the_setting_says_so() {
+    let quoted = "SELECT 'it\\'s' AS a, N'x\\'y' AS b, 'c\\\\' AS d";
+    check_text(Dialect::PostgresEscapes, quoted, "SELECT ? AS a, ? AS b, ? AS d");
+    check_text(Dialect::PostgresEscapes, "SELECT `a` ?| b, E'\\''", "SELECT `a` ?| b, ?");
+}
+
+#[test]
+fn a_setting_that_is_not_known_is_told_from_the_text() {
+    let check = |sql: &str, truncated, dialect, alike: &str| {
+        let (found, length) = read_alike(sql, truncated);
+        assert_eq!((found, &sql[..length]), (dialect, alike), "{sql}");
+    };
+    for sql in ["SELECT 'a\\b'", "a LIKE b ESCAPE '\\' ORDER BY c", "a LIKE '%' ESCAPE '\\' AND b = 'c'"] {
+        check(sql, false, Dialect::Postgres, sql);
+    }
+    let escaped = "SELECT 'it\\'s' AS a";
+    check(escaped, false, Dialect::PostgresEscapes, escaped);
+    // Both make sense: nothing behind the difference is to be read.
+    check("SELECT a, 'x\\' \\' c'", false, Dialect::Postgres, "SELECT a, ");
+    check(escaped, true, Dialect::Postgres, "SELECT ");
 }
