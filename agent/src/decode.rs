@@ -6,7 +6,7 @@ use std::{
 };
 
 use honeyguide_common::identity;
-use honeyguide_common::record::{self, Bind, Connection, Data, Header, Process, State, Task, Times};
+use honeyguide_common::record::{self, Bind, Connection, Data, Header, Open, Process, State, Task, Times};
 use honeyguide_protocols::{Actor, Stamp, detect::Direction};
 use zerocopy::FromBytes;
 
@@ -22,6 +22,7 @@ pub enum Record<'a> {
     Process(ProcessRecord),
     Times(TimesRecord),
     Task(TaskRecord),
+    Open(OpenRecord),
 }
 
 /// A stretch of one direction's stream: `bytes` are its first, `tail` its last, the rest passed unseen.
@@ -156,6 +157,15 @@ pub struct TaskRecord {
     pub parent: u64,
 }
 
+/// A connection is being opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenRecord {
+    pub time: u64,
+    pub socket: u64,
+    pub pid: u32,
+    pub tid: u32,
+}
+
 /// Nanoseconds of a thread, by what it did with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
@@ -190,6 +200,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         | record::KIND_LOADED => Record::Process(process(bytes, header.kind)?),
         record::KIND_TIMES => Record::Times(times(bytes)?),
         record::KIND_TASK => Record::Task(task(bytes)?),
+        record::KIND_OPEN => Record::Open(open(bytes)?),
         _ => return Err(Malformed),
     })
 }
@@ -213,6 +224,7 @@ pub fn meaningful(bytes: &[u8]) -> &[u8] {
         record::KIND_STATE => size_of::<State>(),
         record::KIND_TIMES => size_of::<Times>(),
         record::KIND_TASK => size_of::<Task>(),
+        record::KIND_OPEN => size_of::<Open>(),
         record::KIND_BIND => size_of::<Bind>(),
         _ => size_of::<Process>(),
     };
@@ -268,6 +280,11 @@ fn task(bytes: &[u8]) -> Result<TaskRecord, Malformed> {
         return Err(Malformed);
     }
     Ok(TaskRecord { time: raw.header.time, pid: raw.pid, child, parent })
+}
+
+fn open(bytes: &[u8]) -> Result<OpenRecord, Malformed> {
+    let (raw, _) = Open::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    Ok(OpenRecord { time: raw.header.time, socket: raw.socket, pid: raw.pid, tid: raw.tid })
 }
 
 fn times(bytes: &[u8]) -> Result<TimesRecord, Malformed> {

@@ -84,6 +84,7 @@ pub struct EngineCounters {
     pub state_records: u64,
     pub process_records: u64,
     pub task_records: u64,
+    pub open_records: u64,
     /// Bytes that passed the sockets, and how many of them were captured.
     pub bytes: u64,
     pub captured: u64,
@@ -146,6 +147,10 @@ impl Engine {
             Record::Task(task) => {
                 self.counters.task_records += 1;
                 self.links.handle_task(task.pid, task.child, task.parent, task.time);
+            }
+            Record::Open(open) => {
+                self.counters.open_records += 1;
+                self.links.handle_open(open.socket, open.tid);
             }
         }
     }
@@ -243,7 +248,9 @@ impl Engine {
                     }
                 }
             }
-            Event::Response { .. } => {}
+            Event::Response { id, first } => {
+                self.links.handle_response(Token { socket: connection.socket, exchange: id }, role, first);
+            }
             Event::Exchange(exchange) => {
                 let token = Token { socket: connection.socket, exchange: exchange.id };
                 if let Some(active) = self.active.remove(&token) {

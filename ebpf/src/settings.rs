@@ -17,6 +17,9 @@ pub static THREAD_TIMES: Global<u8> = Global::new(0);
 /// 1: TLS sessions are joined to their sockets.
 #[unsafe(no_mangle)]
 pub static TRACE_TLS: Global<u8> = Global::new(0);
+/// 1: the opening of connections by selected processes is told.
+#[unsafe(no_mangle)]
+pub static TRACE_OPENS: Global<u8> = Global::new(0);
 /// Bytes captured of one burst in one direction.
 #[unsafe(no_mangle)]
 pub static CAPTURE_BYTES: Global<u32> = Global::new(8192);

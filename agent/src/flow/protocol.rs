@@ -1,6 +1,9 @@
 //! The protocols a connection may speak, behind one set of calls. A new one is a variant here.
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher as _, Hash as _, Hasher as _},
+    sync::Arc,
+};
 
 use honeyguide_common::verdict;
 use honeyguide_protocols::{
@@ -249,6 +252,20 @@ impl Head {
             Self::Http(head) => head.fingerprint,
             Self::Sql(_) | Self::KeyValue(_) => 0,
         }
+    }
+
+    /// A hash that requests of one kind share: method and path without what tells one from the next.
+    #[must_use]
+    pub fn route(&self) -> u64 {
+        let Self::Http(head) = self else { return 0 };
+        let path = head.target.split(['?', '#']).next().unwrap_or_default();
+        let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+        head.method.hash(&mut hasher);
+        for segment in path.split('/') {
+            let varies = segment.bytes().any(|byte| byte.is_ascii_digit());
+            if varies { "{}" } else { segment }.hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// W3C trace context that the request carries: headers, or a comment in a statement (SQL commenter).

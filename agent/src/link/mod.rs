@@ -6,12 +6,14 @@
 //! writes a response made its calls. What stays uncertain is a root of its own, with links to its candidates.
 //!
 //! Each kind of evidence is a file: `hand` (who read a request has it in hand), `execution` (tasks, and who made
-//! them), `discipline` (threads that do one thing after another), `wire` (both ends of a connection).
+//! them), `discipline` (threads that do one thing after another), `reaction` (what a thread does right after a read),
+//! `wire` (both ends of a connection).
 
 mod discipline;
 mod execution;
 mod hand;
 mod held;
+mod reaction;
 mod rule;
 mod waiting;
 mod wire;
@@ -32,6 +34,7 @@ use self::{
     execution::{Executions, Step},
     hand::Hands,
     held::{Held, Parent, from_header},
+    reaction::{Judgement, Reactions, Verdict},
     waiting::Waiting,
     wire::Wire,
 };
@@ -110,6 +113,9 @@ pub struct Links {
     executions: Executions,
     discipline: Discipline,
     waiting: Waiting,
+    reactions: Reactions,
+    /// What was seen of requests that are over, and when it is to be judged; each request is referred to.
+    verdicts: VecDeque<(u64, u64, Verdict)>,
     wire: Wire,
     ids: IdGenerator,
     pub counters: LinkCounters,
@@ -126,6 +132,12 @@ const MAX_CANDIDATES: usize = 4;
 
 /// Tasks that are remembered for each exchange that may be held.
 const TASKS: usize = 4;
+
+/// What follows is awaited so long before a request's reactions are judged, and where little is known of its route.
+const JUDGE_AFTER: u64 = 50_000_000;
+const JUDGE_BY: u64 = 1_000_000_000;
+/// Requests that wait to be judged; beyond it the oldest is judged at once.
+const MAX_VERDICTS: usize = 16_384;
 
 /// What is known of a call's cause when it is sent.
 enum Cause {
@@ -146,6 +158,8 @@ impl Links {
             executions: Executions::new(settings.limit.saturating_mul(TASKS)),
             discipline: Discipline::default(),
             waiting: Waiting::default(),
+            reactions: Reactions::default(),
+            verdicts: VecDeque::new(),
             wire: Wire::default(),
             ids,
             counters: LinkCounters::default(),
@@ -162,6 +176,20 @@ impl Links {
     pub fn handle_creator(&mut self, actor: Actor, parent: u32) {
         self.executions.creator(actor.pid, actor.context, parent);
         self.counters.forgotten_tasks = self.executions.forgotten;
+    }
+
+    /// A thread has begun to open a connection.
+    pub fn handle_open(&mut self, socket: u64, tid: u32) {
+        if self.settings.inference {
+            self.reactions.opened(socket, tid);
+        }
+    }
+
+    /// The first byte of a response has passed.
+    pub fn handle_response(&mut self, token: Token, role: Role, first: Stamp) {
+        if role == Role::Server && first.actor.context == 0 {
+            self.reactions.wrote(token, first.actor.tid);
+        }
     }
 
     /// A request's head was read or sent. `loyal`: the process's threads stay with the request they read.
@@ -190,6 +218,10 @@ impl Links {
             Role::Server => {
                 (held.parent, held.rule) = from_header(&incoming);
                 held.entry = Some(self.read(token, request.last, &incoming));
+                let actor = request.last.actor;
+                if actor.context == 0 && self.settings.inference {
+                    self.reactions.read(token, actor.pid, actor.tid, head.route());
+                }
             }
             Role::Client => self.called(token, &mut held, &incoming, loyal),
         }
@@ -232,11 +264,15 @@ impl Links {
             Role::Server => {
                 if let Some(entry) = entry {
                     self.hands.leave(token, entry);
-                    self.answered(token, entry, (start, end), response.map(|(first, _)| first));
+                    self.answered(token, entry, (start, end), response.map(|(first, _)| first), now);
                 }
             }
             Role::Client => {
-                self.discipline.answered(sender.tid, response.map(|(_, last)| last.tid), end);
+                let by = response.map(|(_, last)| last.tid);
+                self.discipline.answered(sender.tid, by, end);
+                if sender.context == 0 && self.settings.inference {
+                    self.reactions.answered(token, sender.pid, by);
+                }
             }
         }
         self.finished.push_back((now + self.settings.linger, token));
@@ -248,6 +284,7 @@ impl Links {
             self.counters.hurried += 1;
             self.give_up(call);
         }
+        self.judge(now);
         while let Some(token) = self.ready.pop_front() {
             if let Some(linked) = self.finish(token) {
                 return Some(linked);
@@ -313,7 +350,15 @@ impl Links {
     fn called(&mut self, token: Token, held: &mut Held, incoming: &Incoming, loyal: bool) {
         let at = held.request.first;
         self.discipline.sent(at.actor.tid, at.time);
-        let lineage = match self.cause_of_call(at, incoming, loyal) {
+        let cause = self.cause_of_call(at, incoming, loyal);
+        if at.actor.context == 0 && self.settings.inference {
+            let known = match &cause {
+                Cause::Known(Parent::Held(request), _) => Some(*request),
+                Cause::Known(..) | Cause::Later(_) => None,
+            };
+            self.reactions.sent(token, at.actor.tid, known);
+        }
+        let lineage = match cause {
             Cause::Known(parent, rule) => {
                 (held.parent, held.rule) = (parent, rule);
                 return;
@@ -373,7 +418,14 @@ impl Links {
     }
 
     /// A request was answered: whoever wrote the response, by itself or through what it had made, sent its calls.
-    fn answered(&mut self, request: Token, entry: hand::Entry, span: (u64, u64), writer: Option<Actor>) {
+    fn answered(
+        &mut self,
+        request: Token,
+        entry: hand::Entry,
+        span: (u64, u64),
+        writer: Option<Actor>,
+        now: u64,
+    ) {
         let (start, end) = span;
         let tid = self.held.get(&request).map(|held| held.request.last.actor.tid);
         if let Some(tid) = tid {
@@ -391,10 +443,67 @@ impl Links {
                 }
             }
         }
+        if let Some(verdict) = self.reactions.ended(request) {
+            self.await_verdict(verdict, now);
+        }
         let oldest = self.hands.oldest(entry.pid);
         while let Some(call) = self.waiting.settled(entry.pid, oldest) {
             self.give_up(call);
         }
+    }
+
+    /// Its calls wait for the verdict, whoever else is answered meanwhile.
+    fn await_verdict(&mut self, verdict: Verdict, now: u64) {
+        let calls: Vec<Token> = verdict.calls().filter(|call| self.waiting.contains(*call)).collect();
+        if calls.is_empty() {
+            return;
+        }
+        for call in calls {
+            self.waiting.keep(call, true);
+        }
+        self.hold(&Parent::Held(verdict.request));
+        self.verdicts.push_back((now.saturating_add(JUDGE_AFTER), now.saturating_add(JUDGE_BY), verdict));
+        if self.verdicts.len() > MAX_VERDICTS
+            && let Some((.., verdict)) = self.verdicts.pop_front()
+        {
+            self.counters.hurried += 1;
+            self.carry_out(&verdict);
+        }
+    }
+
+    /// Judges what has waited long enough.
+    fn judge(&mut self, now: u64) {
+        for _ in 0..self.verdicts.len() {
+            let Some(&(due, latest, _)) = self.verdicts.front() else { return };
+            if due > now {
+                return;
+            }
+            let Some((_, _, verdict)) = self.verdicts.pop_front() else { return };
+            if latest > now && self.reactions.judge(&verdict) == Judgement::NotYet {
+                self.verdicts.push_back((now.saturating_add(JUDGE_AFTER).min(latest), latest, verdict));
+            } else {
+                self.carry_out(&verdict);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, verdict: &Verdict) {
+        let request = Parent::Held(verdict.request);
+        let own = match self.reactions.judge(verdict) {
+            Judgement::Own(own) => own,
+            Judgement::NotYet => Vec::new(),
+        };
+        let started = self.held.get(&verdict.request).map(|held| held.request.last.time);
+        for call in verdict.calls() {
+            self.waiting.keep(call, false);
+            let sent = self.held.get(&call).map(|held| held.request.first.time);
+            if own.contains(&call) && self.waiting.contains(call) && started <= sent {
+                self.decide(call, request.clone(), Rule::Reaction);
+            } else if self.waiting.is_settled(call) {
+                self.give_up(call);
+            }
+        }
+        self.release(&request);
     }
 
     /// Nothing more will be known of a call's cause.
@@ -591,6 +700,7 @@ impl Links {
                     self.hands.leave(token, entry);
                 }
                 self.waiting.remove(token);
+                self.reactions.forget(token);
                 self.ready.extend(gone.blocked);
                 for candidate in gone.candidates {
                     self.release(&Parent::Held(candidate));

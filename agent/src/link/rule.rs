@@ -13,6 +13,9 @@ pub enum Rule {
     Writer,
     /// The task that sent the call was made, by one or several steps, by the one that has the request.
     Ancestry,
+    /// The thread that sent the call had just read the request, or an answer to one of its calls; or wrote the
+    /// response when it had just read this call's.
+    Reaction,
     /// The other end of the same connection, seen on this host.
     Wire,
     /// The request carried the context of a request its sender had in hand.
@@ -24,12 +27,13 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::None,
         Self::SameThread,
         Self::SameTask,
         Self::Writer,
         Self::Ancestry,
+        Self::Reaction,
         Self::Wire,
         Self::PassedOn,
         Self::Header,
@@ -45,6 +49,7 @@ impl Rule {
             Self::SameTask => "same_task",
             Self::Writer => "response_writer",
             Self::Ancestry => "task_ancestry",
+            Self::Reaction => "reaction",
             Self::Wire => "wire",
             Self::PassedOn => "passed_on",
             Self::Header => "header",
@@ -56,7 +61,12 @@ impl Rule {
     #[must_use]
     pub const fn is_inferred(self) -> bool {
         match self {
-            Self::SameThread | Self::SameTask | Self::Writer | Self::Ancestry | Self::Ambiguous => true,
+            Self::SameThread
+            | Self::SameTask
+            | Self::Writer
+            | Self::Ancestry
+            | Self::Reaction
+            | Self::Ambiguous => true,
             Self::None | Self::Wire | Self::PassedOn | Self::Header => false,
         }
     }

@@ -27,6 +27,10 @@ pub(super) struct Waiting {
 struct Call {
     /// The execution that sent it, and those that made that one.
     lineage: Vec<Step>,
+    /// Something is to be judged of it: it is not settled before.
+    kept: bool,
+    /// It would have been settled.
+    settled: bool,
 }
 
 /// A call that a response's writer may have caused.
@@ -47,7 +51,18 @@ impl Waiting {
         }
         self.by_process.entry(pid).or_default().push_back((order, call));
         self.deadlines.push_back((deadline, call));
-        self.calls.insert(call, Call { lineage });
+        self.calls.insert(call, Call { lineage, kept: false, settled: false });
+    }
+
+    /// A call is not settled while it is kept. What would have been settled meanwhile is next.
+    pub(super) fn keep(&mut self, call: Token, kept: bool) {
+        let Some(found) = self.calls.get_mut(&call) else { return };
+        found.kept = kept;
+    }
+
+    /// Whether a call would have been settled, had it not been kept.
+    pub(super) fn is_settled(&self, call: Token) -> bool {
+        self.calls.get(&call).is_some_and(|call| call.settled)
     }
 
     /// What `writer` or its descendants sent.
@@ -63,7 +78,7 @@ impl Waiting {
 
     /// A call waits no longer; false where it did not.
     pub(super) fn remove(&mut self, call: Token) -> bool {
-        let Some(Call { lineage }) = self.calls.remove(&call) else { return false };
+        let Some(Call { lineage, .. }) = self.calls.remove(&call) else { return false };
         for step in lineage {
             if let Some(calls) = self.by_execution.get_mut(&step.execution) {
                 calls.retain(|other| *other != call);
@@ -83,8 +98,10 @@ impl Waiting {
             && oldest.is_none_or(|oldest| oldest >= order)
         {
             calls.pop_front();
-            if self.calls.contains_key(&call) {
-                return Some(call);
+            match self.calls.get_mut(&call) {
+                Some(found) if found.kept => found.settled = true,
+                Some(_) => return Some(call),
+                None => {}
             }
         }
         if calls.is_empty() {

@@ -55,6 +55,7 @@ pub fn probe() -> Result<Probe> {
         select_ports: false,
         tls: true,
         runtimes: true,
+        opens: true,
         capture_bytes: 0,
         // Processes that start meanwhile are told of; nobody reads it.
         ring_bytes: 64 << 10,
@@ -85,6 +86,8 @@ pub struct LoadSettings {
     pub tls: bool,
     /// Whether goroutines and Python's contexts are told apart.
     pub runtimes: bool,
+    /// Whether it is told who opens connections.
+    pub opens: bool,
     /// Bytes captured of one burst, at most `record::MAX_CAPTURE`.
     pub capture_bytes: u32,
     /// Size of the ring: a power of two, at least a page.
@@ -294,6 +297,7 @@ fn load_object(
     let times = u8::from(settings.thread_times);
     let (all, ports) = (u8::from(settings.select_all), u8::from(settings.select_ports));
     let trace_tls = u8::from(settings.tls);
+    let opens = u8::from(settings.opens);
     let wakeup = u64::from(settings.ring_bytes / 4);
     let key = fastrand::u64(..);
     let level = settings.kernel_log as u8;
@@ -304,6 +308,7 @@ fn load_object(
         .override_global("SELECT_PORTS", &ports, true)
         .override_global("THREAD_TIMES", &times, true)
         .override_global("TRACE_TLS", &trace_tls, true)
+        .override_global("TRACE_OPENS", &opens, true)
         .override_global("CAPTURE_BYTES", &settings.capture_bytes, true)
         .override_global("WAKEUP_BYTES", &wakeup, true)
         .override_global("ADDRESS_KEY", &key, true)

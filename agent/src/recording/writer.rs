@@ -79,7 +79,8 @@ impl Writer {
                     mask.forget(state.socket);
                 }
             }
-            Ok(Record::Process(_) | Record::Times(_) | Record::Bind(_) | Record::Task(_)) | Err(_) => {}
+            Ok(Record::Process(_) | Record::Times(_) | Record::Bind(_) | Record::Task(_) | Record::Open(_))
+            | Err(_) => {}
         }
         self.records += 1;
         let scratch = std::mem::take(&mut self.scratch);

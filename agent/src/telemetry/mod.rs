@@ -73,9 +73,10 @@ impl Account {
             state_records,
             process_records,
             task_records,
+            open_records,
             ..
         } = self.engine;
-        data_records + connection_records + state_records + process_records + task_records
+        data_records + connection_records + state_records + process_records + task_records + open_records
     }
 
     /// Records that were due and never came.
@@ -114,6 +115,7 @@ impl Account {
                     ("state", engine.state_records),
                     ("process", engine.process_records),
                     ("task", engine.task_records),
+                    ("open", engine.open_records),
                 ],
             ),
             build.sum(

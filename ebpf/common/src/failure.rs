@@ -34,10 +34,12 @@ pub enum Failure {
     RingFullSample = 13,
     /// The ring had no room for a task's beginning: calls by it and its kin stay without a parent.
     RingFullTask = 14,
+    /// The ring had no room for the opening of a connection: its first call is seen as anybody's.
+    RingFullOpen = 15,
 }
 
 impl Failure {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::RingFullData,
         Self::RingFullConnection,
         Self::RingFullState,
@@ -53,6 +55,7 @@ impl Failure {
         Self::RingFullTimes,
         Self::RingFullSample,
         Self::RingFullTask,
+        Self::RingFullOpen,
     ];
 
     /// The counter's name in the agent's own metrics.
@@ -74,6 +77,7 @@ impl Failure {
             Self::RingFullTimes => "ring_full_times",
             Self::RingFullSample => "ring_full_sample",
             Self::RingFullTask => "ring_full_task",
+            Self::RingFullOpen => "ring_full_open",
         }
     }
 
@@ -88,6 +92,7 @@ impl Failure {
             | Self::RingFullTimes
             | Self::RingFullSample
             | Self::RingFullTask
+            | Self::RingFullOpen
             | Self::NoStorage => true,
             Self::UserFault
             | Self::FileBytes

@@ -17,6 +17,7 @@ pub const KIND_BIND: u16 = 9;
 pub const KIND_TASK: u16 = 10;
 /// A process has loaded or unloaded libraries: a [`Process`] with neither argument nor name.
 pub const KIND_LOADED: u16 = 11;
+pub const KIND_OPEN: u16 = 12;
 
 /// `Data::direction`, as the traced process sees it.
 pub const DIRECTION_SEND: u8 = 0;
@@ -180,6 +181,17 @@ pub struct Task {
     pub padding: [u8; 7],
 }
 
+/// A selected process has begun to open a TCP connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Open {
+    pub header: Header,
+    pub socket: u64,
+    pub pid: u32,
+    pub tid: u32,
+}
+
 /// A process was forked, replaced its image, ended, or began to listen.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -218,6 +230,7 @@ pub struct Times {
 }
 
 pub const TCP_ESTABLISHED: u8 = 1;
+pub const TCP_SYN_SENT: u8 = 2;
 pub const TCP_FIN_WAIT1: u8 = 4;
 pub const TCP_CLOSE: u8 = 7;
 pub const TCP_CLOSE_WAIT: u8 = 8;
@@ -230,6 +243,7 @@ const _: () = {
     assert!(size_of::<Data>() == 80 && align_of::<Data>() == 8);
     assert!(offset_of!(Data, tail) == 64 && offset_of!(Data, parent) == 60);
     assert!(size_of::<Task>() == 48);
+    assert!(size_of::<Open>() == 32);
     assert!(size_of::<Connection>() == 216 && offset_of!(Connection, path) == 104);
     assert!(size_of::<State>() == 32);
     assert!(size_of::<Bind>() == 48);
