@@ -134,8 +134,8 @@ const MAX_CANDIDATES: usize = 4;
 const TASKS: usize = 4;
 
 /// What follows is awaited so long before a request's reactions are judged, and where little is known of its route.
-const JUDGE_AFTER: u64 = 50_000_000;
-const JUDGE_BY: u64 = 1_000_000_000;
+const JUDGE_AFTER: u64 = 100_000_000;
+const JUDGE_BY: u64 = 2_000_000_000;
 /// Requests that wait to be judged; beyond it the oldest is judged at once.
 const MAX_VERDICTS: usize = 16_384;
 

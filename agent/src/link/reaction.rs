@@ -20,15 +20,21 @@ const MAX_STEPS: usize = 16_384;
 const MAX_OPENED: usize = 16_384;
 /// Reactions to one read that are told apart.
 const REACTIONS: usize = 4;
+/// Numbers of calls that are told apart.
+const COUNTS: usize = 12;
 /// Calls of one request that are followed.
 const MAX_CALLS: usize = 64;
 
 /// Samples before a rate says anything.
 const ENOUGH: u32 = 16;
+/// The same for a judgement: a burst at the beginning looks flawless for a while.
+const PLENTY: u32 = 48;
 /// A rate follows the last so many samples.
 const WINDOW: f32 = 64.0;
 /// A reaction that is rarer than that is nobody's in particular.
 const USUAL: f32 = 0.8;
+/// A step that is followed by a reaction less often is not due one.
+const SELDOM: f32 = 0.1;
 /// What chains that close must keep to, and what ends that hang loose must.
 const CLOSED: f32 = 0.9;
 const LOOSE: f32 = 0.985;
@@ -42,6 +48,8 @@ pub(super) struct Reactions {
     opened: HashMap<u64, Option<Edge>, foldhash::fast::FixedState>,
     steps: HashMap<Step, [Rate; REACTIONS], foldhash::fast::FixedState>,
     routes: HashMap<(u32, u64), Ends, foldhash::fast::FixedState>,
+    /// How many open requests of each process wait for something that is due, a connection as a rule.
+    starving: HashMap<u32, u32, foldhash::fast::FixedState>,
 }
 
 /// The last read on a thread.
@@ -80,6 +88,9 @@ struct Course {
     open: u8,
     calls: Vec<(Token, Edge)>,
     end: End,
+    /// The thread that read it; `None` once others had a part in it.
+    thread: Option<u32>,
+    starved: bool,
 }
 
 /// What a response followed.
@@ -115,6 +126,8 @@ struct Ends {
     prompt: Rate,
     /// Of those that followed an answer at once, how many did not follow another's.
     consistent: Rate,
+    /// How many of those that closed had so many calls; the last is all beyond.
+    counts: [Rate; COUNTS],
 }
 
 /// What was seen of a request's calls, to be judged when enough is known of its route.
@@ -123,6 +136,9 @@ pub(super) struct Verdict {
     pub(super) request: Token,
     pid: u32,
     route: u64,
+    /// All its calls, known and supposed.
+    sent: u8,
+    one_thread: bool,
     calls: Vec<(Token, Edge)>,
     end: End,
 }
@@ -152,7 +168,16 @@ impl Reactions {
     pub(super) fn read(&mut self, request: Token, pid: u32, tid: u32, route: u64) {
         let step = Step { pid, route, sent: 0, open: 0 };
         self.turn(tid, Trigger { step, owner: Some(request), call: None, reactions: 0 });
-        let course = Course { pid, route, sent: 0, open: 0, calls: Vec::new(), end: End::Open };
+        let course = Course {
+            pid,
+            route,
+            sent: 0,
+            open: 0,
+            calls: Vec::new(),
+            end: End::Open,
+            thread: Some(tid),
+            starved: false,
+        };
         self.courses.insert(request, course);
     }
 
@@ -170,7 +195,7 @@ impl Reactions {
         // The first on its connection was meant when that was opened.
         let edge = match self.opened.remove(&call.socket) {
             Some(edge) => edge,
-            None => self.react(tid),
+            None => self.react(tid).filter(|edge| !self.may_have_waited(call, tid, edge)),
         };
         let mut owner = known;
         if known.is_none()
@@ -182,6 +207,7 @@ impl Reactions {
         if let Some(course) = owner.and_then(|owner| self.courses.get_mut(&owner)) {
             course.sent = course.sent.saturating_add(1);
             course.open = course.open.saturating_add(1);
+            course.thread = course.thread.filter(|thread| *thread == tid);
             if known.is_none()
                 && course.calls.len() < MAX_CALLS
                 && let Some(edge) = edge
@@ -233,6 +259,7 @@ impl Reactions {
         if course.end == End::Open {
             course.end = end;
         }
+        course.thread = course.thread.filter(|thread| *thread == tid);
         let ends = self.routes.entry((course.pid, course.route)).or_default();
         let prompt = matches!(end, End::Own | End::Free(_));
         ends.prompt.add(prompt);
@@ -243,26 +270,41 @@ impl Reactions {
 
     /// A request is over: what is to be judged of it, if anything.
     pub(super) fn ended(&mut self, request: Token) -> Option<Verdict> {
-        let Course { pid, route, calls, end, .. } = self.courses.remove(&request)?;
+        let Course { pid, route, sent, calls, end, thread, starved, .. } = self.courses.remove(&request)?;
+        if starved {
+            self.fed(pid);
+        }
+        if end == End::Own {
+            let ends = self.routes.entry((pid, route)).or_default();
+            for (count, rate) in ends.counts.iter_mut().enumerate() {
+                rate.add(count == usize::from(sent).min(COUNTS - 1));
+            }
+        }
         if self.routes.len() >= MAX_STEPS {
             self.routes.clear();
         }
         let any = !calls.is_empty() || matches!(end, End::Free(_));
-        any.then_some(Verdict { request, pid, route, calls, end })
+        any.then_some(Verdict { request, pid, route, sent, one_thread: thread.is_some(), calls, end })
     }
 
     /// What is known by now of a request's calls.
     pub(super) fn judge(&self, verdict: &Verdict) -> Judgement {
         let ends = self.routes.get(&(verdict.pid, verdict.route)).copied().unwrap_or_default();
         let rates: Vec<Rate> = verdict.calls.iter().map(|(_, edge)| self.rate(edge)).collect();
-        if ends.prompt.samples < ENOUGH || rates.iter().any(|rate| rate.samples < ENOUGH) {
+        if ends.prompt.samples < PLENTY || rates.iter().any(|rate| rate.samples < PLENTY) {
             return Judgement::NotYet;
         }
         let closed = verdict.end == End::Own;
         // Where responses follow answers as a rule, one that does not, or another's, puts the chain in doubt.
         let doubted = ends.prompt.value >= USUAL && !closed;
         let consistent = ends.consistent.samples < ENOUGH || ends.consistent.value >= CLOSED;
-        let needed = if closed { CLOSED } else { LOOSE };
+        // Where a few go wrong, a chain of another length than usual is one of them, as a rule.
+        let flawless = ends.prompt.value >= LOOSE
+            && ends.consistent.value >= LOOSE
+            && rates.iter().all(|rate| rate.value >= LOOSE);
+        let usual = ends.counts[usize::from(verdict.sent).min(COUNTS - 1)].value >= CLOSED;
+        let fine = flawless || (usual && verdict.one_thread);
+        let needed = if closed && fine { CLOSED } else { LOOSE };
         let mut own = Vec::new();
         if consistent && verdict.end != End::Other && !(doubted && !matches!(verdict.end, End::Free(_))) {
             // A step that is not believed leaves those behind it hanging.
@@ -274,7 +316,7 @@ impl Reactions {
                     needed = LOOSE;
                 }
             }
-            if closed && own.len() < verdict.calls.len() {
+            if closed && (own.len() < verdict.calls.len() || !fine) {
                 own.clear();
             }
         }
@@ -289,7 +331,11 @@ impl Reactions {
 
     /// An exchange leaves, however far it has come.
     pub(super) fn forget(&mut self, token: Token) {
-        self.courses.remove(&token);
+        if let Some(course) = self.courses.remove(&token)
+            && course.starved
+        {
+            self.fed(course.pid);
+        }
         self.calls.remove(&token);
     }
 
@@ -306,8 +352,33 @@ impl Reactions {
             self.steps.clear();
         }
         let rates = self.steps.entry(last.step).or_default();
+        let due = rates[0].samples < ENOUGH || rates[0].value >= SELDOM;
         for (index, rate) in (1..).zip(rates) {
             rate.add(last.reactions >= index);
+        }
+        if due
+            && last.reactions == 0
+            && let Some(course) = last.owner.and_then(|owner| self.courses.get_mut(&owner))
+            && !course.starved
+        {
+            course.starved = true;
+            *self.starving.entry(course.pid).or_default() += 1;
+        }
+    }
+
+    /// Whether a call may be one that had to wait for its connection: it goes out as the one before is answered, and
+    /// some request of the process waits for something.
+    fn may_have_waited(&self, call: Token, tid: u32, edge: &Edge) -> bool {
+        let freed = self.threads.get(&tid).and_then(|trigger| trigger.call);
+        freed.is_some_and(|freed| freed.socket == call.socket) && self.starving.contains_key(&edge.step.pid)
+    }
+
+    fn fed(&mut self, pid: u32) {
+        if let Some(count) = self.starving.get_mut(&pid) {
+            *count -= 1;
+            if *count == 0 {
+                self.starving.remove(&pid);
+            }
         }
     }
 
