@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     decode::{DataRecord, Record},
     flow::{ConnectionInfo, Detail, FlowEvent, Flows, Head, Role},
-    link::{LinkSettings, Linked, Links, Token},
+    link::{LinkSettings, Linked, Links, Threads, Token},
     metrics::{
         db::{DbMetrics, Finished as Measurement},
         durations::{DurationSettings, Run},
@@ -222,7 +222,7 @@ impl Engine {
         match event {
             Event::Request { id, extent, head } => {
                 let resource = processes.owner(&connection, extent.last.actor.pid);
-                self.links.handle_request(&connection, role, id, &extent, &head, is_loyal(&resource));
+                self.links.handle_request(&connection, role, id, &extent, &head, threads_of(&resource));
                 if let (Role::Server, Some(serving)) = (role, &mut self.serving) {
                     let token = Token { socket: connection.socket, exchange: id };
                     serving.begin(token, extent.last.actor, extent.first.time);
@@ -404,6 +404,14 @@ fn durations(settings: &HttpMetricSettings) -> DurationSettings {
 fn keeps_its_thread(resource: &Resource, actor: &Actor) -> bool {
     let moves = matches!(resource.attributes.text("telemetry.sdk.language"), Some("go" | "erlang"));
     is_loyal(resource) || (actor.pid == actor.tid && !moves)
+}
+
+fn threads_of(resource: &Resource) -> Threads {
+    match resource.attributes.text("telemetry.sdk.language") {
+        Some("go" | "erlang") => Threads::Shared,
+        _ if is_loyal(resource) => Threads::Loyal,
+        _ => Threads::Observed,
+    }
 }
 
 /// Whether the threads of a process stay with the request they read: one interpreter, no tasks that move

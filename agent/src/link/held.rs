@@ -25,6 +25,8 @@ pub(super) struct Held {
     pub(super) identity: Option<Identity>,
     /// It is in its reader's hand.
     pub(super) entry: Option<hand::Entry>,
+    /// Its process's work moves between threads.
+    pub(super) shares_threads: bool,
     /// Its name on the wire.
     pub(super) key: Option<wire::Key>,
     /// The other end of the connection.
@@ -67,6 +69,7 @@ impl Held {
             rule: Rule::None,
             identity: None,
             entry: None,
+            shares_threads: false,
             key: None,
             partner: None,
             partner_start: None,

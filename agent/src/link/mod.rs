@@ -99,6 +99,17 @@ pub struct LinkCounters {
     pub forgotten_tasks: u64,
 }
 
+/// What a runtime's threads are to its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// They stay with the request they read: one interpreter, no tasks that move.
+    Loyal,
+    /// What they do shows.
+    Observed,
+    /// Work moves between them at any time.
+    Shared,
+}
+
 /// The exchanges in progress, and those that wait for their parent to be decided.
 #[derive(Debug)]
 pub struct Links {
@@ -192,7 +203,7 @@ impl Links {
         }
     }
 
-    /// A request's head was read or sent. `loyal`: the process's threads stay with the request they read.
+    /// A request's head was read or sent, by a process with such threads.
     pub fn handle_request(
         &mut self,
         connection: &Arc<ConnectionInfo>,
@@ -200,7 +211,7 @@ impl Links {
         exchange: u64,
         request: &Extent,
         head: &Head,
-        loyal: bool,
+        threads: Threads,
     ) {
         self.make_room();
         let token = Token { socket: connection.socket, exchange };
@@ -219,11 +230,12 @@ impl Links {
                 (held.parent, held.rule) = from_header(&incoming);
                 held.entry = Some(self.read(token, request.last, &incoming));
                 let actor = request.last.actor;
-                if actor.context == 0 && self.settings.inference {
+                held.shares_threads = threads == Threads::Shared;
+                if actor.context == 0 && self.settings.inference && threads != Threads::Shared {
                     self.reactions.read(token, actor.pid, actor.tid, head.route());
                 }
             }
-            Role::Client => self.called(token, &mut held, &incoming, loyal),
+            Role::Client => self.called(token, &mut held, &incoming, threads),
         }
         self.hold(&held.parent);
         held.key = wire::key(connection, role, request, head);
@@ -347,10 +359,10 @@ impl Links {
     }
 
     /// A call was sent: its cause is known at once, or it waits.
-    fn called(&mut self, token: Token, held: &mut Held, incoming: &Incoming, loyal: bool) {
+    fn called(&mut self, token: Token, held: &mut Held, incoming: &Incoming, threads: Threads) {
         let at = held.request.first;
         self.discipline.sent(at.actor.tid, at.time);
-        let cause = self.cause_of_call(at, incoming, loyal);
+        let cause = self.cause_of_call(at, incoming, threads);
         if at.actor.context == 0 && self.settings.inference {
             let known = match &cause {
                 Cause::Known(Parent::Held(request), _) => Some(*request),
@@ -377,7 +389,7 @@ impl Links {
         }
     }
 
-    fn cause_of_call(&self, at: Stamp, incoming: &Incoming, loyal: bool) -> Cause {
+    fn cause_of_call(&self, at: Stamp, incoming: &Incoming, threads: Threads) -> Cause {
         let Stamp { time, actor } = at;
         if let Incoming::Valid { parent, .. } = incoming {
             // A proxy hands on the context it was given; a library in the process made its own.
@@ -408,7 +420,7 @@ impl Links {
             let alone = open == 1;
             let exact = !step.execution.is_thread()
                 || alone
-                || (loyal && self.discipline.is_believed(actor.tid, time));
+                || (threads == Threads::Loyal && self.discipline.is_believed(actor.tid, time));
             if exact {
                 return Cause::Known(Parent::Held(request), rule);
             }
@@ -427,13 +439,15 @@ impl Links {
         now: u64,
     ) {
         let (start, end) = span;
-        let tid = self.held.get(&request).map(|held| held.request.last.actor.tid);
-        if let Some(tid) = tid {
+        let reader = self.held.get(&request).map(|held| (held.request.last.actor.tid, held.shares_threads));
+        let shares_threads = reader.is_some_and(|(_, shares)| shares);
+        if let Some((tid, _)) = reader {
             self.discipline.wrote(tid, writer.map(|writer| writer.tid), end);
         }
         if let Some(writer) = writer {
             let execution = self.executions.of(writer);
-            let exact = !execution.is_thread() || self.discipline.is_believed(writer.tid, end);
+            let exact = !execution.is_thread()
+                || (!shares_threads && self.discipline.is_believed(writer.tid, end));
             if exact {
                 for claimed in self.waiting.claims(execution) {
                     if (start..=end).contains(&claimed.time) {

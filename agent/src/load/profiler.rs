@@ -71,6 +71,7 @@ impl Profiler {
             select_ports: false,
             tls: false,
             runtimes: false,
+            opens: false,
             capture_bytes: 0,
             ring_bytes: PROCESS_RING,
             thread_times: false,
