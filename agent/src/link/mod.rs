@@ -292,11 +292,11 @@ impl Links {
 
     /// The next exchange whose time has come; `now` is on the records' clock.
     pub fn poll(&mut self, now: u64) -> Option<Linked> {
+        self.judge(now);
         while let Some(call) = self.waiting.overdue(now) {
             self.counters.hurried += 1;
             self.give_up(call);
         }
-        self.judge(now);
         while let Some(token) = self.ready.pop_front() {
             if let Some(linked) = self.finish(token) {
                 return Some(linked);

@@ -1,6 +1,8 @@
 //! The stages between a record and a span, driven by records made by hand.
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests fail as tests do.
 
+mod event_loops;
+mod executions;
 mod flows;
 mod links;
 mod stream;

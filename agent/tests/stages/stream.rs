@@ -11,7 +11,10 @@ use honeyguide::{
     resource::Resource,
     span::{Span, SpanKind, http::HttpSettings, id::IdGenerator, route::RouteSettings, sampler::Sampler},
 };
-use honeyguide_common::record::{self, Connection, Data, Header, State};
+use honeyguide_common::{
+    identity,
+    record::{self, Connection, Data, Header, Open, State, Task},
+};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -23,6 +26,8 @@ pub(crate) struct Stream {
     pub(crate) engine: Engine,
     processes: Known,
     pub(crate) now: u64,
+    /// What runs on the threads now.
+    running: Running,
     offsets: HashMap<(u64, u8), u64>,
     spans: Vec<Span>,
 }
@@ -43,6 +48,16 @@ fn named(pid: u32, language: Option<&'static str>) -> Arc<Resource> {
         resource.attributes.set("telemetry.sdk.language", language);
     }
     Arc::new(resource)
+}
+
+/// What runs on a thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Running {
+    Thread,
+    /// A goroutine, and the one that made it.
+    Goroutine(u64, u32),
+    /// A Python context.
+    Context(u64),
 }
 
 /// A thread of a process.
@@ -72,12 +87,33 @@ impl Stream {
         };
         let engine = Engine::new(settings, IdGenerator::seeded(1), Clock::with_offset(0), 0).unwrap();
         let (processes, offsets) = (Known::default(), HashMap::new());
-        Self { engine, processes, now: 1_000 * MS, offsets, spans: Vec::new() }
+        Self { engine, processes, now: 1_000 * MS, running: Running::Thread, offsets, spans: Vec::new() }
     }
 
     /// The runtime of a process, as discovery would have found it.
     pub(crate) fn speaks(&mut self, pid: u32, language: &'static str) {
         self.processes.0.insert(pid, named(pid, Some(language)));
+    }
+
+    /// From here on this runs on the threads.
+    pub(crate) fn run(&mut self, running: Running) {
+        self.running = running;
+    }
+
+    /// A Python context was copied.
+    pub(crate) fn copied(&mut self, pid: u32, parent: u64, child: u64) {
+        let mut raw = Task::new_zeroed();
+        raw.header = self.header(record::KIND_TASK);
+        (raw.pid, raw.child, raw.parent, raw.identity) = (pid, child, parent, identity::PYTHON);
+        self.feed(raw.as_bytes());
+    }
+
+    /// A thread begins to open a connection.
+    pub(crate) fn connect(&mut self, socket: u64, by: By) {
+        let mut raw = Open::new_zeroed();
+        raw.header = self.header(record::KIND_OPEN);
+        (raw.socket, raw.pid, raw.tid) = (socket, by.0, by.1);
+        self.feed(raw.as_bytes());
     }
 
     /// A TCP connection from its first byte on. Both ends of one have the same ports, crosswise.
@@ -153,6 +189,11 @@ impl Stream {
         (raw.socket, raw.offset, raw.direction) = (socket, *offset, direction);
         *offset += length as u64;
         (raw.pid, raw.tid) = (by.0, by.1);
+        (raw.identity, raw.context, raw.parent) = match self.running {
+            Running::Thread => (identity::NONE, 0, 0),
+            Running::Goroutine(id, creator) => (identity::GOROUTINE, id, creator),
+            Running::Context(address) => (identity::PYTHON, address, 0),
+        };
         raw.length = u32::try_from(length).unwrap();
         raw.tail_length = u8::try_from(tail.len()).unwrap();
         raw.tail[..tail.len()].copy_from_slice(tail);

@@ -1,0 +1,188 @@
+//! One thread that works on many requests in turns: what follows a read is a reaction to it, where that can be relied on.
+
+use std::collections::HashMap;
+
+use honeyguide::span::{Span, SpanKind};
+
+use crate::stream::{By, MS, OK, Stream};
+
+const LOOP: By = By(1, 1);
+/// Requests in hand at any time.
+const OPEN: usize = 8;
+const REQUESTS: u64 = 600;
+
+/// What a handler does, one step after each thing it waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Handler {
+    /// A call, then another, then the response: each at once.
+    Prompt,
+    /// The same, with a timer in front of each step.
+    Timers,
+    /// A call at once, a timer, another call, and the response at once.
+    Between,
+    /// As prompt, through fewer connections than requests: a call may wait until one is free.
+    Queued,
+}
+
+/// What a request does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Its call `number` was answered on this connection; 0: the request itself comes.
+    Read(u8, u64),
+    /// A timer is over.
+    Timer(u8),
+}
+
+struct Server {
+    stream: Stream,
+    handler: Handler,
+    random: fastrand::Rng,
+    open: Vec<(u64, Next)>,
+    idle: Vec<u64>,
+    waiting: Vec<(u64, u8)>,
+    connections: u64,
+}
+
+impl Server {
+    fn run(handler: Handler) -> Vec<Span> {
+        let stream = Stream::new();
+        let mut server = Self {
+            stream,
+            handler,
+            random: fastrand::Rng::with_seed(7),
+            open: Vec::new(),
+            idle: Vec::new(),
+            waiting: Vec::new(),
+            connections: 0,
+        };
+        server.stream.speaks(1, "nodejs");
+        let mut coming = 1..=REQUESTS;
+        loop {
+            while server.open.len() < OPEN
+                && let Some(id) = coming.next()
+            {
+                server.open.push((id, Next::Read(0, 0)));
+            }
+            let ready: Vec<usize> = (0..server.open.len())
+                .filter(|&at| !server.waiting.iter().any(|(id, _)| *id == server.open[at].0))
+                .collect();
+            if ready.is_empty() {
+                break;
+            }
+            let at = ready[server.random.usize(..ready.len())];
+            let (id, next) = server.open.swap_remove(at);
+            server.step(id, next);
+        }
+        server.stream.wait(3_000 * MS);
+        server.stream.finish().0
+    }
+
+    fn step(&mut self, id: u64, next: Next) {
+        match next {
+            Next::Read(0, _) => {
+                let socket = 1_000 + id;
+                self.stream.open(socket, LOOP, 80, 5_000 + u16::try_from(id).unwrap());
+                self.stream.received(socket, LOOP, format!("GET /r/{id} HTTP/1.1\r\n\r\n").as_bytes());
+                self.after(id, 1, self.handler == Handler::Timers);
+            }
+            Next::Read(number, socket) => {
+                self.stream.received(socket, LOOP, OK);
+                // The pool hands the connection on before the handler hears of its answer.
+                if let Some((id, number)) = (!self.waiting.is_empty()).then(|| self.waiting.remove(0)) {
+                    self.call_on(socket, id, number);
+                } else {
+                    self.idle.push(socket);
+                }
+                let timer = self.handler == Handler::Timers
+                    || (self.handler == Handler::Between && number == 1);
+                self.after(id, number + 1, timer);
+            }
+            Next::Timer(number) => self.act(id, number),
+        }
+    }
+
+    fn after(&mut self, id: u64, number: u8, timer: bool) {
+        if timer {
+            self.open.push((id, Next::Timer(number)));
+        } else {
+            self.act(id, number);
+        }
+    }
+
+    fn act(&mut self, id: u64, number: u8) {
+        if number == 3 {
+            self.stream.sent(1_000 + id, LOOP, OK);
+            return;
+        }
+        let full = self.handler == Handler::Queued && self.connections >= OPEN as u64 / 2;
+        match self.idle.pop() {
+            Some(socket) => self.call_on(socket, id, number),
+            None if full => {
+                self.waiting.push((id, number));
+                self.open.push((id, Next::Read(number, 0)));
+            }
+            None => {
+                self.connections += 1;
+                let socket = 10 + self.connections;
+                self.stream.connect(socket, LOOP);
+                let port = 30_000 + u16::try_from(self.connections).unwrap();
+                self.stream.open(socket, LOOP, port, 90);
+                self.call_on(socket, id, number);
+            }
+        }
+    }
+
+    fn call_on(&mut self, socket: u64, id: u64, number: u8) {
+        let call = format!("GET /c/{id}/{number} HTTP/1.1\r\nHost: b\r\n\r\n");
+        self.stream.sent(socket, LOOP, call.as_bytes());
+        self.open.retain(|(other, _)| *other != id);
+        self.open.push((id, Next::Read(number, socket)));
+    }
+}
+
+/// How many calls have their own request as their parent, another's, or none.
+fn score(spans: &[Span]) -> (usize, usize, usize) {
+    let number = |text: &str| text.split('/').find_map(|part| part.parse::<u64>().ok());
+    let servers: HashMap<_, _> = spans
+        .iter()
+        .filter(|span| span.kind == SpanKind::Server)
+        .map(|span| (span.span_id, span.attributes.text("url.path").and_then(number)))
+        .collect();
+    let (mut right, mut wrong, mut none) = (0, 0, 0);
+    for span in spans.iter().filter(|span| span.kind == SpanKind::Client) {
+        let url = span.attributes.text("url.full").unwrap();
+        let own = number(url.split("/c/").nth(1).unwrap());
+        match span.parent.map(|parent| servers[&parent]) {
+            None => none += 1,
+            Some(parent) if parent == own => right += 1,
+            Some(_) => wrong += 1,
+        }
+    }
+    assert_eq!(right + wrong + none, 2 * usize::try_from(REQUESTS).unwrap());
+    (right, wrong, none)
+}
+
+#[test]
+fn reactions_at_once_are_given_to_their_requests() {
+    let (right, wrong, none) = score(&Server::run(Handler::Prompt));
+    assert_eq!((wrong, none), (0, 0), "{right} right");
+}
+
+#[test]
+fn timers_in_front_of_everything_leave_nothing_to_go_by() {
+    let (_, wrong, none) = score(&Server::run(Handler::Timers));
+    assert!(wrong == 0 && none > 1_000, "{wrong} wrong, {none} without a parent");
+}
+
+/// The first call is known by what comes before it, the last by what comes after.
+#[test]
+fn a_timer_between_two_calls_leaves_them_their_ends() {
+    let (right, wrong, none) = score(&Server::run(Handler::Between));
+    assert!(wrong == 0 && right > 1_000, "{right} right, {wrong} wrong, {none} without a parent");
+}
+
+#[test]
+fn calls_that_waited_for_a_connection_are_not_given_to_whom_it_was_taken_from() {
+    let (right, wrong, _) = score(&Server::run(Handler::Queued));
+    assert!(wrong <= 1, "{right} right, {wrong} wrong");
+}
