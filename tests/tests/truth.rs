@@ -1,0 +1,103 @@
+//! Calls are given to the requests that caused them, in real runtimes at sixteen connections: the small brother of
+//! `cargo xtask truth`.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use honeyguide_tests::{
+    agent::Agent,
+    privilege,
+    truth::{
+        self, Load, Pattern,
+        judge::{self, Score},
+        programs::{self, Behind},
+    },
+};
+
+const CONNECTIONS: usize = 16;
+const REQUESTS: u64 = 300;
+
+/// Goroutines, and those that they make.
+#[test]
+fn go() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::go") else { return Ok(()) };
+    all_right("go-http", &Pattern::ALL)
+}
+
+/// database/sql writes on the caller's own goroutine.
+#[test]
+fn go_sql() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::go_sql") else { return Ok(()) };
+    all_right("go-sql", &Pattern::ALL)
+}
+
+/// A task for each connection; the loop's context reads.
+#[test]
+fn python_aiohttp() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::python_aiohttp") else { return Ok(()) };
+    all_right("python-aiohttp", &Pattern::ALL)
+}
+
+/// A task for each request, and `gather`.
+#[test]
+fn python_fastapi() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::python_fastapi") else { return Ok(()) };
+    all_right("python-fastapi", &Pattern::ALL)
+}
+
+#[test]
+fn python_threads() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::python_threads") else { return Ok(()) };
+    all_right("python-threads", &[Pattern::Seq, Pattern::Pause])
+}
+
+#[test]
+fn java_threads() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::java_threads") else { return Ok(()) };
+    all_right("java-threads", &[Pattern::Seq, Pattern::Pause])
+}
+
+#[test]
+fn ruby_threads() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::ruby_threads") else { return Ok(()) };
+    all_right("ruby-puma", &[Pattern::Seq, Pattern::Pause])
+}
+
+/// One thread for all of them: each call follows what it waited for.
+#[test]
+fn node_without_timers() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::node_without_timers") else { return Ok(()) };
+    let score = scores("node-http", &[Pattern::Seq])?.remove(0);
+    ensure!(score.wrong == 0, "{score:?}");
+    ensure!(score.right * 100 >= score.calls * 99, "{score:?}");
+    Ok(())
+}
+
+/// Timers in front of everything, and work that moves between threads: what cannot be known is not guessed.
+#[test]
+fn node_with_timers() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::node_with_timers") else { return Ok(()) };
+    let score = scores("node-http", &[Pattern::Pause])?.remove(0);
+    ensure!(score.wrong == 0 && score.missing == 0 && score.twice == 0, "{score:?}");
+    Ok(())
+}
+
+fn all_right(case: &str, patterns: &[Pattern]) -> Result<()> {
+    for (score, pattern) in scores(case, patterns)?.iter().zip(patterns) {
+        let wanted = usize::try_from(REQUESTS)? * pattern.calls();
+        ensure!((score.right, score.wrong) == (wanted, 0), "{case} {pattern}: {score:?}");
+    }
+    Ok(())
+}
+
+fn scores(name: &str, patterns: &[Pattern]) -> Result<Vec<Score>> {
+    let case = programs::all().iter().find(|case| case.name == name).context("no such case")?;
+    let behind = Behind::start()?;
+    let program = case.start(&behind)?;
+    let selection = program.pids.iter().flat_map(|pid| ["--pid".to_owned(), pid.to_string()]);
+    let agent = Agent::run(selection.chain(["--print".to_owned(), "none".to_owned()]))?;
+    let load =
+        |pattern| truth::load(&program.address, pattern, CONNECTIONS, REQUESTS, Duration::from_secs(60));
+    let loads = patterns.iter().map(|&pattern| load(pattern)).collect::<Result<Vec<Load>>>()?;
+    Ok(judge::judge(&agent.stop()?, &loads))
+}
