@@ -17,6 +17,7 @@ use crate::{
         db::{DbMetrics, Finished as Measurement},
         durations::{DurationSettings, Run},
         http::{Active, Finished, HttpMetricSettings, HttpMetrics},
+        links::LinkMetrics,
         model::ResourceMetrics,
         rpc::RpcMetrics,
     },
@@ -67,6 +68,7 @@ pub struct Engine {
     metrics: HttpMetrics,
     db_metrics: DbMetrics,
     rpc_metrics: RpcMetrics,
+    link_metrics: LinkMetrics,
     statements: Statements,
     times: ThreadTimes,
     /// Where profiles are made.
@@ -111,6 +113,7 @@ impl Engine {
             metrics: HttpMetrics::new(settings.metrics.clone(), start),
             db_metrics: DbMetrics::new(durations(&settings.metrics), start),
             rpc_metrics: RpcMetrics::new(durations(&settings.metrics), start),
+            link_metrics: LinkMetrics::new(settings.metrics.temporality, settings.metrics.max_resources, start),
             statements: Statements::default(),
             times: ThreadTimes::new(settings.link.limit),
             serving: settings.serving.then(Serving::default),
@@ -189,6 +192,7 @@ impl Engine {
         let mut all = self.metrics.collect(now);
         self.db_metrics.collect(now, &mut all);
         self.rpc_metrics.collect(now, &mut all);
+        self.link_metrics.collect(now, &mut all);
         all
     }
 
@@ -197,7 +201,7 @@ impl Engine {
     pub fn metric_losses(&self) -> (u64, u64) {
         let (http, db, rpc) =
             (self.metrics.counters(), self.db_metrics.counters(), self.rpc_metrics.counters());
-        (http.overflowed + db.overflowed + rpc.overflowed, http.dropped + db.dropped + rpc.dropped)
+        (http.overflowed + db.overflowed + rpc.overflowed, http.dropped + db.dropped + rpc.dropped + self.link_metrics.dropped)
     }
 
     fn handle_data(&mut self, data: &DataRecord<'_>, processes: &mut dyn Processes) {
@@ -280,6 +284,9 @@ impl Engine {
             start: self.clock.unix(start),
             end: self.clock.unix(end),
         };
+        if role == Role::Client {
+            self.link_metrics.call_finished(&place.resource, rule, place.end);
+        }
         let sampled = place.sampled;
         let token = Token { socket: connection.socket, exchange: exchange.id };
         let link = sampled.then_some((place.identity.trace_id, place.identity.span_id));

@@ -8,6 +8,7 @@ pub mod db;
 pub mod durations;
 pub mod histogram;
 pub mod http;
+pub mod links;
 pub mod model;
 pub mod registry;
 pub mod resources;
