@@ -113,7 +113,11 @@ impl Engine {
             metrics: HttpMetrics::new(settings.metrics.clone(), start),
             db_metrics: DbMetrics::new(durations(&settings.metrics), start),
             rpc_metrics: RpcMetrics::new(durations(&settings.metrics), start),
-            link_metrics: LinkMetrics::new(settings.metrics.temporality, settings.metrics.max_resources, start),
+            link_metrics: LinkMetrics::new(
+                settings.metrics.temporality,
+                settings.metrics.max_resources,
+                start,
+            ),
             statements: Statements::default(),
             times: ThreadTimes::new(settings.link.limit),
             serving: settings.serving.then(Serving::default),
@@ -201,7 +205,10 @@ impl Engine {
     pub fn metric_losses(&self) -> (u64, u64) {
         let (http, db, rpc) =
             (self.metrics.counters(), self.db_metrics.counters(), self.rpc_metrics.counters());
-        (http.overflowed + db.overflowed + rpc.overflowed, http.dropped + db.dropped + rpc.dropped + self.link_metrics.dropped)
+        (
+            http.overflowed + db.overflowed + rpc.overflowed,
+            http.dropped + db.dropped + rpc.dropped + self.link_metrics.dropped,
+        )
     }
 
     fn handle_data(&mut self, data: &DataRecord<'_>, processes: &mut dyn Processes) {

@@ -446,8 +446,8 @@ impl Links {
         }
         if let Some(writer) = writer {
             let execution = self.executions.of(writer);
-            let exact = !execution.is_thread()
-                || (!shares_threads && self.discipline.is_believed(writer.tid, end));
+            let exact =
+                !execution.is_thread() || (!shares_threads && self.discipline.is_believed(writer.tid, end));
             if exact {
                 for claimed in self.waiting.claims(execution) {
                     if (start..=end).contains(&claimed.time) {

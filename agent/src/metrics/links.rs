@@ -69,7 +69,8 @@ impl LinkMetrics {
             *given_out = *calls;
             if !points.is_empty() {
                 let data = MetricData::Sum { temporality, monotonic: true, points };
-                let metric = Metric { name: "honeyguide.link.calls", unit: "{call}", description: DESCRIPTION, data };
+                let metric =
+                    Metric { name: "honeyguide.link.calls", unit: "{call}", description: DESCRIPTION, data };
                 into.push(ResourceMetrics { resource, metrics: vec![metric] });
             }
         }
@@ -110,7 +111,7 @@ mod tests {
         links.call_finished(&service, Rule::Ambiguous, 22);
         links.call_finished(&other, Rule::None, 22);
         assert_eq!(links.dropped, 1);
-        let mut collect = |links: &mut LinkMetrics, now| {
+        let collect = |links: &mut LinkMetrics, now| {
             let mut into = Vec::new();
             links.collect(now, &mut into);
             values(&into)

@@ -79,7 +79,9 @@ impl Writer {
                     mask.forget(state.socket);
                 }
             }
-            Ok(Record::Process(_) | Record::Times(_) | Record::Bind(_) | Record::Task(_) | Record::Open(_))
+            Ok(
+                Record::Process(_) | Record::Times(_) | Record::Bind(_) | Record::Task(_) | Record::Open(_),
+            )
             | Err(_) => {}
         }
         self.records += 1;

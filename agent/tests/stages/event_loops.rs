@@ -93,8 +93,8 @@ impl Server {
                 } else {
                     self.idle.push(socket);
                 }
-                let timer = self.handler == Handler::Timers
-                    || (self.handler == Handler::Between && number == 1);
+                let timer =
+                    self.handler == Handler::Timers || (self.handler == Handler::Between && number == 1);
                 self.after(id, number + 1, timer);
             }
             Next::Timer(number) => self.act(id, number),

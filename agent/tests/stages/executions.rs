@@ -209,7 +209,11 @@ fn a_thread_that_does_one_thing_after_another_is_believed() {
     stream.speaks(1, "java");
     for number in 1..=3_u16 {
         stream.open(10 + u64::from(number), By(1, u32::from(number)), 80, 5000 + number);
-        stream.received(10 + u64::from(number), By(1, u32::from(number)), format!("GET /r{number} HTTP/1.1\r\n\r\n").as_bytes());
+        stream.received(
+            10 + u64::from(number),
+            By(1, u32::from(number)),
+            format!("GET /r{number} HTTP/1.1\r\n\r\n").as_bytes(),
+        );
     }
     for number in [3_u16, 1, 2] {
         let (by, socket) = (By(1, u32::from(number)), 20 + u64::from(number));
