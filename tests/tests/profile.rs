@@ -153,17 +153,8 @@ fn shares_are_perfs() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("profile::shares_are_perfs") else { return Ok(()) };
     let c = Compiled::c("gcc", &[])?;
     compare(c.run(&["deep"])?.pid(), &[], &["recurse", "beside", "spin"])?;
-    compare(
-        Compiled::cpp()?.run(&[])?.pid(),
-        &[],
-        &["catcher", "thrower", "HeldD", "Unwind_RaiseException"],
-    )?;
-    compare(Compiled::rust()?.run(&[])?.pid(), &[], &["hashed", "sorted", "panicking", "realloc"])?;
-    compare(
-        Compiled::go(false)?.run(&[])?.pid(),
-        &[],
-        &["main.spin", "main.recurse", "main.allocate", "sort.Strings"],
-    )
+    compare(Compiled::cpp()?.run(&[])?.pid(), &[], &["catcher", "thrower", "Held", "Unwind_RaiseException"])?;
+    compare(Compiled::rust()?.run(&[])?.pid(), &[], &["hashed", "sorted", "panicking", "realloc"])
 }
 
 #[test]
@@ -216,7 +207,7 @@ fn rates_out_of_range_are_refused() -> Result<()> {
             .context("the agent does not start")?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(output.status.code() == Some(2), "{rate}: {}\n{said}", output.status);
-        ensure!(rate == "many" || said.contains("1..=2000"), "{said}");
+        ensure!(rate == "many" || said.contains("from 1 to 2000"), "{said}");
     }
     Ok(())
 }

@@ -81,7 +81,7 @@ enum Compression {
     Off,
     /// From the end of the authentication on.
     Agreed,
-    On([Unpacker; 2]),
+    On(Box<[Unpacker; 2]>),
 }
 
 impl Connection {
@@ -520,7 +520,7 @@ impl Connection {
 
     /// From here on packets are inside of others; `boundary` where the next of those is at its beginning.
     fn start_compression(&mut self, boundary: bool) {
-        self.compression = Compression::On([Unpacker::new(boundary), Unpacker::new(boundary)]);
+        self.compression = Compression::On(Box::new([Unpacker::new(boundary), Unpacker::new(boundary)]));
         if !boundary {
             self.client.place_at(Place::Lost);
             self.server.place_at(Place::Lost);

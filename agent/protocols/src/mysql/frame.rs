@@ -101,13 +101,14 @@ pub(super) enum Reading {
 /// Bytes of the body that are wanted, by its first. Bound values and rows are never among them.
 pub(super) fn wanted(reading: Reading, first: u8, statement: usize) -> usize {
     match (reading, first) {
-        (Reading::Greeting, ERROR) | (Reading::Auth | Reading::Answer | Reading::Definition, ERROR) => 9,
+        (Reading::Greeting | Reading::Auth | Reading::Answer | Reading::Definition | Reading::Row, ERROR) => {
+            9
+        }
         (Reading::Greeting | Reading::Login, _) => NAMES,
         (Reading::Secret | Reading::File, _) => 0,
         (Reading::Auth, OK) | (Reading::Answer, OK | EOF) => NAMES,
         (Reading::Answer, INFILE) | (Reading::Auth, _) => 1,
         (Reading::Answer, _) => 12,
-        (Reading::Row, ERROR) => 9,
         (Reading::Definition | Reading::Row, EOF) => NAMES,
         (Reading::Definition | Reading::Row | Reading::Stray, _) => 1,
         (Reading::Command, command::QUERY) => 1 + ATTRIBUTES + statement,

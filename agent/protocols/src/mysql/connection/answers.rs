@@ -124,7 +124,7 @@ impl Connection {
             (Awaiting::First | Awaiting::File, Some(first)) => self.begin(packet, first),
             (Awaiting::File, None) => {}
             (Awaiting::Columns { left: left @ 1.. }, _) => {
-                self.wait_for(Awaiting::Columns { left: left - 1 })
+                self.wait_for(Awaiting::Columns { left: left - 1 });
             }
             (Awaiting::Columns { left: 0 }, _) if eof => {
                 self.eof = Some(true);
