@@ -20,6 +20,7 @@ pub struct Stacks {
 pub struct Flame {
     guard: Guard,
     out: Scratch,
+    hz: u32,
 }
 
 /// What came of it.
@@ -42,7 +43,7 @@ impl Flame {
         command.arg("-o").arg(out.join("stacks.folded"));
         let mut guard = Guard::spawn(command)?;
         guard.wait_for_text("honeyguide: ready", PATIENCE)?;
-        Ok(Self { guard, out })
+        Ok(Self { guard, out, hz })
     }
 
     /// Waits for its end.
@@ -54,7 +55,7 @@ impl Flame {
         let said = self.guard.log();
         ensure!(status.success(), "flame ended with {status}\n{said}");
         let text = fs::read_to_string(self.out.join("stacks.folded"))?;
-        Ok(Recorded { stacks: Stacks::folded(&text)?, said })
+        Ok(Recorded { stacks: Stacks::folded(&text, 1_000_000_000 / u64::from(self.hz))?, said })
     }
 }
 
@@ -76,13 +77,15 @@ impl Recorded {
 }
 
 impl Stacks {
-    fn folded(text: &str) -> Result<Self> {
+    /// `period`: nanoseconds that a sample stands for.
+    fn folded(text: &str, period: u64) -> Result<Self> {
         let stacks = text
             .lines()
             .map(|line| {
                 let (stack, count) = line.rsplit_once(' ').with_context(|| format!("not folded: {line}"))?;
+                let nanoseconds: u64 = count.parse()?;
                 // The first is the thread's name.
-                Ok((stack.split(';').skip(1).map(str::to_owned).collect(), count.parse()?))
+                Ok((stack.split(';').skip(1).map(str::to_owned).collect(), nanoseconds / period))
             })
             .collect::<Result<_>>()?;
         Ok(Self { stacks })

@@ -46,7 +46,7 @@ impl Perf {
 
 fn script(data: &Path) -> Result<Stacks> {
     let output = Command::new("perf")
-        .args(["script", "--no-inline", "--no-demangle", "--fields", "ip,sym", "--input"])
+        .args(["script", "--no-inline", "--fields", "ip,sym", "--input"])
         .arg(data)
         .output()?;
     ensure!(output.status.success(), "perf script: {}", String::from_utf8_lossy(&output.stderr));

@@ -86,6 +86,22 @@ fn c_linked_statically() -> Result<()> {
     works(&Compiled::c("gcc", &["-static-pie", "-DNO_DLOPEN"])?)
 }
 
+/// musl has no unwind information, so its frames are read off its code: those below `main` and of its threads too.
+#[test]
+fn c_on_musl() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile::c_on_musl") else { return Ok(()) };
+    for flags in [&["-DNO_DLOPEN"][..], &["-DNO_DLOPEN", "-static"]] {
+        let program = Compiled::c("musl-gcc", flags)?;
+        works(&program)?;
+        let plt = record(&program.run(&["plt"])?)?;
+        ensure_path(&plt.stacks, &["main", "through_plt"], "through_plt")?;
+        let stripped = program.strip()?;
+        record(&stripped.run(&["deep"])?)?;
+        record(&stripped.run(&["signal"])?)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_library_that_was_loaded_later_and_deleted() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("profile::a_library_that_was_loaded_later_and_deleted") else {
@@ -153,8 +169,17 @@ fn shares_are_perfs() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("profile::shares_are_perfs") else { return Ok(()) };
     let c = Compiled::c("gcc", &[])?;
     compare(c.run(&["deep"])?.pid(), &[], &["recurse", "beside", "spin"])?;
-    compare(Compiled::cpp()?.run(&[])?.pid(), &[], &["catcher", "thrower", "Held", "Unwind_RaiseException"])?;
-    compare(Compiled::rust()?.run(&[])?.pid(), &[], &["hashed", "sorted", "panicking", "realloc"])
+    compare(
+        Compiled::cpp()?.run(&[])?.pid(),
+        &[],
+        &["catcher", "thrower", "~Held", "Unwind_RaiseException"],
+    )?;
+    compare(Compiled::rust()?.run(&[])?.pid(), &[], &["hashed", "sorted", "panicking", "realloc"])?;
+    compare(
+        Compiled::go(false)?.run(&[])?.pid(),
+        &[],
+        &["main.spin", "main.recurse", "main.allocate", "sort.Strings"],
+    )
 }
 
 #[test]

@@ -41,14 +41,12 @@ cat /tmp/out/traces.jsonl > /dev/ttyS1
 
 /// The walk over user stacks is the largest of the programs, and each kernel's verifier follows it in its own way.
 #[test]
-#[ignore = "its own kernel shows stacks of anonymous memory; see the walk of busybox"]
 fn debian_6_1_walks_user_stacks() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("vm::debian_6_1_walks_user_stacks") else { return Ok(()) };
     walks("6.1")
 }
 
 #[test]
-#[ignore = "its own kernel shows stacks of anonymous memory; see the walk of busybox"]
 fn debian_6_12_walks_user_stacks() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("vm::debian_6_12_walks_user_stacks") else { return Ok(()) };
     walks("6.12")

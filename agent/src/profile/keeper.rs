@@ -15,6 +15,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use honeyguide_common::unwind::MAX_MAPPINGS;
 use log::{debug, warn};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     maps,
@@ -34,7 +35,7 @@ const SWEEP: Duration = Duration::from_secs(10);
 /// The executable memory of a process, by address.
 #[derive(Debug)]
 pub(super) struct Memory {
-    pub(super) mappings: Vec<Arc<Mapping>>,
+    pub(super) mappings: Arc<[Arc<Mapping>]>,
     /// As the sample told that made the keeper look; 0 where none did.
     pub(super) space: u64,
     /// How long it took to read.
@@ -42,6 +43,15 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// Whether it is made of these regions, of the same files.
+    fn is_of(&self, regions: &[maps::Region]) -> bool {
+        self.mappings.len() == regions.len()
+            && self.mappings.iter().zip(regions).all(|(mapping, region)| {
+                (mapping.start, mapping.end, mapping.offset) == (region.start, region.end, region.offset)
+                    && (*mapping.object.path == *region.path || region.path.is_empty())
+            })
+    }
+
     pub(super) fn find(&self, address: u64) -> Option<&Arc<Mapping>> {
         let index = self.mappings.partition_point(|mapping| mapping.start <= address).checked_sub(1)?;
         self.mappings.get(index).filter(|mapping| address < mapping.end)
@@ -95,6 +105,7 @@ impl Keeper {
     /// # Errors
     /// Where the kernel takes no rules, or no thread can be had.
     pub fn start(arena: Arena, proc: ProcRoot) -> Result<Self> {
+        raise_limit();
         let (requests, receiver) = sync_channel(QUEUE);
         let shared = Arc::new(Shared::default());
         let mut worker = Worker {
@@ -211,6 +222,13 @@ impl Worker {
             }
         };
         locked(&self.shared.counters).mappings_dropped += beyond;
+        let before = locked(&self.shared.known).get(&pid).cloned();
+        if let Some(before) = before.filter(|before| self.tables.has(pid) && before.is_of(&regions)) {
+            // What has changed is nothing that runs.
+            let memory = Memory { mappings: Arc::clone(&before.mappings), space, took: begun.elapsed() };
+            self.publish(pid, memory);
+            return;
+        }
         let mappings: Vec<(Arc<Mapping>, Arc<Placed>)> = regions
             .iter()
             .map(|region| {
@@ -231,15 +249,7 @@ impl Worker {
             space,
             took: begun.elapsed(),
         };
-        {
-            let mut known = locked(&self.shared.known);
-            if known.len() >= MAX_KNOWN && !known.contains_key(&pid) {
-                known.retain(|pid, _| self.proc.exists(*pid));
-            }
-            if known.len() < MAX_KNOWN {
-                known.insert(pid, Arc::new(memory));
-            }
-        }
+        self.publish(pid, memory);
         if let Err(error) = self.tables.install(pid, &mappings) {
             locked(&self.shared.counters).failed += 1;
             warn!("process {pid} is sampled by frame pointers: {error:#}");
@@ -247,10 +257,29 @@ impl Worker {
         self.placed.insert(pid, mappings.into_iter().map(|(_, placed)| placed).collect());
     }
 
+    fn publish(&self, pid: u32, memory: Memory) {
+        let mut known = locked(&self.shared.known);
+        if known.len() >= MAX_KNOWN && !known.contains_key(&pid) {
+            known.retain(|pid, _| self.proc.exists(*pid));
+        }
+        if known.len() < MAX_KNOWN || known.contains_key(&pid) {
+            known.insert(pid, Arc::new(memory));
+        }
+    }
+
     fn forget(&mut self, pid: u32) {
         self.tables.remove(pid);
         self.placed.remove(&pid);
         locked(&self.shared.known).remove(&pid);
+    }
+}
+
+/// Every file that is mapped stays open: as many as the system allows instead of the usual 1,024.
+fn raise_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        debug!("the limit of open files stays: {error}");
     }
 }
 

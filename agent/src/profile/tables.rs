@@ -145,6 +145,10 @@ impl Tables {
         }
     }
 
+    pub(super) fn has(&self, pid: u32) -> bool {
+        self.processes.contains_key(&pid)
+    }
+
     pub(super) fn processes(&self) -> usize {
         self.processes.len()
     }

@@ -1,5 +1,7 @@
 //! Call frame information to rows: every function's description, in the order of addresses.
 
+use std::{iter::Peekable, vec};
+
 use gimli::{
     BaseAddresses, CieOrFde, CommonInformationEntry, DebugFrame, EhFrame, EndianSlice, FrameDescriptionEntry,
     LittleEndian, UnwindContext, UnwindOffset, UnwindSection,
@@ -10,6 +12,7 @@ use object::ReadRef;
 use super::{
     Error, arm64,
     elf::{Architecture, Elf},
+    synthesis,
     table::{Builder, Table},
     x86_64,
 };
@@ -61,13 +64,16 @@ pub(super) fn compile<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>) -> Result<T
     collect(&debug, &debug_bases, true, &mut functions, &mut instructions)?;
     functions
         .retain(|function| code.iter().any(|range| range.0 <= function.start && function.end <= range.1));
-    if functions.is_empty() {
-        return Err(Error::Nothing);
-    }
     functions.sort_unstable_by_key(|function| (function.start, function.debug, function.end));
 
+    let gaps = gaps(&code, &functions);
+    let synthesized = synthesis::rules(elf, &gaps);
+    if functions.is_empty() && synthesized.is_empty() {
+        return Err(Error::Nothing);
+    }
     let mut rows = Rows {
         architecture: elf.architecture,
+        synthesized: synthesized.into_iter().peekable(),
         builder: Builder::new(base),
         base,
         described: base,
@@ -84,8 +90,31 @@ pub(super) fn compile<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>) -> Result<T
             rows.add(&eh, &eh_bases, function)?;
         }
     }
-    rows.stop()?;
+    rows.stop(u64::MAX)?;
     Ok(rows.builder.finish())
+}
+
+/// The code that no function describes. Both are in ascending order, but for what a hostile file makes of it.
+fn gaps(code: &[(u64, u64)], functions: &[Function]) -> Vec<(u64, u64)> {
+    let mut code = code.to_vec();
+    code.sort_unstable();
+    let mut gaps = Vec::new();
+    let mut described = 0;
+    let mut functions = functions.iter().peekable();
+    for (start, end) in code {
+        described = described.max(start);
+        while let Some(function) = functions.next_if(|function| function.start < end) {
+            if described < function.start {
+                gaps.push((described, function.start));
+            }
+            described = described.max(function.end);
+        }
+        if described < end {
+            gaps.push((described, end));
+            described = end;
+        }
+    }
+    gaps
 }
 
 /// Finds the functions that a section describes. What follows a contradiction is not read.
@@ -142,6 +171,8 @@ impl<'a> Cies<'a> {
 
 struct Rows {
     architecture: Architecture,
+    /// What was read off the code where nothing is described.
+    synthesized: Peekable<vec::IntoIter<(u64, Rule)>>,
     builder: Builder,
     base: u64,
     /// Up to here every address has been spoken of.
@@ -166,7 +197,7 @@ impl Rows {
             return Ok(());
         };
         if function.start > self.described {
-            self.stop()?;
+            self.stop(function.start)?;
         }
         self.rows(section, bases, &entry, function)?;
         self.described = function.end;
@@ -214,9 +245,16 @@ impl Rows {
         Ok(())
     }
 
-    /// Nothing is known from here on.
-    fn stop(&mut self) -> Result<(), Error> {
-        self.builder.push(offset(self.base, self.described), Rule::of(CFA_NONE))
+    /// Nothing is described from here on, up to `end`.
+    fn stop(&mut self, end: u64) -> Result<(), Error> {
+        self.builder.push(offset(self.base, self.described), Rule::of(CFA_NONE))?;
+        while let Some((address, rule)) = self.synthesized.next_if(|(address, _)| *address < end) {
+            // Of what was described meanwhile nothing is said twice.
+            if address >= self.described {
+                self.builder.push(offset(self.base, address), rule)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use object::{
     LittleEndian, ReadRef,
     elf::{
         self, ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, EM_AARCH64, EM_X86_64, FileHeader64, NT_GNU_BUILD_ID, PF_X,
-        PT_GNU_EH_FRAME, PT_LOAD, PT_NOTE, ProgramHeader64, SectionHeader64,
+        PT_GNU_EH_FRAME, PT_LOAD, PT_NOTE, ProgramHeader64, Rela64, SectionHeader64, Sym64,
     },
     read::elf::{
         CompressionHeader as _, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable,
@@ -19,6 +19,8 @@ type E = LittleEndian;
 
 /// The largest section that is read. Node's `.eh_frame` has 15 MB, Chromium's about 60.
 const MAX_SECTION: u64 = 512 << 20;
+/// The largest symbol table that is looked at for where functions begin.
+const MAX_SYMBOLS: u64 = 64 << 20;
 /// A build id is 20 bytes as a rule.
 const MAX_BUILD_ID: usize = 64;
 
@@ -45,6 +47,10 @@ pub struct Elf<'data, R: ReadRef<'data>> {
     data: R,
     pub architecture: Architecture,
     pub segments: Vec<Segment>,
+    /// Where a program begins; 0 in a library.
+    pub(super) entry: u64,
+    /// Linked to fixed addresses.
+    pub(super) fixed: bool,
     /// Address and size of `.eh_frame_hdr`.
     eh_frame_hdr: Option<(u64, u64)>,
     notes: Vec<&'data [u8]>,
@@ -70,6 +76,8 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
             data,
             architecture,
             segments: Vec::new(),
+            entry: header.e_entry(endian),
+            fixed: header.e_type(endian) == elf::ET_EXEC,
             eh_frame_hdr: None,
             notes: Vec::new(),
             // A stripped file may have none, and one that lies about them is read without.
@@ -154,8 +162,56 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         Some((pointer, self.memory(pointer)?))
     }
 
+    /// Calls `found` with the address of every function that a symbol table names.
+    pub(super) fn functions(&self, mut found: impl FnMut(u64)) {
+        let Some(sections) = &self.sections else { return };
+        for section in sections.iter() {
+            let kind = section.sh_type(LittleEndian);
+            let is_symbols = kind == elf::SHT_SYMTAB || kind == elf::SHT_DYNSYM;
+            if !is_symbols || section.sh_size(LittleEndian) > MAX_SYMBOLS {
+                continue;
+            }
+            let symbols = section.data_as_array::<Sym64<E>, _>(LittleEndian, self.data).unwrap_or_default();
+            for symbol in symbols.iter().filter(|symbol| symbol.st_type() == elf::STT_FUNC) {
+                found(symbol.st_value.get(LittleEndian));
+            }
+        }
+    }
+
+    /// Calls `found` with what may be the address of a function: of a program at fixed addresses every word of its
+    /// data, else those that the loader moves. At most so many bytes are read.
+    pub(super) fn pointers(&self, most: u64, mut found: impl FnMut(u64)) {
+        if self.fixed {
+            let mut left = most;
+            for segment in self.segments.iter().filter(|segment| !segment.executable) {
+                let size = segment.size.min(left);
+                left -= size;
+                let bytes = self.data.read_bytes_at(segment.offset, size).unwrap_or_default();
+                bytes
+                    .chunks_exact(8)
+                    .filter_map(|word| word.try_into().ok())
+                    .map(u64::from_le_bytes)
+                    .for_each(&mut found);
+            }
+            return;
+        }
+        let Some(sections) = &self.sections else { return };
+        for section in sections.iter().filter(|section| section.sh_type(LittleEndian) == elf::SHT_RELA) {
+            if section.sh_size(LittleEndian) > most {
+                continue;
+            }
+            let relocations =
+                section.data_as_array::<Rela64<E>, _>(LittleEndian, self.data).unwrap_or_default();
+            for relocation in relocations {
+                if relocation.r_type(LittleEndian, false) == elf::R_X86_64_RELATIVE {
+                    found(relocation.r_addend.get(LittleEndian).cast_unsigned());
+                }
+            }
+        }
+    }
+
     /// The file's bytes from an address to the end of its segment.
-    fn memory(&self, address: u64) -> Option<&'data [u8]> {
+    pub(super) fn memory(&self, address: u64) -> Option<&'data [u8]> {
         self.segments.iter().find_map(|segment| {
             let within = address.checked_sub(segment.address).filter(|within| *within < segment.size)?;
             let size = (segment.size - within).min(MAX_SECTION);

@@ -4,7 +4,9 @@
 mod arm64;
 mod cfi;
 mod elf;
+mod frame;
 pub mod fuzz;
+mod synthesis;
 mod table;
 mod x86_64;
 
