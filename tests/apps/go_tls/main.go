@@ -75,6 +75,8 @@ func get(arguments []string) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
+	// Larger programs have not begun by then.
+	time.Sleep(300 * time.Millisecond)
 	each(func(lane int) {
 		for number := lane; number < count; number += lanes {
 			ask(fmt.Sprintf("/item-%d", number))
