@@ -1,4 +1,4 @@
-//! `perf record --call-graph dwarf`: the same process, seen by another's unwinder.
+//! `perf record --call-graph`: the same process, seen by another's unwinder.
 
 use std::{collections::HashMap, path::Path, process::Command, time::Duration};
 
@@ -7,8 +7,16 @@ use anyhow::{Context, Result, ensure};
 use crate::{flame::Stacks, guard::Guard, scratch::Scratch};
 
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Bytes of stack that are copied with each sample: enough for the programs of the tests.
-const STACK: &str = "dwarf,8192";
+
+/// How perf is to walk the stack.
+#[derive(Clone, Copy, Debug)]
+pub enum CallGraph {
+    /// By the DWARF of the program, from 8 KiB of stack that are copied with each sample: enough for the tests.
+    Dwarf,
+    /// By frame pointers. Go keeps them, and of its `.debug_frame` perf 6.1 makes nothing, compressed or not: it
+    /// stops at the innermost function.
+    FramePointers,
+}
 
 /// A recording that is under way.
 #[derive(Debug)]
@@ -22,11 +30,16 @@ impl Perf {
     ///
     /// # Errors
     /// When there is no perf.
-    pub fn start(pids: &[u32], duration: Duration, hz: u32) -> Result<Self> {
+    pub fn start(pids: &[u32], call_graph: CallGraph, duration: Duration, hz: u32) -> Result<Self> {
         let out = Scratch::new("perf")?;
         let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
         let mut command = Command::new("perf");
-        command.args(["record", "--event", "cpu-clock", "--call-graph", STACK, "--freq", &hz.to_string()]);
+        let call_graph = match call_graph {
+            CallGraph::Dwarf => "dwarf,8192",
+            CallGraph::FramePointers => "fp",
+        };
+        command.args(["record", "--event", "cpu-clock", "--call-graph", call_graph]);
+        command.args(["--freq", &hz.to_string()]);
         command.args(["--pid", &pids.join(","), "--output"]).arg(out.join("perf.data"));
         command.args(["--", "sleep", &format!("{:.3}", duration.as_secs_f64())]);
         let guard = Guard::spawn(command).context("perf: `apt-get install linux-perf` brings it")?;
