@@ -152,11 +152,13 @@ const NODE: &str = "
 const https = require('https'), [port, count] = process.argv.slice(1).map(Number);
 const agent = new https.Agent({ keepAlive: true, maxSockets: 3, rejectUnauthorized: false });
 let left = count;
-for (let number = 0; number < count; number++)
+const ask = (number) =>
   https.get({ host: '127.0.0.1', port, path: `/item-${number}`, agent }, (response) => {
     response.resume();
     response.on('end', () => { if (--left === 0) agent.destroy(); });
   });
+// What is linked statically is known a moment after the program's start.
+setTimeout(() => { for (let number = 0; number < count; number++) ask(number); }, 1000);
 ";
 
 const URLLIB_LATER: &str = "

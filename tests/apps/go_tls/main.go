@@ -76,7 +76,7 @@ func get(arguments []string) {
 		}
 	}
 	// Larger programs have not begun by then.
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(time.Second)
 	each(func(lane int) {
 		for number := lane; number < count; number += lanes {
 			ask(fmt.Sprintf("/item-%d", number))
