@@ -144,8 +144,11 @@ impl Flows {
         let Some(flow) = self.table.get_mut(&record.socket) else { return };
         let outcome = flow.handle_data(record, &mut self.counters, &mut self.events);
         match outcome {
-            Outcome::Followed => {}
-            Outcome::Keep(word) => self.verdicts.push((record.socket, word)),
+            Outcome::Followed | Outcome::Again => {}
+            Outcome::Keep(word) => {
+                let stream = if record.plaintext { verdict::plaintext(record.socket) } else { record.socket };
+                self.verdicts.push((stream, word));
+            }
             Outcome::Ignore => self.verdicts.push((record.socket, verdict::IGNORE)),
             Outcome::Failed(errno) => {
                 self.end(record.socket, record.stamp.time, CloseReason::Error(errno));

@@ -51,8 +51,8 @@ impl Connection {
         Self::with_starts(limits, Some(0), Some(0))
     }
 
-    /// A connection that was upgraded from HTTP/1.1 (RFC 7540 section 3.2): `exchange` is the one that
-    /// ended with 101, and is not over: stream 1 answers it.
+    /// A connection that was upgraded from HTTP/1.1 (RFC 7540 section 3.2): `exchange` is that of
+    /// [`crate::http1::Successor::Http2`], and stream 1 answers it.
     ///
     /// The exchange that is reported for stream 1 has the same id, and its request is not announced again.
     /// Bytes up to the end of the 101 are ignored when they are handed over again.

@@ -218,13 +218,10 @@ fn an_upgraded_connection_answers_its_first_request() {
     let mut before = http1::Connection::opened(http1::Limits::default());
     before.handle_bytes(Client, Stamp::default(), 0, request);
     before.handle_bytes(Server, Stamp::default(), 0, switch);
-    let mut ended = None;
-    while let Some(event) = before.poll_event() {
-        if let Event::Exchange(exchange) = event {
-            ended = Some(exchange);
-        }
-    }
-    let mut wire = Wire::new(Connection::upgraded(Limits::default(), &ended.unwrap()));
+    let Some(Event::Request { id: 0, .. }) = before.poll_event() else { panic!() };
+    assert_eq!(before.poll_event(), None);
+    let Some(http1::Successor::Http2(exchange)) = before.take_successor() else { panic!() };
+    let mut wire = Wire::new(Connection::upgraded(Limits::default(), &exchange));
     let (mut c, mut s) = (Hpack::default(), Hpack::default());
     wire.offsets[0] = request.len() as u64;
     // The switch and the first frames came in one operation, which is handed over again.
@@ -283,6 +280,94 @@ fn a_header_bomb_is_cut() {
     assert!(talk.wire.connection.buffered() < 32 * 1024);
     talk.next = 3;
     talk.check_recovered();
+}
+
+#[test]
+fn requests_that_are_taken_back_at_once_are_told_and_hold_nothing() {
+    let mut talk = Talk::new();
+    for _ in 0..10_000 {
+        let stream = talk.ask("/flood");
+        talk.wire.send(Client, &frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    }
+    assert_eq!(talk.wire.exchanges.len(), 10_000);
+    assert!(talk.wire.exchanges.iter().all(|line| line.contains("Reset")), "{}", talk.wire.exchanges[0]);
+    assert_eq!(
+        (talk.wire.connection.outstanding(), talk.wire.connection.counters().dropped_requests),
+        (0, 0)
+    );
+    assert!(talk.wire.connection.buffered() < 4096);
+    talk.check_recovered();
+}
+
+#[test]
+fn resets_of_streams_that_never_were_are_nothing() {
+    let mut talk = Talk::new();
+    for stream in (1..20_000).step_by(2) {
+        talk.wire.send(Client, &frame(RST_STREAM, 0, stream + 100_000, &[0, 0, 0, 8]));
+        talk.wire.send(Server, &frame(RST_STREAM, 0, stream + 100_000, &[0, 0, 0, 7]));
+    }
+    talk.wire.expect(&[]);
+    assert!(talk.wire.connection.buffered() < 4096);
+    talk.check_recovered();
+}
+
+#[test]
+fn settings_of_any_length_and_number_are_bounded() {
+    let mut talk = Talk::new();
+    // The header table's size, as large as it can be said.
+    let settings = [0, 1, 0xff, 0xff, 0xff, 0xff].repeat(2730);
+    for _ in 0..1000 {
+        talk.wire.send(Server, &frame(SETTINGS, 0, 0, &settings));
+        talk.wire.send(Client, &frame(SETTINGS, 0, 0, &settings));
+        assert!(talk.wire.connection.buffered() < 4096);
+    }
+    talk.check_recovered();
+    // In two pieces, so that it has to be held.
+    let whole = frame(SETTINGS, 0, 0, &settings);
+    talk.wire.send(Client, &whole[..9000]);
+    assert!(talk.wire.connection.buffered() < 4096);
+    talk.wire.send(Client, &whole[9000..]);
+    talk.check_recovered();
+    assert_eq!(talk.wire.connection.counters().failures, 0);
+}
+
+/// Both sides agree on a table of 4 GiB, and the client fills it.
+#[test]
+fn a_table_of_any_size_is_bounded() {
+    let mut talk = Talk::new();
+    talk.wire.send(Server, &frame(SETTINGS, 0, 0, &[0, 1, 0xff, 0xff, 0xff, 0xff]));
+    // Size 2^32 - 1 (RFC 7541, 6.3), and fields that are kept, of a thousand bytes each.
+    let size = [0x3f, 0xe0, 0xff, 0xff, 0xff, 0x0f];
+    let field = [&[0x40, 10][..], b"tracestate", &[0x7f, 0xe9, 0x06], &[b'x'; 1000]].concat();
+    for number in 0..2000 {
+        let start: &[u8] = if number == 0 { &size } else { &[] };
+        let block = [start, &[0x82, 0x86, 0x84], &field[..]].concat();
+        talk.wire.send(Client, &headers(ONLY, talk.next, &block));
+        talk.answer(talk.next);
+        talk.next += 2;
+        assert!(talk.wire.connection.buffered() <= 80 * 1024, "{}", talk.wire.connection.buffered());
+    }
+    assert_eq!((talk.wire.exchanges.len(), talk.wire.connection.counters().failures), (2000, 0));
+}
+
+/// RFC 9113, 6.10: nothing comes between the parts of a header block.
+#[test]
+fn what_comes_between_the_parts_of_a_block_breaks_it() {
+    let between = [
+        data(0, 1, b"x"),
+        frame(CONTINUATION, END_HEADERS, 3, b""),
+        frame(WINDOW_UPDATE, 0, 0, &[0, 0, 1, 0]),
+        headers(ONLY, 3, &[0x82, 0x86, 0x84]),
+    ];
+    for other in between {
+        let mut talk = Talk::new();
+        talk.wire.send(Client, &headers(END_STREAM, 1, &[0x82, 0x86]));
+        talk.wire.send(Client, &other);
+        assert_eq!(talk.wire.connection.counters().failures, 1, "{other:?}");
+        talk.wire.send(Client, &frame(CONTINUATION, END_HEADERS, 1, &[0x84]));
+        talk.next = 5;
+        talk.check_recovered();
+    }
 }
 
 #[test]
