@@ -377,7 +377,9 @@ unsafe fn ask(stream: *mut TlsStream, socket: u64) {
     // SAFETY: map values.
     unsafe {
         (*stream).verdict = *word;
-        if *word == verdict::FRAMES {
+        if *word == verdict::WHOLE {
+            (*stream).whole = socket::BY_OPERATION;
+        } else if *word == verdict::FRAMES {
             (*stream).whole = socket::BY_FRAME;
         }
     }
