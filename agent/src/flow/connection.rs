@@ -67,6 +67,8 @@ pub(super) struct Flow {
     /// The connection has been seen from its first byte.
     from_start: bool,
     vantage: Vantage,
+    /// It is TLS, and nothing of its inside has been seen.
+    opaque: bool,
     /// A server of MySQL said this before the connection went on encrypted.
     greeting: Option<mysql::Greeting>,
     followed: Followed,
@@ -104,6 +106,7 @@ impl Flow {
             ending: false,
             from_start: record.from_start,
             vantage,
+            opaque: false,
             greeting: None,
             followed: Followed::Detecting(detection),
             wrong_guesses: 0,
@@ -131,6 +134,7 @@ impl Flow {
             ending: false,
             from_start: false,
             vantage: Vantage::End,
+            opaque: false,
             greeting: None,
             followed: Followed::Detecting(Detection::new(false)),
             wrong_guesses: 0,
@@ -182,6 +186,7 @@ impl Flow {
     /// The first plaintext: from here on it is the connection's stream, with offsets of its own.
     fn look_inside(&mut self, record: &DataRecord<'_>, counters: &mut FlowCounters) {
         counters.encrypted += 1;
+        self.opaque = false;
         if let Followed::Known { parser, .. } = &self.followed {
             parser.count(counters);
             self.greeting = self.greeting.or(parser.greeting());
@@ -242,6 +247,7 @@ impl Flow {
             parser.handle_close(at, reason);
             parser.count(counters);
         }
+        counters.opaque += u64::from(self.opaque);
         self.report(counters, events);
     }
 
@@ -259,6 +265,7 @@ impl Flow {
         match &self.followed {
             Followed::Detecting(_) => states.detecting += 1,
             Followed::Known { parser, .. } => states.known[parser.protocol() as usize] += 1,
+            Followed::Ignored if self.opaque => states.opaque += 1,
             Followed::Ignored => states.ignored += 1,
         }
     }
@@ -269,6 +276,7 @@ impl Flow {
             Found::NotYet => {}
             Found::Nothing => {
                 counters.ignored += 1;
+                self.opaque = is_tls(record.bytes);
                 self.followed = Followed::Ignored;
             }
             Found::Known { protocol, client } => {
@@ -371,6 +379,12 @@ pub(super) fn feed(parser: &mut Parser, from: Party, record: &DataRecord<'_>, lo
     if record.eof {
         parser.handle_shutdown(from, record.stamp);
     }
+}
+
+/// A record of TLS begins like this: a handshake's, or application data where the beginning was missed (RFC 8446,
+/// section 5.1).
+fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [22 | 23, 3, 0..=4, ..])
 }
 
 pub(super) fn party(direction: Direction, client: Direction) -> Party {

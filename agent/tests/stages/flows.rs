@@ -110,6 +110,50 @@ fn a_tunnel_of_something_else_is_left_alone_soon() {
     assert_eq!(stream.finish().0.len(), 1);
 }
 
+/// Nothing probes the library that encrypts it.
+#[test]
+fn tls_that_cannot_be_looked_into_is_counted() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 443, 5000);
+    stream.received(10, BY, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    stream.sent(10, BY, b"\x16\x03\x03\x00\x7a\x02");
+    assert_eq!(stream.engine.flows.states().opaque, 1);
+    assert_eq!(stream.engine.flows.take_verdicts().first(), Some(&(10, verdict::IGNORE)));
+    stream.state(10, 1, 7, 0);
+    assert_eq!(stream.engine.flows.counters.opaque, 1);
+    assert!(stream.finish().0.is_empty());
+}
+
+/// What began as HTTP/2 and is something else: no span is made up, and the kernel stops recording.
+#[test]
+fn http2_that_becomes_noise_is_given_up() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 80, 5000);
+    let request =
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x03\x01\x05\0\0\0\x01\x82\x86\x84";
+    stream.received(10, BY, request);
+    stream.sent(10, BY, b"\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x05\0\0\0\x01\x88");
+    let mut noise = 1_u32;
+    for _ in 0..1100 {
+        let bytes: Vec<u8> = std::iter::repeat_with(|| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            noise.to_be_bytes()[0] | 0x80
+        })
+        .take(1000)
+        .collect();
+        stream.received(10, BY, &bytes);
+        stream.sent(10, BY, &bytes);
+    }
+    let verdicts = stream.engine.flows.take_verdicts();
+    assert_eq!(
+        (verdicts.first(), verdicts.get(1)),
+        (Some(&(10, verdict::FRAMES)), Some(&(10, verdict::IGNORE)))
+    );
+    assert_eq!((stream.engine.flows.counters.failed, stream.engine.flows.states().ignored), (1, 1));
+    assert!(stream.engine.flows.counters.malformed_messages >= 8);
+    assert_eq!(stream.finish().0.len(), 1);
+}
+
 #[test]
 fn a_busy_connection_is_kept_without_further_questions() {
     let mut stream = Stream::new();
