@@ -1,12 +1,17 @@
-// Calls every kind of method of `grpc_server.js` or `grpc_server.py`, a hundred at once. Takes a port; UNARY is the
-// number of plain calls; with CANCEL it also takes back a call.
+// Calls every kind of method of `grpc_server.js` or `grpc_server.py`, a hundred at once. Takes a port, and for TLS the
+// file of a certificate; UNARY is the number of plain calls; with CANCEL it also takes back a call.
 'use strict';
 const assert = require('node:assert');
+const fs = require('node:fs');
 const grpc = require('@grpc/grpc-js');
 const { service, absent } = require('./grpc_service.js');
 
 const Client = grpc.makeClientConstructor({ ...service, Absent: absent }, 'Bytes');
-const client = new Client(`127.0.0.1:${process.argv[2]}`, grpc.credentials.createInsecure());
+const [port, certificate] = process.argv.slice(2);
+const credentials = certificate
+  ? grpc.credentials.createSsl(fs.readFileSync(certificate))
+  : grpc.credentials.createInsecure();
+const client = new Client(`127.0.0.1:${port}`, credentials);
 
 const unary = (name, request, options = {}) =>
   new Promise((resolve, reject) => {

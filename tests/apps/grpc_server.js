@@ -1,5 +1,7 @@
-// A gRPC service of bytes on grpc-js, with no generated code: what grpc_server.py does. Takes a port.
+// A gRPC service of bytes on grpc-js, with no generated code: what grpc_server.py does. Takes a port; for TLS the files
+// of a certificate and its key come before it.
 'use strict';
+const fs = require('node:fs');
 const grpc = require('@grpc/grpc-js');
 const { service } = require('./grpc_service.js');
 
@@ -32,6 +34,11 @@ server.addService(service, {
     call.on('cancelled', () => clearInterval(timer));
   },
 });
-server.bindAsync(`127.0.0.1:${process.argv[2]}`, grpc.ServerCredentials.createInsecure(), (error) => {
+const [port, key, certificate] = process.argv.slice(2).reverse();
+const pair = () => [{ private_key: fs.readFileSync(key), cert_chain: fs.readFileSync(certificate) }];
+const credentials = key
+  ? grpc.ServerCredentials.createSsl(null, pair())
+  : grpc.ServerCredentials.createInsecure();
+server.bindAsync(`127.0.0.1:${port}`, credentials, (error) => {
   if (error) throw error;
 });

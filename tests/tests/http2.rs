@@ -229,6 +229,43 @@ fn node_against_node(streams: usize, requests: usize, body: usize) -> Result<()>
     every_stream_is_two_spans(server.pid(), &command, &sent)
 }
 
+/// Far more open streams than are followed: each request is two spans or is counted as dropped, in bounded memory.
+#[test]
+fn ten_thousand_streams_at_once() -> Result<()> {
+    const STREAMS: usize = 10_000;
+    let Some(_turn) = privilege::kernel_test("http2::ten_thousand_streams_at_once") else { return Ok(()) };
+    let port = port::free()?;
+    let address = format!("127.0.0.1:{port}");
+    let mut serve = Command::new(PEER);
+    serve.args(["serve2", &address]);
+    let server = App::listening(serve, port)?;
+    let mut get = Command::new(PEER);
+    get.args(["get2", &address, &STREAMS.to_string()]);
+    let client = Gated::new(&get)?;
+    let pids = [server.pid(), client.pid()].map(|pid| pid.to_string());
+    let agent = Agent::run(["--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
+    client.finish()?;
+    let capture = agent.stop()?;
+    let (mut spans, mut seen) = (0, BTreeMap::new());
+    for span in &capture.spans {
+        ensure!((span.method(), span.status(), span.error) == ("GET", 200, false), "{span:?}");
+        ensure!(!span.attributes.contains_key("honeyguide.damaged"), "{span:?}");
+        *seen.entry((span.kind == Kind::Client, span.path())).or_insert(0) += 1;
+        spans += 1;
+    }
+    ensure!(seen.values().all(|&times| times == 1), "{} of {spans} are there twice", spans - seen.len());
+    let of = |name: &str| capture.accounting.get(name).copied().unwrap_or(0);
+    let dropped = usize::try_from(of("honeyguide.messages.dropped"))?;
+    let orphans = of("honeyguide.messages.orphaned");
+    ensure!(spans + dropped == 2 * STREAMS, "{spans} spans and {dropped} dropped\n{:#?}", capture.accounting);
+    // The client asks for everything before it reads, so its end is beyond the bound; a first thousand is followed.
+    ensure!((1_000..STREAMS).contains(&capture.clients().len()), "{} of the client", capture.clients().len());
+    ensure!(of("honeyguide.messages.malformed") == 0 && orphans == 0, "{:#?}", capture.accounting);
+    children_of_their_clients_or_none(&capture)
+}
+
+const PEER: &str = env!("CARGO_BIN_EXE_peer");
+
 /// What the servers answer, by the path's first segment.
 const STATUSES: [u16; 4] = [200, 201, 404, 500];
 
@@ -318,6 +355,17 @@ fn one_span_each(side: &str, spans: &[&Span], sent: &Requests) -> Result<()> {
         seen.len(),
         sent.len()
     );
+    Ok(())
+}
+
+/// Where the client's was dropped there is no parent.
+fn children_of_their_clients_or_none(capture: &Capture) -> Result<()> {
+    let clients: HashMap<&str, &Span> =
+        capture.clients().into_iter().map(|span| (span.span_id.as_str(), span)).collect();
+    for server in capture.servers().into_iter().filter(|server| !server.parent_span_id.is_empty()) {
+        let client = clients.get(server.parent_span_id.as_str()).map(|client| client.path());
+        ensure!(client == Some(server.path()), "{client:?} is the parent of {server:?}");
+    }
     Ok(())
 }
 
