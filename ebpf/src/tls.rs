@@ -5,6 +5,8 @@
 //! belongs to the socket whose ciphertext the thread has read and given to no session yet, or to the one that
 //! next sends ciphertext after the session made some. Until it is known, plaintext goes by the session's name.
 
+use core::ptr;
+
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_read_user};
 use honeyguide_common::{
     Failure,
@@ -297,11 +299,11 @@ pub unsafe fn plaintext(session: *mut TlsSession, key: [u64; 2], bytes: &Plainte
         (*session).spoke = 1;
         let stream = match (*session).socket {
             0 => &raw mut (*session).stream,
-            socket => match stream_of(socket, key) {
-                Some(stream) => stream,
-                None => return 0,
-            },
+            socket => stream_of(socket, key[0], key[1]),
         };
+        if stream.is_null() {
+            return 0;
+        }
         let offset = if direction == DIRECTION_SEND { (*stream).sent } else { (*stream).received };
         if direction == DIRECTION_SEND {
             (*stream).sent = offset + u64::from(length);
@@ -438,7 +440,10 @@ pub unsafe fn bind(session: *mut TlsSession, key: [u64; 2], socket: u64) {
 unsafe fn bring(session: *mut TlsSession, key: [u64; 2], socket: u64) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
-        let Some(stream) = stream_of(socket, key) else { return 0 };
+        let stream = stream_of(socket, key[0], key[1]);
+        if stream.is_null() {
+            return 0;
+        }
         if (*session).stream.whole == socket::BY_FRAME && (*stream).sent + (*stream).received == 0 {
             frames::rename(name(key), verdict::plaintext(socket));
         }
@@ -457,8 +462,10 @@ unsafe fn bring(session: *mut TlsSession, key: [u64; 2], socket: u64) -> u32 {
     0
 }
 
-#[inline(always)]
-fn stream_of(socket: u64, session: [u64; 2]) -> Option<*mut TlsStream> {
+/// The stream inside of a socket, or null. A subprogram of its own for the sake of the stack, as `frames::find` is.
+#[inline(never)]
+fn stream_of(socket: u64, object: u64, process: u64) -> *mut TlsStream {
+    let session = [object, process];
     let found = match TLS_SOCKETS.get_ptr_mut(socket) {
         Some(found) => found,
         None => {
@@ -467,7 +474,7 @@ fn stream_of(socket: u64, session: [u64; 2]) -> Option<*mut TlsStream> {
                 Some(made) => made,
                 None => {
                     error::count(Failure::NoStorage);
-                    return None;
+                    return ptr::null_mut();
                 }
             }
         }
@@ -482,7 +489,7 @@ fn stream_of(socket: u64, session: [u64; 2]) -> Option<*mut TlsStream> {
         } else if before[1] != session[1] {
             (*found).session = session;
         }
-        Some(&raw mut (*found).stream)
+        &raw mut (*found).stream
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) async fn call(base: &str, unary: usize, cancel: bool, certificate: Op
     if cancel {
         client.clone().takes_back().await?;
     }
-    client.clone().is_late().await
+    client.clone().waits_too_long().await
 }
 
 #[derive(Clone)]
@@ -120,7 +120,7 @@ impl Client {
         Ok(())
     }
 
-    async fn is_late(mut self) -> Result<()> {
+    async fn waits_too_long(mut self) -> Result<()> {
         let mut request = Request::new(Bytes::new());
         request.set_timeout(DEADLINE);
         match self.unary("Late", request).await {
