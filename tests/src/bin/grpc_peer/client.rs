@@ -28,7 +28,7 @@ const DEADLINE: Duration = Duration::from_millis(200);
 
 pub(crate) async fn call(base: &str, unary: usize, cancel: bool, certificate: Option<&str>) -> Result<()> {
     // Larger programs have not begun by then.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let mut endpoint = Endpoint::from_shared(base.to_owned())?;
     if let Some(certificate) = certificate {
         let certificate = Certificate::from_pem(fs::read(certificate)?);
@@ -43,7 +43,10 @@ pub(crate) async fn call(base: &str, unary: usize, cancel: bool, certificate: Op
     if cancel {
         client.clone().takes_back().await?;
     }
-    client.clone().waits_too_long().await
+    client.clone().waits_too_long().await?;
+    // It takes its stream back a moment after it has given up.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    Ok(())
 }
 
 #[derive(Clone)]
