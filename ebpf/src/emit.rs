@@ -308,25 +308,25 @@ unsafe fn fault(progress: *mut Progress) {
 /// # Safety
 /// `data` must have room for a `Data`.
 #[inline(always)]
-unsafe fn write_data(data: *mut Data, piece: &Piece, captured: u32, flags: u16) {
-    let record = Data {
-        header: Header { kind: record::KIND_DATA, flags, captured, time: piece.time },
-        socket: piece.socket,
-        offset: piece.offset,
-        pid: piece.pid,
-        tid: piece.tid,
-        context: piece.who.context,
-        length: piece.length,
-        result: piece.result,
-        direction: piece.direction,
-        origin: piece.origin,
-        tail_length: 0,
-        identity: piece.who.kind as u8,
-        parent: piece.who.parent,
-        tail: [0; record::TAIL],
-    };
+pub unsafe fn write_data(data: *mut Data, piece: &Piece, captured: u32, flags: u16) {
+    // Field by field: a record that is made first and then written takes twelve words of the stack.
     // SAFETY: as promised by the caller.
-    unsafe { ptr::write(data, record) };
+    unsafe {
+        (*data).header = Header { kind: record::KIND_DATA, flags, captured, time: piece.time };
+        (*data).socket = piece.socket;
+        (*data).offset = piece.offset;
+        (*data).pid = piece.pid;
+        (*data).tid = piece.tid;
+        (*data).context = piece.who.context;
+        (*data).length = piece.length;
+        (*data).result = piece.result;
+        (*data).direction = piece.direction;
+        (*data).origin = piece.origin;
+        (*data).tail_length = 0;
+        (*data).identity = piece.who.kind as u8;
+        (*data).parent = piece.who.parent;
+        (*data).tail = [0; record::TAIL];
+    }
 }
 
 /// # Safety
@@ -343,14 +343,14 @@ unsafe fn read_tail(data: *mut Data, from: u64, length: u32) {
 }
 
 #[inline(always)]
-fn reserve(size: usize) -> Option<*mut u8> {
+pub fn reserve(size: usize) -> Option<*mut u8> {
     // SAFETY: the map lives as long as the program, and the size is a constant at every call.
     let slot = unsafe { bpf_ringbuf_reserve(ring(), size as u64, 0) }.cast::<u8>();
     (!slot.is_null()).then_some(slot)
 }
 
 #[inline(always)]
-fn submit(slot: *mut u8, wake: bool) {
+pub fn submit(slot: *mut u8, wake: bool) {
     // SAFETY: the slot was reserved by `reserve`, and is given back once.
     unsafe {
         let waiting = bpf_ringbuf_query(ring(), u64::from(BPF_RB_AVAIL_DATA));

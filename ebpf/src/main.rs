@@ -6,6 +6,7 @@
 mod call;
 mod emit;
 mod error;
+mod frames;
 mod go;
 mod identity;
 mod maps;

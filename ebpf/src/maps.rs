@@ -12,7 +12,7 @@ use honeyguide_common::{
     verdict,
 };
 
-use crate::{identity::Identity, unwind::Walk};
+use crate::{frames::Progress, identity::Identity, unwind::Walk};
 
 /// Records on their way to the agent, in one global order. The agent sets the size.
 #[btf_map]
@@ -105,6 +105,15 @@ pub static GO_PROCESSES: HashMap<u32, u8, { verdict::MAX_GO }, { NO_PREALLOC }> 
 #[btf_map]
 pub static GO_CALLS: LruHashMap<[u64; 2], GoCall, 8192> = LruHashMap::new();
 
+/// Where the frames of HTTP/2 connections are, by socket cookie or name of a TLS session, and direction. The longest
+/// idle one is forgotten when it is full, and found again.
+#[btf_map]
+pub static FRAMES: LruHashMap<[u64; 2], Progress, 8192> = LruHashMap::new();
+
+/// Zeroes, to begin from.
+#[btf_map]
+pub static NO_FRAMES: PerCpuArray<Progress, 1> = PerCpuArray::new();
+
 const NO_PREALLOC: usize = 1;
 
 #[repr(C)]
@@ -126,7 +135,7 @@ pub struct SocketState {
     pub tcp: u8,
     /// One of `tls::LOOKS_*`.
     pub tls: u8,
-    /// The budget is for each operation, not for each burst.
+    /// 0: the budget is for each burst; or one of `socket::BY_*`.
     pub whole: u8,
     pub padding: [u8; 5],
 }
@@ -231,5 +240,6 @@ pub struct TlsStream {
     pub direction: u8,
     /// As a socket's.
     pub whole: u8,
-    pub padding: [u8; 2],
+    pub verdict: u8,
+    pub padding: [u8; 1],
 }

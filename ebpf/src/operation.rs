@@ -17,7 +17,7 @@ use honeyguide_common::{
 use crate::{
     call::{self, IoVec, UserBytes},
     emit::{self, Piece},
-    error, identity,
+    error, frames, identity,
     maps::SocketState,
     select, settings, socket, times, tls,
 };
@@ -56,15 +56,16 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
     let length = if result > 0 { result as u32 } else { 0 };
     // SAFETY: socket storage lives while the program holds the socket. Two threads that send on one socket
     // at once race on these words as they race on the stream itself.
-    let (offset, budget, fresh) = unsafe {
+    let (offset, budget, fresh, by_frame, preface) = unsafe {
         let offset = if direction == DIRECTION_SEND { (*state).sent } else { (*state).received };
         if direction == DIRECTION_SEND {
             (*state).sent = offset + u64::from(length);
         } else {
             (*state).received = offset + u64::from(length);
         }
-        if offset == 0 && (*state).whole == 0 && begins_http2(bytes.address, vectors_of(&bytes), length) {
-            (*state).whole = 1;
+        let preface = offset == 0 && begins_http2(bytes.address, vectors_of(&bytes), length);
+        if preface {
+            (*state).whole = socket::BY_FRAME;
         }
         let fresh = (*state).direction != direction;
         let budget = if (*state).whole != 0 {
@@ -76,7 +77,7 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
         };
         (*state).direction = direction;
         (*state).budget = budget.saturating_sub(length);
-        (offset, at_least_an_edge(budget), fresh)
+        (offset, at_least_an_edge(budget), fresh, (*state).whole == socket::BY_FRAME, preface)
     };
     let mut piece = Piece {
         // SAFETY: no arguments.
@@ -101,6 +102,19 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
     // A request begins with the first receive of a burst, a response ends with any of its sends.
     if settings::THREAD_TIMES.load() == 1 && (fresh || direction == DIRECTION_SEND) {
         times::tell(caller.tid, piece.time);
+    }
+    if by_frame && length > 0 && settings::WALK_FRAMES.load() != 0 {
+        match bytes.origin {
+            ORIGIN_BUFFER => {
+                frames::emit(piece.socket, &mut piece, 0, u64::from(preface));
+                return;
+            }
+            ORIGIN_VECTOR | ORIGIN_MESSAGE => {
+                frames::emit(piece.socket, &mut piece, bytes.count, u64::from(preface));
+                return;
+            }
+            _ => frames::pass(piece.socket, &piece),
+        }
     }
     if bytes.origin == ORIGIN_VECTOR || bytes.origin == ORIGIN_MESSAGE {
         piece.capture = smaller(length, budget);

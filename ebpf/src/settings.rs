@@ -20,6 +20,9 @@ pub static TRACE_TLS: Global<u8> = Global::new(0);
 /// 1: the opening of connections by selected processes is told.
 #[unsafe(no_mangle)]
 pub static TRACE_OPENS: Global<u8> = Global::new(0);
+/// 1: the kernel has `bpf_loop` (5.17), so HTTP/2 is captured by the frame.
+#[unsafe(no_mangle)]
+pub static WALK_FRAMES: Global<u8> = Global::new(0);
 /// Bytes captured of one burst in one direction.
 #[unsafe(no_mangle)]
 pub static CAPTURE_BYTES: Global<u32> = Global::new(8192);

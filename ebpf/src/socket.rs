@@ -25,6 +25,9 @@ use crate::{
     settings, tls,
 };
 
+/// `SocketState::whole`, and a session's: the budget is for each operation, or there is none, and frames are looked at.
+pub const BY_OPERATION: u8 = 1;
+pub const BY_FRAME: u8 = 2;
 /// `sk_shutdown`: the peer will send no more (include/net/sock.h).
 const RCV_SHUTDOWN: u8 = 1;
 const SOCK_STREAM: u16 = 1;
@@ -51,7 +54,9 @@ pub fn admit(sk: *const u8, caller: &Caller, direction: u8, result: i32) -> Opti
             if let Some(word) = VERDICTS.get_ptr((*state).cookie) {
                 (*state).verdict = *word;
                 if *word == verdict::WHOLE {
-                    (*state).whole = 1;
+                    (*state).whole = BY_OPERATION;
+                } else if *word == verdict::FRAMES {
+                    (*state).whole = BY_FRAME;
                 }
             }
         }
@@ -135,8 +140,9 @@ fn storage(sk: *const u8, value: *mut SocketState, flags: u64) -> Option<*mut So
     (!state.is_null()).then_some(state.cast())
 }
 
-/// Emits the connection record; false if the ring is full.
-#[inline(always)]
+/// Emits the connection record; false if the ring is full. A subprogram of its own: the stack it takes is free again
+/// when the operation is looked at.
+#[inline(never)]
 fn describe(sk: *const u8, state: *const SocketState, caller: &Caller, direction: u8, result: i32) -> bool {
     // SAFETY: as in `admit`.
     let (cookie, tcp, sent, received) =

@@ -5,6 +5,8 @@
 //! belongs to the socket whose ciphertext the thread has read and given to no session yet, or to the one that
 //! next sends ciphertext after the session made some. Until it is known, plaintext goes by the session's name.
 
+use core::ptr;
+
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_read_user};
 use honeyguide_common::{
     Failure,
@@ -13,17 +15,19 @@ use honeyguide_common::{
         ORIGIN_BUFFER, ORIGIN_FILE, ORIGIN_MESSAGE, ORIGIN_VECTOR,
     },
     tls::{CALL_SENDFILE, CALL_WRITE, CALL_WRITE_EX},
+    verdict,
 };
 
 use crate::{
     call::{IoVec, UserBytes},
     emit::{self, Piece},
-    error, go,
+    error, frames, go,
     identity::{self, Identity},
     maps::{
         SocketState, TLS_SESSIONS, TLS_SOCKETS, TLS_THREADS, TlsSession, TlsSocket, TlsStream, TlsThread,
+        VERDICTS,
     },
-    operation, select, settings,
+    operation, select, settings, socket,
 };
 
 /// Bytes that a session's function has moved.
@@ -291,15 +295,15 @@ pub unsafe fn plaintext(session: *mut TlsSession, key: [u64; 2], bytes: &Plainte
         who
     };
     // SAFETY: the caller's promise.
-    let (socket, flags, offset, budget) = unsafe {
+    let (socket, flags, offset, budget, by_frame, preface) = unsafe {
         (*session).spoke = 1;
         let stream = match (*session).socket {
             0 => &raw mut (*session).stream,
-            socket => match stream_of(socket, key) {
-                Some(stream) => stream,
-                None => return 0,
-            },
+            socket => stream_of(socket, key[0], key[1]),
         };
+        if stream.is_null() {
+            return 0;
+        }
         let offset = if direction == DIRECTION_SEND { (*stream).sent } else { (*stream).received };
         if direction == DIRECTION_SEND {
             (*stream).sent = offset + u64::from(length);
@@ -307,9 +311,14 @@ pub unsafe fn plaintext(session: *mut TlsSession, key: [u64; 2], bytes: &Plainte
             (*stream).received = offset + u64::from(length);
         }
         let fresh = (*stream).direction != direction;
-        if offset == 0 && operation::begins_http2(address, vectors, length) {
-            (*stream).whole = 1;
+        let preface = offset == 0 && operation::begins_http2(address, vectors, length);
+        if preface {
+            (*stream).whole = socket::BY_FRAME;
         }
+        if (*stream).verdict == verdict::UNDECIDED && (*session).socket != 0 {
+            ask(stream, (*session).socket);
+        }
+        let by_frame = (*stream).whole == socket::BY_FRAME;
         let budget = if (*stream).whole != 0 {
             MAX_CAPTURE as u32
         } else if fresh {
@@ -320,8 +329,8 @@ pub unsafe fn plaintext(session: *mut TlsSession, key: [u64; 2], bytes: &Plainte
         (*stream).direction = direction;
         (*stream).budget = budget.saturating_sub(length);
         match (*session).socket {
-            0 => (name(key), FLAG_PLAINTEXT | FLAG_UNBOUND, offset, budget),
-            socket => (socket, FLAG_PLAINTEXT, offset, budget),
+            0 => (name(key), FLAG_PLAINTEXT | FLAG_UNBOUND, offset, budget, by_frame, preface),
+            socket => (socket, FLAG_PLAINTEXT, offset, budget, by_frame, preface),
         }
     };
     let mut piece = Piece {
@@ -340,6 +349,13 @@ pub unsafe fn plaintext(session: *mut TlsSession, key: [u64; 2], bytes: &Plainte
         direction,
         origin: ORIGIN_BUFFER,
     };
+    if by_frame && settings::WALK_FRAMES.load() != 0 {
+        let stream = if flags & FLAG_UNBOUND != 0 { socket } else { verdict::plaintext(socket) };
+        if address != 0 {
+            return frames::emit(stream, &mut piece, vectors, u64::from(preface));
+        }
+        frames::pass(stream, &piece);
+    }
     if address == 0 {
         piece.capture = 0;
         piece.origin = ORIGIN_FILE;
@@ -351,6 +367,24 @@ pub unsafe fn plaintext(session: *mut TlsSession, key: [u64; 2], bytes: &Plainte
     piece.origin = ORIGIN_VECTOR;
     operation::vectors(&mut piece, vectors);
     0
+}
+
+/// What the agent says of what is inside: the connection may have been open for a while.
+///
+/// # Safety
+/// `stream` must be valid.
+#[inline(always)]
+unsafe fn ask(stream: *mut TlsStream, socket: u64) {
+    let Some(word) = VERDICTS.get_ptr(verdict::plaintext(socket)) else { return };
+    // SAFETY: map values.
+    unsafe {
+        (*stream).verdict = *word;
+        if *word == verdict::WHOLE {
+            (*stream).whole = socket::BY_OPERATION;
+        } else if *word == verdict::FRAMES {
+            (*stream).whole = socket::BY_FRAME;
+        }
+    }
 }
 
 #[inline(always)]
@@ -406,7 +440,13 @@ pub unsafe fn bind(session: *mut TlsSession, key: [u64; 2], socket: u64) {
 unsafe fn bring(session: *mut TlsSession, key: [u64; 2], socket: u64) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
-        let Some(stream) = stream_of(socket, key) else { return 0 };
+        let stream = stream_of(socket, key[0], key[1]);
+        if stream.is_null() {
+            return 0;
+        }
+        if (*session).stream.whole == socket::BY_FRAME && (*stream).sent + (*stream).received == 0 {
+            frames::rename(name(key), verdict::plaintext(socket));
+        }
         emit::in_place(Failure::RingFullConnection, |record: *mut Bind| {
             (&raw mut (*record).header).write(emit::header(KIND_BIND, 0));
             (*record).session = name(key);
@@ -422,8 +462,10 @@ unsafe fn bring(session: *mut TlsSession, key: [u64; 2], socket: u64) -> u32 {
     0
 }
 
-#[inline(always)]
-fn stream_of(socket: u64, session: [u64; 2]) -> Option<*mut TlsStream> {
+/// The stream inside of a socket, or null. A subprogram of its own for the sake of the stack, as `frames::find` is.
+#[inline(never)]
+fn stream_of(socket: u64, object: u64, process: u64) -> *mut TlsStream {
+    let session = [object, process];
     let found = match TLS_SOCKETS.get_ptr_mut(socket) {
         Some(found) => found,
         None => {
@@ -432,7 +474,7 @@ fn stream_of(socket: u64, session: [u64; 2]) -> Option<*mut TlsStream> {
                 Some(made) => made,
                 None => {
                     error::count(Failure::NoStorage);
-                    return None;
+                    return ptr::null_mut();
                 }
             }
         }
@@ -447,7 +489,7 @@ fn stream_of(socket: u64, session: [u64; 2]) -> Option<*mut TlsStream> {
         } else if before[1] != session[1] {
             (*found).session = session;
         }
-        Some(&raw mut (*found).stream)
+        &raw mut (*found).stream
     }
 }
 
@@ -485,5 +527,12 @@ pub const IDLE: TlsThread =
     TlsThread { session: 0, buffer: 0, count: 0, call: 0, touched: 0, fresh: 0, pending: 0 };
 const UNUSED: TlsSession = TlsSession { socket: 0, stream: SILENT, unbound: 0, spoke: 0 };
 /// No direction yet, so that the first burst has its budget.
-const SILENT: TlsStream =
-    TlsStream { sent: 0, received: 0, budget: 0, direction: u8::MAX, whole: 0, padding: [0; 2] };
+const SILENT: TlsStream = TlsStream {
+    sent: 0,
+    received: 0,
+    budget: 0,
+    direction: u8::MAX,
+    whole: 0,
+    verdict: verdict::UNDECIDED,
+    padding: [0; 1],
+};

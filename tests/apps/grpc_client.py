@@ -1,12 +1,13 @@
-"""Calls every kind of method of `grpc_server.py`. Takes a port."""
+"""Calls every kind of method of `grpc_server.py`. Takes a port, and for TLS the file of a certificate."""
 
 import sys
+from pathlib import Path
 
 import grpc
 
 
 def main():
-    with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
+    with connect(f"127.0.0.1:{sys.argv[1]}", sys.argv[2:]) as channel:
         unary = channel.unary_unary("/tests.Bytes/Unary")
         for number in range(100):
             assert unary(b"%d" % number) == b"%d" % number
@@ -19,6 +20,13 @@ def main():
         assert list(channel.stream_stream("/tests.Bytes/Echo")(iter(pieces))) == pieces
         late = channel.unary_unary("/tests.Bytes/Late")
         expect(grpc.StatusCode.DEADLINE_EXCEEDED, lambda request: late(request, timeout=0.2), b"")
+
+
+def connect(address, certificates):
+    if not certificates:
+        return grpc.insecure_channel(address)
+    roots = Path(certificates[0]).read_bytes()
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(roots))
 
 
 def expect(code, call, request):

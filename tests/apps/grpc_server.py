@@ -1,8 +1,10 @@
-"""A gRPC service of bytes, with no generated code. Takes a port."""
+"""A gRPC service of bytes, with no generated code. Takes a port; for TLS the files of a certificate and its key come
+before it."""
 
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 
@@ -43,6 +45,11 @@ METHODS = {
 
 server = grpc.server(ThreadPoolExecutor(8))
 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("tests.Bytes", METHODS),))
-server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
+address = f"127.0.0.1:{sys.argv[-1]}"
+if len(sys.argv) > 2:
+    certificate, key = (Path(name).read_bytes() for name in sys.argv[1:3])
+    server.add_secure_port(address, grpc.ssl_server_credentials([(key, certificate)]))
+else:
+    server.add_insecure_port(address)
 server.start()
 server.wait_for_termination()

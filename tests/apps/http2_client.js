@@ -1,6 +1,8 @@
 // One HTTP/2 connection, many streams. Takes a URL, the number of streams at once and the number of requests of
-// each; BODY is the size of what is posted.
+// each; BODY is the size of what is posted. With GATE each lane stops after WARM requests, says so, and goes on when
+// that file is there.
 'use strict';
+const fs = require('node:fs');
 const http2 = require('node:http2');
 
 const [url, streams, requests] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
@@ -26,8 +28,20 @@ function send(lane, number) {
   });
 }
 
+const GATE = process.env.GATE;
+const WARM = Number(process.env.WARM);
+let stopped = 0;
+
+async function gate() {
+  if (++stopped === streams) console.log('warm');
+  while (!fs.existsSync(GATE)) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
 async function lane(name) {
-  for (let number = 0; number < requests; number++) await send(name, number);
+  for (let number = 0; number < requests; number++) {
+    if (GATE && number === WARM) await gate();
+    await send(name, number);
+  }
 }
 
 Promise.all(Array.from({ length: streams }, (_, name) => lane(name))).then(

@@ -3,7 +3,12 @@
 use std::{fs, path::Path};
 
 use anyhow::{Result, ensure};
-use honeyguide_tests::{capture::Capture, paths, privilege, scratch::Scratch, vm};
+use honeyguide_tests::{
+    capture::{Capture, Kind, Span},
+    paths, privilege,
+    scratch::Scratch,
+    vm,
+};
 
 /// The tracepoints of the first choice came with 6.3, so this is the fallback.
 #[test]
@@ -20,10 +25,14 @@ fn debian_6_12_captures() -> Result<()> {
     captures("6.12")
 }
 
+/// Of one HTTP/2 connection, asked for in one write and answered in few: twice and four times as many vectors.
+const STREAMS: usize = 400;
+
 const SCRIPT: &str = "
 uname -r
 peer serve 127.0.0.1:8080 &
-honeyguide run --port 8080 --thread-times --out /tmp/out --print none > /tmp/said 2>&1 &
+peer serve2 127.0.0.1:8082 &
+honeyguide run --port 8080,8082 --thread-times --out /tmp/out --print none > /tmp/said 2>&1 &
 agent=$!
 for i in $(seq 600); do
   grep -q 'honeyguide: ready' /tmp/said && break
@@ -32,6 +41,7 @@ for i in $(seq 600); do
 done
 peer get 127.0.0.1:8080 /hello/guest 5
 peer get 127.0.0.1:8080 /status/404 1
+peer get2 127.0.0.1:8082 400
 kill -TERM $agent
 wait $agent
 echo \"honeyguide ended with $?\"
@@ -86,7 +96,15 @@ fn captures(series: &str) -> Result<()> {
     let scratch = Scratch::new("vm-result")?;
     fs::write(scratch.join("traces.jsonl"), &ran.result)?;
     let capture = Capture::read(scratch.path(), console.clone())?;
-    let mut seen: Vec<_> = capture.servers().iter().map(|s| (s.method(), s.path(), s.status())).collect();
+    ensure!(capture.clients().len() == 6 + STREAMS, "{} client spans\n{console}", capture.clients().len());
+    let (http2, http1): (Vec<_>, Vec<_>) =
+        capture.spans.iter().partition(|span| span.get("network.protocol.version") == "2");
+    let undamaged =
+        |span: &&&Span| span.status() == 200 && !span.attributes.contains_key("honeyguide.damaged");
+    let whole = http2.iter().filter(undamaged).count();
+    ensure!(whole == 2 * STREAMS, "{whole} of {} spans of HTTP/2 are whole\n{console}", http2.len());
+    let servers = http1.into_iter().filter(|span| span.kind == Kind::Server);
+    let mut seen: Vec<_> = servers.map(|s| (s.method(), s.path(), s.status())).collect();
     seen.sort_unstable();
     let mut wanted = vec![("GET", "/hello/guest", 200); 5];
     wanted.push(("GET", "/status/404", 404));

@@ -94,6 +94,14 @@ pub enum Event<R, D> {
     Exchange(Exchange<D>),
 }
 
+impl<R, D> Event<R, D> {
+    pub fn id_mut(&mut self) -> &mut u64 {
+        match self {
+            Self::Request { id, .. } | Self::Response { id, .. } | Self::Exchange(Exchange { id, .. }) => id,
+        }
+    }
+}
+
 impl<D> Exchange<D> {
     /// The exchange without its detail, and the detail.
     pub fn split(self) -> (Exchange<()>, D) {

@@ -40,6 +40,26 @@ pub struct RequestHead {
     pub truncated: bool,
 }
 
+impl RequestHead {
+    /// Bytes it takes in memory.
+    pub(crate) fn size(&self) -> usize {
+        let texts = [
+            &self.authority,
+            &self.scheme,
+            &self.user_agent,
+            &self.traceparent,
+            &self.tracestate,
+            &self.baggage,
+        ];
+        let optional: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+        let forwarded = match &self.forwarded {
+            Some(Forwarded::Forwarded(text) | Forwarded::XForwardedFor(text)) => text.len(),
+            None => 0,
+        };
+        size_of::<Self>() + self.method.len() + self.target.len() + optional + forwarded
+    }
+}
+
 /// What stands for a method or a target that was sent in a way that cannot be read: HTTP/2 refers to
 /// fields of earlier messages, and those may have passed before anybody watched.
 pub const UNKNOWN: &str = "";

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use honeyguide_protocols::{CloseReason, Event, Party, Stamp, detect::Direction, mysql};
+use honeyguide_protocols::{CloseReason, Event, Party, Stamp, detect::Direction, http1::Successor, mysql};
 
 use super::{
     Endpoints, FlowCounters, FlowEvent, FlowStates, Role, Vantage,
@@ -50,6 +50,8 @@ pub(super) enum Outcome {
     Keep(u8),
     /// Nothing of interest: tell the kernel to stop recording.
     Ignore,
+    /// The connection goes on in another protocol, whose start the record may hold.
+    Again,
     /// The operation failed for good.
     Failed(i32),
 }
@@ -65,11 +67,15 @@ pub(super) struct Flow {
     /// The connection has been seen from its first byte.
     from_start: bool,
     vantage: Vantage,
+    /// It is TLS, and nothing of its inside has been seen.
+    opaque: bool,
     /// A server of MySQL said this before the connection went on encrypted.
     greeting: Option<mysql::Greeting>,
     followed: Followed,
     /// Protocols that it did not speak after all.
     wrong_guesses: u8,
+    /// Exchanges that parsers before the present one have numbered, and all of them: numbers are the connection's.
+    numbered: (u64, u64),
     /// The last verdict that the kernel was told.
     told: Option<u8>,
 }
@@ -100,9 +106,11 @@ impl Flow {
             ending: false,
             from_start: record.from_start,
             vantage,
+            opaque: false,
             greeting: None,
             followed: Followed::Detecting(detection),
             wrong_guesses: 0,
+            numbered: (0, 0),
             told: None,
         }
     }
@@ -126,9 +134,11 @@ impl Flow {
             ending: false,
             from_start: false,
             vantage: Vantage::End,
+            opaque: false,
             greeting: None,
             followed: Followed::Detecting(Detection::new(false)),
             wrong_guesses: 0,
+            numbered: (0, 0),
             told: None,
         }
     }
@@ -160,7 +170,13 @@ impl Flow {
         if let Followed::Known { parser, client, .. } = &mut self.followed {
             feed(parser, party(record.direction, *client), record, lost);
         }
-        let outcome = self.report(counters, events);
+        let mut outcome = self.report(counters, events);
+        if outcome == Outcome::Again
+            && let Followed::Known { parser, client, .. } = &mut self.followed
+        {
+            feed(parser, party(record.direction, *client), record, 0);
+            outcome = self.report(counters, events);
+        }
         match record.error {
             Some(errno) if ends_connection(errno) => Outcome::Failed(errno),
             Some(_) | None => outcome,
@@ -170,6 +186,7 @@ impl Flow {
     /// The first plaintext: from here on it is the connection's stream, with offsets of its own.
     fn look_inside(&mut self, record: &DataRecord<'_>, counters: &mut FlowCounters) {
         counters.encrypted += 1;
+        self.opaque = false;
         if let Followed::Known { parser, .. } = &self.followed {
             parser.count(counters);
             self.greeting = self.greeting.or(parser.greeting());
@@ -230,6 +247,7 @@ impl Flow {
             parser.handle_close(at, reason);
             parser.count(counters);
         }
+        counters.opaque += u64::from(self.opaque);
         self.report(counters, events);
     }
 
@@ -247,6 +265,7 @@ impl Flow {
         match &self.followed {
             Followed::Detecting(_) => states.detecting += 1,
             Followed::Known { parser, .. } => states.known[parser.protocol() as usize] += 1,
+            Followed::Ignored if self.opaque => states.opaque += 1,
             Followed::Ignored => states.ignored += 1,
         }
     }
@@ -257,9 +276,11 @@ impl Flow {
             Found::NotYet => {}
             Found::Nothing => {
                 counters.ignored += 1;
+                self.opaque = is_tls(record.bytes);
                 self.followed = Followed::Ignored;
             }
             Found::Known { protocol, client } => {
+                self.numbered.0 = self.numbered.1;
                 let mut parser = Parser::new(protocol, detection.is_from_start());
                 if let Some(greeting) = self.greeting {
                     parser.set_greeting(greeting);
@@ -286,7 +307,10 @@ impl Flow {
         };
         let asks = *client == Direction::Sent && self.vantage == Vantage::End;
         let role = if asks { Role::Client } else { Role::Server };
-        while let Some(event) = parser.poll_event() {
+        while let Some(mut event) = parser.poll_event() {
+            let id = event.id_mut();
+            *id += self.numbered.0;
+            self.numbered.1 = self.numbered.1.max(*id + 1);
             *exchanges += u64::from(matches!(event, Event::Exchange(_)));
             events.push_back(FlowEvent { connection: Arc::clone(&self.info), role, event });
         }
@@ -294,11 +318,25 @@ impl Flow {
             Standing::Good => {}
             Standing::Upgraded => {
                 counters.upgraded += 1;
-                self.greeting = self.greeting.or(parser.greeting());
-                // Nothing comes before a greeting.
-                self.from_start |= self.greeting.is_some();
-                self.followed = Followed::Ignored;
-                return Outcome::Ignore;
+                return match parser.take_successor() {
+                    Some(Successor::Http2(exchange)) => {
+                        parser.count(counters);
+                        *parser = Parser::upgraded(&exchange);
+                        Outcome::Again
+                    }
+                    Some(Successor::Tunnel) => {
+                        parser.count(counters);
+                        self.followed = Followed::Detecting(Detection::in_tunnel());
+                        Outcome::Followed
+                    }
+                    None => {
+                        self.greeting = self.greeting.or(parser.greeting());
+                        // Nothing comes before a greeting.
+                        self.from_start |= self.greeting.is_some();
+                        self.followed = Followed::Ignored;
+                        Outcome::Ignore
+                    }
+                };
             }
             Standing::Failed => {
                 counters.failed += 1;
@@ -341,6 +379,12 @@ pub(super) fn feed(parser: &mut Parser, from: Party, record: &DataRecord<'_>, lo
     if record.eof {
         parser.handle_shutdown(from, record.stamp);
     }
+}
+
+/// A record of TLS begins like this: a handshake's, or application data where the beginning was missed (RFC 8446,
+/// section 5.1).
+fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [22 | 23, 3, 0..=4, ..])
 }
 
 pub(super) fn party(direction: Direction, client: Direction) -> Party {

@@ -16,6 +16,8 @@ use crate::decode::DataRecord;
 const MAX_PENDING: usize = 64;
 /// A connection seen from the middle is given this many fresh starts: it may be inside a long body.
 const MAX_ATTEMPTS: u32 = 256;
+/// The same for a tunnel, which begins with something and is mostly TLS.
+const TUNNEL_ATTEMPTS: u32 = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -49,6 +51,11 @@ pub(super) struct Piece {
 impl Detection {
     pub(super) fn new(from_start: bool) -> Self {
         Self { from_start, attempts: 0, prefixes: [Vec::new(), Vec::new()], pending: Vec::new() }
+    }
+
+    /// What passes in a tunnel may be anything.
+    pub(super) fn in_tunnel() -> Self {
+        Self { attempts: MAX_ATTEMPTS - TUNNEL_ATTEMPTS, ..Self::new(false) }
     }
 
     /// Looks at one more record. On [`Found::Known`] the record itself is not pending.

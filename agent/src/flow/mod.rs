@@ -69,6 +69,8 @@ pub struct FlowCounters {
     pub upgraded: u64,
     /// Connections followed inside of TLS.
     pub encrypted: u64,
+    /// Connections over TLS that ended with nothing of their inside seen.
+    pub opaque: u64,
     /// Plaintext records dropped because their socket did not become known in time.
     pub unbound_dropped: u64,
     /// Connections given up after too many malformed messages.
@@ -92,13 +94,16 @@ pub struct FlowStates {
     /// Those whose protocol is known, in the order of [`Protocol::ALL`].
     pub known: [u64; Protocol::ALL.len()],
     pub ignored: u64,
+    /// Over TLS, of which the inside is not seen.
+    pub opaque: u64,
 }
 
 impl FlowStates {
     #[must_use]
     pub fn by_name(&self) -> Vec<(&'static str, u64)> {
         let known = Protocol::ALL.iter().zip(self.known).map(|(protocol, count)| (protocol.name(), count));
-        [("detecting", self.detecting)].into_iter().chain(known).chain([("ignored", self.ignored)]).collect()
+        let rest = [("ignored", self.ignored), ("opaque", self.opaque)];
+        [("detecting", self.detecting)].into_iter().chain(known).chain(rest).collect()
     }
 }
 
@@ -144,8 +149,11 @@ impl Flows {
         let Some(flow) = self.table.get_mut(&record.socket) else { return };
         let outcome = flow.handle_data(record, &mut self.counters, &mut self.events);
         match outcome {
-            Outcome::Followed => {}
-            Outcome::Keep(word) => self.verdicts.push((record.socket, word)),
+            Outcome::Followed | Outcome::Again => {}
+            Outcome::Keep(word) => {
+                let stream = if record.plaintext { verdict::plaintext(record.socket) } else { record.socket };
+                self.verdicts.push((stream, word));
+            }
             Outcome::Ignore => self.verdicts.push((record.socket, verdict::IGNORE)),
             Outcome::Failed(errno) => {
                 self.end(record.socket, record.stamp.time, CloseReason::Error(errno));

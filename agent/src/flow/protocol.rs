@@ -7,10 +7,11 @@ use std::{
 
 use honeyguide_common::verdict;
 use honeyguide_protocols::{
-    CloseReason, Event, Party, Stamp,
+    CloseReason, Event, Exchange, Party, Stamp,
     detect::Protocol,
     http::{HttpDetail, RequestHead},
-    http1, http2,
+    http1::{self, Successor},
+    http2,
     keyvalue::{KeyValueDetail, KeyValueHead},
     memcached, mysql, postgres, redis,
     sql::{Dialect, SqlDetail, SqlHead, describe},
@@ -90,6 +91,19 @@ impl Parser {
             Protocol::Redis => Self::Redis(begin!(redis)),
             Protocol::Memcached => Self::Memcached(begin!(memcached)),
             Protocol::MySql => Self::MySql(begin!(mysql)),
+        }
+    }
+
+    /// HTTP/2 that answers `exchange`.
+    pub(super) fn upgraded(exchange: &Exchange<HttpDetail>) -> Self {
+        Self::Http2(Box::new(http2::Connection::upgraded(http2::Limits::default(), exchange)))
+    }
+
+    /// What an upgraded connection goes on with, where that is known; once.
+    pub(super) fn take_successor(&mut self) -> Option<Successor> {
+        match self {
+            Self::Http1(parser) => parser.take_successor(),
+            Self::Http2(_) | Self::Postgres(_) | Self::Redis(_) | Self::Memcached(_) | Self::MySql(_) => None,
         }
     }
 
@@ -194,7 +208,7 @@ impl Parser {
     pub(super) fn verdict(&self, exchanges: u64) -> Option<u8> {
         let (pipelined, settled) = match self {
             Self::Http1(_) | Self::Postgres(_) => (false, SETTLED),
-            Self::Http2(_) => return (exchanges >= SETTLED).then_some(verdict::WHOLE),
+            Self::Http2(_) => return Some(verdict::FRAMES),
             Self::Redis(parser) => (parser.is_pipelined(), SETTLED_PIPELINE),
             Self::Memcached(parser) => (parser.is_pipelined(), SETTLED_PIPELINE),
             Self::MySql(parser) => (parser.is_pipelined(), SETTLED),

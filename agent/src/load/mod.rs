@@ -133,10 +133,14 @@ impl Kernel {
         let btf = kernel_types()?;
         let offsets = offsets::resolve(&btf)?;
         let candidates = hooks::candidates(settings.hook, &btf)?;
+        let walk_frames = btf.has(btf::Named::Function, "bpf_loop");
         drop(btf);
 
         let mut ebpf = load_object(settings, &offsets, |loader| {
             loader.map_max_entries("SAMPLES", settings.samples.map_or(4096, |_| SAMPLES_RING));
+            if walk_frames {
+                loader.override_global("WALK_FRAMES", &1_u8, true);
+            }
         })?;
         let btf = aya::Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         let mut missing = Vec::new();

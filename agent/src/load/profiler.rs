@@ -22,7 +22,8 @@ use super::{
 use crate::ring::Ring;
 
 /// Entries of tables that only other features fill.
-const UNUSED_TABLES: [&str; 6] = ["VERDICTS", "BATCHES", "THREADS", "TLS_THREADS", "TLS_SESSIONS", "PORTS"];
+const UNUSED_TABLES: [&str; 7] =
+    ["VERDICTS", "BATCHES", "THREADS", "TLS_THREADS", "TLS_SESSIONS", "PORTS", "FRAMES"];
 const UNUSED_ENTRIES: u32 = 128;
 /// Forks, execs and exits.
 const PROCESS_RING: u32 = 256 << 10;

@@ -173,6 +173,7 @@ impl Account {
                     ("ignored", flows.ignored),
                     ("upgraded", flows.upgraded),
                     ("encrypted", flows.encrypted),
+                    ("opaque", flows.opaque),
                     ("failed", flows.failed),
                 ],
             ),

@@ -47,6 +47,113 @@ fn what_speaks_nothing_known_is_ignored_and_the_kernel_told() {
     assert!(stream.finish().0.is_empty());
 }
 
+/// `Upgrade: h2c`: the answer to the request comes on stream 1, and HTTP/2 goes on (RFC 7540, 3.2).
+#[test]
+fn an_upgrade_to_http2_goes_on_and_its_request_is_one_span() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 80, 5000);
+    let upgrade =
+        b"GET /first HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+        HTTP2-Settings: AAMAAABk\r\n\r\n";
+    stream.received(10, BY, upgrade);
+    let start = stream.now;
+    // The switch, SETTINGS and `:status: 404` in one write, then the body.
+    let switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    let answer = b"\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x04\0\0\0\x01\x8d";
+    stream.sent(10, BY, &[&switch[..], answer].concat());
+    stream.sent(10, BY, b"\0\0\x02\0\x01\0\0\0\x01no");
+    let end = stream.now;
+    // The client's preface, SETTINGS, and `GET /` on stream 3; the answer 200.
+    stream.received(
+        10,
+        BY,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x03\x01\x05\0\0\0\x03\x82\x86\x84",
+    );
+    stream.sent(10, BY, b"\0\0\x01\x01\x05\0\0\0\x03\x88");
+    assert_eq!(stream.engine.flows.take_verdicts(), [(10, verdict::FRAMES)]);
+    assert_eq!(stream.engine.flows.counters.upgraded, 1);
+    let spans = stream.finish().0;
+    let said = |span: &honeyguide::span::Span| {
+        let of = |key| span.attributes.find(key).cloned();
+        (of("url.path"), of("http.response.status_code"), of("honeyguide.damaged"))
+    };
+    let text = |text: &'static str| Some(Value::Str(text.into()));
+    assert_eq!(
+        spans.iter().map(said).collect::<Vec<_>>(),
+        [(text("/first"), Some(Value::Int(404)), None), (text("/"), Some(Value::Int(200)), None)]
+    );
+    assert_eq!((spans[0].start, spans[0].end), (start, end));
+}
+
+#[test]
+fn what_passes_in_a_tunnel_is_found() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 3128, 5000);
+    stream.received(10, BY, b"CONNECT shop:80 HTTP/1.1\r\nHost: shop:80\r\n\r\n");
+    stream.sent(10, BY, b"HTTP/1.1 200 Connection established\r\n\r\n");
+    stream.received(10, BY, GET);
+    stream.sent(10, BY, OK);
+    assert_eq!(stream.finish().0.len(), 2);
+}
+
+#[test]
+fn a_tunnel_of_something_else_is_left_alone_soon() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 3128, 5000);
+    stream.received(10, BY, b"CONNECT shop:443 HTTP/1.1\r\nHost: shop:443\r\n\r\n");
+    stream.sent(10, BY, b"HTTP/1.1 200 Connection established\r\n\r\n");
+    for _ in 0..20 {
+        stream.received(10, BY, b"\x16\x03\x01\x02\x00");
+        stream.sent(10, BY, b"\x16\x03\x03\x02\x00");
+    }
+    assert_eq!(stream.engine.flows.take_verdicts().first(), Some(&(10, verdict::IGNORE)));
+    assert_eq!(stream.finish().0.len(), 1);
+}
+
+/// Nothing probes the library that encrypts it.
+#[test]
+fn tls_that_cannot_be_looked_into_is_counted() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 443, 5000);
+    stream.received(10, BY, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    stream.sent(10, BY, b"\x16\x03\x03\x00\x7a\x02");
+    assert_eq!(stream.engine.flows.states().opaque, 1);
+    assert_eq!(stream.engine.flows.take_verdicts().first(), Some(&(10, verdict::IGNORE)));
+    stream.state(10, 1, 7, 0);
+    assert_eq!(stream.engine.flows.counters.opaque, 1);
+    assert!(stream.finish().0.is_empty());
+}
+
+/// What began as HTTP/2 and is something else: no span is made up, and the kernel stops recording.
+#[test]
+fn http2_that_becomes_noise_is_given_up() {
+    let mut stream = Stream::new();
+    stream.open(10, BY, 80, 5000);
+    let request =
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x03\x01\x05\0\0\0\x01\x82\x86\x84";
+    stream.received(10, BY, request);
+    stream.sent(10, BY, b"\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x05\0\0\0\x01\x88");
+    let mut noise = 1_u32;
+    for _ in 0..1100 {
+        let bytes: Vec<u8> = std::iter::repeat_with(|| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            noise.to_be_bytes()[0] | 0x80
+        })
+        .take(1000)
+        .collect();
+        stream.received(10, BY, &bytes);
+        stream.sent(10, BY, &bytes);
+    }
+    let verdicts = stream.engine.flows.take_verdicts();
+    assert_eq!(
+        (verdicts.first(), verdicts.get(1)),
+        (Some(&(10, verdict::FRAMES)), Some(&(10, verdict::IGNORE)))
+    );
+    assert_eq!((stream.engine.flows.counters.failed, stream.engine.flows.states().ignored), (1, 1));
+    assert!(stream.engine.flows.counters.malformed_messages >= 8);
+    assert_eq!(stream.finish().0.len(), 1);
+}
+
 #[test]
 fn a_busy_connection_is_kept_without_further_questions() {
     let mut stream = Stream::new();

@@ -36,10 +36,12 @@ pub enum Failure {
     RingFullTask = 14,
     /// The ring had no room for the opening of a connection: its first call is seen as anybody's.
     RingFullOpen = 15,
+    /// An HTTP/2 operation of more frames than are read, or in which they were not found: the rest is a gap.
+    FramesCut = 16,
 }
 
 impl Failure {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::RingFullData,
         Self::RingFullConnection,
         Self::RingFullState,
@@ -56,6 +58,7 @@ impl Failure {
         Self::RingFullSample,
         Self::RingFullTask,
         Self::RingFullOpen,
+        Self::FramesCut,
     ];
 
     /// The counter's name in the agent's own metrics.
@@ -78,6 +81,7 @@ impl Failure {
             Self::RingFullSample => "ring_full_sample",
             Self::RingFullTask => "ring_full_task",
             Self::RingFullOpen => "ring_full_open",
+            Self::FramesCut => "frames_cut",
         }
     }
 
@@ -100,7 +104,8 @@ impl Failure {
             | Self::Compat32
             | Self::UnknownCall
             | Self::VectorTail
-            | Self::SelectionFull => false,
+            | Self::SelectionFull
+            | Self::FramesCut => false,
         }
     }
 }

@@ -11,12 +11,15 @@ use crate::process;
 type Piece = (&'static str, &'static str);
 
 const APPLICATION: [Piece; 3] = [("nginx", "nginx"), ("node", "nodejs"), ("python3", "python3")];
-const TESTS: [Piece; 16] = [
+const TESTS: [Piece; 18] = [
+    // The server alone: Debian starts what `apache2` brings.
+    ("apache2", "apache2-bin"),
     ("bpftool", "bpftool"),
     ("busybox", "busybox-static"),
     ("cc", "gcc"),
     ("cpio", "cpio"),
     ("curl", "curl"),
+    ("h2load", "nghttp2-client"),
     ("mariadbd", "mariadb-server"),
     ("memcached", "memcached"),
     ("musl-gcc", "musl-tools"),

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    Counters, HttpEvent, Limits, State,
+    Counters, HttpEvent, Limits, State, Successor,
     chunked::Chunked,
     exchange::{Answer, Asked, Doubt, Exchanges},
-    frame::{self, Coding, Declared, Head, Length, Start},
+    frame::{self, Coding, Declared, Head, Length, Start, Upgrades},
     parked::{Item, Parked, raced},
     parser::{Body, Fault, Input, Parser, Step},
 };
@@ -37,6 +37,7 @@ pub struct Connection {
     saturated: bool,
     /// When a response without a request last passed.
     orphan: Option<Stamp>,
+    successor: Option<Successor>,
 }
 
 /// Whether requests may have been missed since pairing was last sure.
@@ -78,6 +79,7 @@ impl Connection {
             missed: Missed::Nothing,
             saturated: false,
             orphan: None,
+            successor: None,
         }
     }
 
@@ -139,9 +141,9 @@ impl Connection {
         self.state
     }
 
-    #[must_use]
-    pub fn is_upgraded(&self) -> bool {
-        self.state == State::Upgraded
+    /// What the connection went on with, where that is known; once.
+    pub fn take_successor(&mut self) -> Option<Successor> {
+        self.successor.take()
     }
 
     /// Too much of it was not HTTP; nothing more comes of this connection.
@@ -245,7 +247,7 @@ impl Connection {
         }
     }
 
-    fn request_began(&mut self, request: Arc<RequestHead>, expects: bool, upgrades: bool) {
+    fn request_began(&mut self, request: Arc<RequestHead>, expects: bool, upgrades: Upgrades) {
         // A client that asks again has the whole of the answer it was waiting for.
         if self.server.end_is_unknown() {
             self.interim = false;
@@ -445,18 +447,32 @@ impl Connection {
         }
         let method = &*front.head.method;
         let upgraded = response.status == 101 || method == "CONNECT" && response.status < 300;
+        let upgrades = front.asked.upgrades;
+        if response.status == 101 && upgrades == Upgrades::Http2 && whole {
+            return self.hand_over();
+        }
         let body = response_body(method == "HEAD", response, declared, whole);
         self.server.lock();
         self.exchanges.answer(response, self.server.message.first, whole, &self.limits);
         if upgraded {
             self.finish_front(Outcome::Upgraded);
             self.stop(State::Upgraded);
+            self.successor = (upgrades == Upgrades::Tunnel).then_some(Successor::Tunnel);
             return;
         }
         self.server.begin_body(body);
         if self.server.end_is_unknown() || matches!(body, Body::Lost { .. }) {
             self.response_lost();
         }
+    }
+
+    /// The answer will come in HTTP/2.
+    fn hand_over(&mut self) {
+        self.request_grew();
+        let answer = Answer { extent: Some(self.server.message), ..Answer::default() };
+        let exchange = self.exchanges.hand_over(answer);
+        self.stop(State::Upgraded);
+        self.successor = exchange.map(|exchange| Successor::Http2(Box::new(exchange)));
     }
 
     fn response_ended(&mut self) {
@@ -485,7 +501,7 @@ impl Connection {
         self.interim = false;
         let Some(front) = self.exchanges.front() else { return };
         front.damaged = true;
-        if front.asked.upgrades && front.response.is_none() {
+        if front.asked.upgrades != Upgrades::No && front.response.is_none() {
             // It may have been the last of HTTP here, and nothing that follows could be believed.
             self.finish_front(Outcome::Lost);
             return self.stop(State::Upgraded);

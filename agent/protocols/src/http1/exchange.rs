@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{HttpEvent, Limits};
+use super::{HttpEvent, Limits, frame::Upgrades};
 use crate::{
     exchange::{Event, Exchange, Extent, Outcome, Stamp},
     http::{HttpDetail, RequestHead, ResponseHead},
@@ -26,7 +26,7 @@ pub(super) struct Asked {
     /// `Expect: 100-continue` was asked and not yet answered.
     pub(super) expects: bool,
     /// The answer may end HTTP on this connection.
-    pub(super) upgrades: bool,
+    pub(super) upgrades: Upgrades,
     pub(super) doubt: Doubt,
     /// Another request was outstanding at the same time.
     pub(super) pipelined: bool,
@@ -126,6 +126,12 @@ impl Exchanges {
         Some(front)
     }
 
+    /// The front request is answered by another protocol: its exchange, which is not over and not reported.
+    pub(super) fn hand_over(&mut self, answer: Answer) -> Option<Exchange<HttpDetail>> {
+        let front = self.pending.pop_front()?;
+        Some(exchange(&front, Outcome::Upgraded, answer))
+    }
+
     /// Every request behind the front is given up; true when there were any.
     pub(super) fn lose_behind_front(&mut self, limits: &Limits) -> bool {
         let lost = self.pending.split_off(self.pending.len().min(1));
@@ -141,22 +147,7 @@ impl Exchanges {
     }
 
     fn report(&mut self, request: &Pending, outcome: Outcome, answer: Answer, limits: &Limits) {
-        let exchange = Exchange {
-            id: request.id,
-            request: request.request,
-            response: answer.extent,
-            outcome,
-            closed: answer.closed.filter(|_| matches!(outcome, Outcome::Aborted(_))),
-            damaged: request.damaged,
-            detail: HttpDetail {
-                request: Arc::clone(&request.head),
-                response: request.response,
-                request_body: request.request_body,
-                response_body: answer.body,
-                rpc: None,
-            },
-        };
-        self.emit(Event::Exchange(exchange), limits);
+        self.emit(Event::Exchange(exchange(request, outcome, answer)), limits);
     }
 
     fn emit(&mut self, event: HttpEvent, limits: &Limits) {
@@ -165,5 +156,23 @@ impl Exchanges {
         } else {
             self.dropped_events += 1;
         }
+    }
+}
+
+fn exchange(request: &Pending, outcome: Outcome, answer: Answer) -> Exchange<HttpDetail> {
+    Exchange {
+        id: request.id,
+        request: request.request,
+        response: answer.extent,
+        outcome,
+        closed: answer.closed.filter(|_| matches!(outcome, Outcome::Aborted(_))),
+        damaged: request.damaged,
+        detail: HttpDetail {
+            request: Arc::clone(&request.head),
+            response: request.response,
+            request_body: request.request_body,
+            response_body: answer.body,
+            rpc: None,
+        },
     }
 }

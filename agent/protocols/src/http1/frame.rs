@@ -26,10 +26,23 @@ pub(super) struct Head {
     pub(super) declared: Declared,
     /// `Expect: 100-continue`: the body may never be sent.
     pub(super) expects: bool,
-    /// `Upgrade` or CONNECT: what follows the answer may be another protocol.
-    pub(super) upgrades: bool,
+    /// What may follow the answer.
+    pub(super) upgrades: Upgrades,
     /// The head was seen up to its end.
     pub(super) whole: bool,
+}
+
+/// What a request proposes to go on with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Upgrades {
+    #[default]
+    No,
+    /// HTTP/2 without TLS, and nothing else (RFC 7540 section 3.2).
+    Http2,
+    /// Whatever the ends of a tunnel speak: CONNECT.
+    Tunnel,
+    /// Another protocol (a WebSocket), or one of several.
+    Other,
 }
 
 #[derive(Debug)]
@@ -258,7 +271,8 @@ impl<'a> StartLine<'a> {
                 }))
             }
         };
-        let upgrades = fields.upgrades || matches!(self, Self::Request { method: b"CONNECT", .. });
+        let connect = matches!(self, Self::Request { method: b"CONNECT", .. });
+        let upgrades = if connect { Upgrades::Tunnel } else { fields.upgrades };
         Head { start, declared: fields.declared, expects: fields.expects, upgrades, whole: known.whole }
     }
 }
@@ -289,7 +303,7 @@ fn absolute_form(target: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
 struct Fields<'a> {
     declared: Declared,
     expects: bool,
-    upgrades: bool,
+    upgrades: Upgrades,
     host: Option<&'a [u8]>,
     user_agent: Option<&'a [u8]>,
     forwarded: Option<&'a [u8]>,
@@ -380,7 +394,10 @@ impl<'a> Fields<'a> {
             Name::ContentLength => self.declared.length = self.declared.length.and(content_length(value)),
             Name::TransferEncoding => self.declared.coding = transfer_coding(value),
             Name::Expect => self.expects |= value.eq_ignore_ascii_case(b"100-continue"),
-            Name::Upgrade => self.upgrades = true,
+            Name::Upgrade => {
+                let http2 = self.upgrades == Upgrades::No && value.eq_ignore_ascii_case(b"h2c");
+                self.upgrades = if http2 { Upgrades::Http2 } else { Upgrades::Other };
+            }
             Name::Host => first(&mut self.host),
             Name::UserAgent => first(&mut self.user_agent),
             Name::Forwarded => first(&mut self.forwarded),

@@ -24,7 +24,7 @@ pub use connection::Connection;
 pub(crate) use frame::{LONG_LINE, looks_like_request, looks_like_response};
 
 use crate::{
-    exchange::Event,
+    exchange::{Event, Exchange},
     http::{HttpDetail, RequestHead},
 };
 
@@ -59,6 +59,16 @@ pub enum State {
     /// Too many malformed messages: this is not HTTP; bytes are ignored.
     Failed,
     Closed,
+}
+
+/// What a connection that was upgraded goes on with.
+#[derive(Debug)]
+pub enum Successor {
+    /// HTTP/2, which answers this exchange (RFC 7540 section 3.2). It was announced and is not over; its response is
+    /// the 101.
+    Http2(Box<Exchange<HttpDetail>>),
+    /// Whatever the ends of a tunnel speak: the answer to CONNECT.
+    Tunnel,
 }
 
 /// What went wrong or was left out on one connection.

@@ -32,10 +32,15 @@ pub struct Connection {
     concurrent: bool,
     /// Some open stream is in doubt.
     doubts: bool,
+    /// Operations of either side since the last frame that were none.
+    noise: u32,
 }
 
 /// A stream in doubt that is silent for so long, while the server's frames are understood, is over.
 const SILENCE_NANOSECONDS: u64 = 1_000_000_000;
+/// So many operations without a frame are one failure. A connection that is joined within a large body has a window's
+/// worth of them, and then the receiver's WINDOW_UPDATE.
+const NOISE: u32 = 256;
 
 impl Connection {
     /// A connection that may have been open for a while. A preface shows that it was not; else frames are
@@ -51,8 +56,8 @@ impl Connection {
         Self::with_starts(limits, Some(0), Some(0))
     }
 
-    /// A connection that was upgraded from HTTP/1.1 (RFC 7540 section 3.2): `exchange` is the one that
-    /// ended with 101, and is not over: stream 1 answers it.
+    /// A connection that was upgraded from HTTP/1.1 (RFC 7540 section 3.2): `exchange` is that of
+    /// [`crate::http1::Successor::Http2`], and stream 1 answers it.
     ///
     /// The exchange that is reported for stream 1 has the same id, and its request is not announced again.
     /// Bytes up to the end of the 101 are ignored when they are handed over again.
@@ -88,6 +93,7 @@ impl Connection {
             highest: 0,
             concurrent: false,
             doubts: false,
+            noise: 0,
         }
     }
 
@@ -205,7 +211,18 @@ impl Connection {
                 Party::Client => &mut self.client,
                 Party::Server => &mut self.server,
             };
-            match (parser.step(&mut input, &self.streams, &limits), party) {
+            let seen = !input.bytes.is_empty();
+            let step = parser.step(&mut input, &self.streams, &limits);
+            if parser.is_locked() {
+                self.noise = 0;
+            } else if seen && matches!(step, Step::Skipped(_)) {
+                self.noise += 1;
+                if self.noise >= NOISE {
+                    self.noise = 0;
+                    self.fail();
+                }
+            }
+            match (step, party) {
                 (Step::More, _) => return,
                 (Step::Preface, _) => {
                     self.client.begin(&limits);
@@ -258,7 +275,7 @@ impl Connection {
         let limits = self.limits;
         self.settle_doubts(block.extent.first);
         let parked = self.streams.unpark(block.stream);
-        if self.streams.len() >= limits.streams {
+        if self.streams.len() >= limits.streams || self.streams.held() >= limits.heads {
             self.counters.dropped_requests += 1;
             return;
         }

@@ -64,6 +64,8 @@ pub struct Limits {
     pub value: usize,
     /// Streams followed at once.
     pub streams: usize,
+    /// Bytes of their requests' heads; the last one may go beyond.
+    pub heads: usize,
     /// Responses that were delivered before their request.
     pub parked: usize,
     /// Events waiting for [`Connection::poll_event`].
@@ -105,6 +107,7 @@ impl Default for Limits {
             target: 4096,
             value: 4096,
             streams: 1000,
+            heads: 2 << 20,
             parked: 64,
             events: 8192,
             failures: 8,

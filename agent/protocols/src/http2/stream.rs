@@ -104,6 +104,11 @@ impl Stream {
         self.damaged |= !block.whole || block.fields.unknown;
     }
 
+    /// Bytes of its request.
+    fn size(&self) -> usize {
+        self.asked.as_ref().map_or(0, |asked| asked.head.size())
+    }
+
     pub(super) fn response_head(&self) -> Option<ResponseHead> {
         match self.head {
             Answer::Status(status) => Some(ResponseHead { status, version: Version::Http2 }),
@@ -117,6 +122,8 @@ impl Stream {
 pub(super) struct Streams {
     open: BTreeMap<u32, Stream>,
     parked: BTreeMap<u32, Stream>,
+    /// Bytes of the open streams' requests.
+    held: usize,
 }
 
 impl Streams {
@@ -133,11 +140,19 @@ impl Streams {
     }
 
     pub(super) fn buffered(&self) -> usize {
-        self.parked.len() * size_of::<Stream>()
+        (self.open.len() + self.parked.len()) * size_of::<Stream>() + self.held
+    }
+
+    /// Bytes of the open streams' requests.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     pub(super) fn insert(&mut self, number: u32, stream: Stream) {
-        self.open.insert(number, stream);
+        self.held += stream.size();
+        if let Some(before) = self.open.insert(number, stream) {
+            self.held -= before.size();
+        }
     }
 
     pub(super) fn asked(&mut self, number: u32) -> Option<&mut Stream> {
@@ -153,11 +168,11 @@ impl Streams {
     }
 
     pub(super) fn remove(&mut self, number: u32) -> Option<Stream> {
-        self.open.remove(&number)
+        self.open.remove(&number).inspect(|stream| self.held -= stream.size())
     }
 
     pub(super) fn pop(&mut self) -> Option<Stream> {
-        self.open.pop_first().map(|(_, stream)| stream)
+        self.open.pop_first().map(|(_, stream)| stream).inspect(|stream| self.held -= stream.size())
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Stream)> {

@@ -6,12 +6,15 @@
 //! peer variants DIRECTORY       one listener for each way to receive and each socket family; the way to
 //!                               send is the second part of the path: /RECEIVE/SEND/FAMILY
 //! peer get ADDRESS PATH COUNT   sends COUNT requests over one connection
+//! peer serve2 ADDRESS           answers every HTTP/2 request with 200 and 5000 bytes
+//! peer get2 ADDRESS COUNT       asks for /0 to /COUNT-1 over HTTP/2, all at once
 //! ```
 //!
 //! An address is `127.0.0.1:PORT`, `[::1]:PORT` or the path of a unix socket.
 #![allow(clippy::print_stdout)] // It tells its driver where it listens.
 
 mod calls;
+mod http2;
 
 use std::{
     env,
@@ -45,7 +48,12 @@ fn main() -> Result<()> {
             }
             Ok(())
         }
-        _ => bail!("usage: peer serve|parent ADDRESS, peer variants DIRECTORY, peer get ADDRESS PATH COUNT"),
+        ["serve2", address] => http2::serve(address),
+        ["get2", address, count] => http2::get(address, count.parse()?),
+        _ => bail!(
+            "usage: peer serve|parent|serve2 ADDRESS, peer variants DIRECTORY, peer get ADDRESS PATH COUNT, \
+             peer get2 ADDRESS COUNT"
+        ),
     }
 }
 

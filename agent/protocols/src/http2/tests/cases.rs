@@ -218,13 +218,10 @@ fn an_upgraded_connection_answers_its_first_request() {
     let mut before = http1::Connection::opened(http1::Limits::default());
     before.handle_bytes(Client, Stamp::default(), 0, request);
     before.handle_bytes(Server, Stamp::default(), 0, switch);
-    let mut ended = None;
-    while let Some(event) = before.poll_event() {
-        if let Event::Exchange(exchange) = event {
-            ended = Some(exchange);
-        }
-    }
-    let mut wire = Wire::new(Connection::upgraded(Limits::default(), &ended.unwrap()));
+    let Some(Event::Request { id: 0, .. }) = before.poll_event() else { panic!() };
+    assert_eq!(before.poll_event(), None);
+    let Some(http1::Successor::Http2(exchange)) = before.take_successor() else { panic!() };
+    let mut wire = Wire::new(Connection::upgraded(Limits::default(), &exchange));
     let (mut c, mut s) = (Hpack::default(), Hpack::default());
     wire.offsets[0] = request.len() as u64;
     // The switch and the first frames came in one operation, which is handed over again.
@@ -286,6 +283,193 @@ fn a_header_bomb_is_cut() {
 }
 
 #[test]
+fn requests_that_are_taken_back_at_once_are_told_and_hold_nothing() {
+    let mut talk = Talk::new();
+    for _ in 0..10_000 {
+        let stream = talk.ask("/flood");
+        talk.wire.send(Client, &frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    }
+    assert_eq!(talk.wire.exchanges.len(), 10_000);
+    assert!(talk.wire.exchanges.iter().all(|line| line.contains("Reset")), "{}", talk.wire.exchanges[0]);
+    assert_eq!(
+        (talk.wire.connection.outstanding(), talk.wire.connection.counters().dropped_requests),
+        (0, 0)
+    );
+    assert!(talk.wire.connection.buffered() < 4096);
+    talk.check_recovered();
+}
+
+#[test]
+fn resets_of_streams_that_never_were_are_nothing() {
+    let mut talk = Talk::new();
+    for stream in (1..20_000).step_by(2) {
+        talk.wire.send(Client, &frame(RST_STREAM, 0, stream + 100_000, &[0, 0, 0, 8]));
+        talk.wire.send(Server, &frame(RST_STREAM, 0, stream + 100_000, &[0, 0, 0, 7]));
+    }
+    talk.wire.expect(&[]);
+    assert!(talk.wire.connection.buffered() < 4096);
+    talk.check_recovered();
+}
+
+#[test]
+fn settings_of_any_length_and_number_are_bounded() {
+    let mut talk = Talk::new();
+    // The header table's size, as large as it can be said.
+    let settings = [0, 1, 0xff, 0xff, 0xff, 0xff].repeat(2730);
+    for _ in 0..1000 {
+        talk.wire.send(Server, &frame(SETTINGS, 0, 0, &settings));
+        talk.wire.send(Client, &frame(SETTINGS, 0, 0, &settings));
+        assert!(talk.wire.connection.buffered() < 4096);
+    }
+    talk.check_recovered();
+    // In two pieces, so that it has to be held.
+    let whole = frame(SETTINGS, 0, 0, &settings);
+    talk.wire.send(Client, &whole[..9000]);
+    assert!(talk.wire.connection.buffered() < 4096);
+    talk.wire.send(Client, &whole[9000..]);
+    talk.check_recovered();
+    assert_eq!(talk.wire.connection.counters().failures, 0);
+}
+
+/// Each with as much as is kept of a request.
+#[test]
+fn the_heads_of_open_streams_are_bounded() {
+    let mut talk = Talk::new();
+    let long = "v".repeat(4096);
+    let fields = ["tracestate", "baggage", "user-agent", "x-forwarded-for", ":authority"];
+    for number in 0..1000_u32 {
+        let path = format!(":path=/{}", "p".repeat(4095));
+        let mut block = talk.c.block(&[":method=GET", ":scheme=http", &path]);
+        for name in fields {
+            block.extend(talk.c.block(&[&format!("{name}={long}")]));
+        }
+        let [first, second] = [&block[..block.len() / 2], &block[block.len() / 2..]];
+        talk.wire.send(Client, &headers(END_STREAM, 2 * number + 1, first));
+        talk.wire.send(Client, &frame(CONTINUATION, END_HEADERS, 2 * number + 1, second));
+        assert!(talk.wire.connection.buffered() <= (2 << 20) + (256 << 10), "{number}");
+    }
+    let counters = talk.wire.connection.counters();
+    assert_eq!(
+        (counters.dropped_requests as usize, counters.failures),
+        (1000 - talk.wire.connection.outstanding(), 0)
+    );
+    assert!(talk.wire.connection.outstanding() > 70, "{}", talk.wire.connection.outstanding());
+    for stream in (1..2000).step_by(2) {
+        talk.wire.send(Client, &frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    }
+    assert_eq!(talk.wire.connection.outstanding(), 0);
+    assert!(talk.wire.connection.buffered() <= 256 << 10);
+    talk.next = 2001;
+    talk.check_recovered();
+}
+
+/// The longest frame there is, said in the middle of a connection, where nobody knows what was agreed on. What comes
+/// after it is found, whatever it was.
+#[test]
+fn frames_of_sixteen_mebibytes_hold_little() {
+    for (kind, flags, stream) in
+        [(0, 0, 1), (1, OPEN, 3), (4, 0, 0), (5, 0, 1), (7, 0, 0), (9, OPEN, 1), (0x42, 0, 0)]
+    {
+        let mut wire = Wire::joined();
+        let mut hpack = Hpack::default();
+        // Something that shows where frames begin.
+        wire.send(Client, &frame(WINDOW_UPDATE, 0, 0, &[0, 0, 1, 0]));
+        wire.send(Client, &headers(ONLY, 1, &hpack.get("/before")));
+        wire.send(Client, &[0xff, 0xff, 0xff, kind, flags, 0, 0, 0, stream]);
+        let mut left = (1 << 24) - 1;
+        while left > 0 {
+            let piece = left.min(128 << 10);
+            wire.send(Client, &[0x41; 128 << 10][..piece]);
+            left -= piece;
+            assert!(wire.connection.buffered() <= 160 * 1024, "{kind}: {}", wire.connection.buffered());
+        }
+        wire.expect(&[]);
+        wire.send(Client, &headers(ONLY, 101, &hpack.get("/after")));
+        wire.send(Server, &headers(ONLY, 101, &Hpack::default().status(200)));
+        let line = wire.exchanges.pop().unwrap_or_default();
+        assert!(line.starts_with("GET /after 0 -> 200 0 Complete 20/20"), "{kind}: {line}");
+        wire.expect(&[]);
+        // SETTINGS of that length, a client's promise and a CONTINUATION of nothing are none.
+        let senseless = matches!(kind, 4 | 5 | 9);
+        assert_eq!(wire.connection.counters().failures, u32::from(senseless), "{kind}");
+    }
+}
+
+/// Lengths of 4 GiB: of a name and a value (RFC 7541, 5.2), of gRPC's message, of padding as far as it goes.
+#[test]
+fn lengths_of_four_gibibytes_cost_themselves() {
+    let most = [0x7f, 0x80, 0xff, 0xff, 0xff, 0x0f];
+    let name = [&[0x82, 0x86, 0x84, 0x40][..], &most, b"name"].concat();
+    let value = [&[0x82, 0x86, 0x84, 0x40, 4][..], b"name", &most, b"value"].concat();
+    for block in [name, value] {
+        let mut talk = Talk::new();
+        talk.wire.send(Client, &headers(ONLY, 1, &block));
+        assert_eq!(talk.wire.connection.counters().failures, 1);
+        assert!(talk.wire.connection.buffered() < 4096);
+        talk.next = 3;
+        talk.check_recovered();
+    }
+    let mut talk = Talk::new();
+    let block =
+        talk.c.block(&[":method=POST", ":scheme=http", ":path=/s/M", "content-type=application/grpc"]);
+    talk.wire.send(Client, &headers(OPEN, 1, &block));
+    talk.wire.send(Client, &data(END_STREAM, 1, b"\0\xff\xff\xff\xffshort"));
+    talk.answer(1);
+    assert!(
+        talk.wire.exchanges[0].starts_with("POST /s/M 10 -> 200 0 Complete"),
+        "{:?}",
+        talk.wire.exchanges
+    );
+    assert!(talk.wire.connection.buffered() < 4096);
+    // More padding than there is payload (RFC 9113, 6.1).
+    let block = talk.c.get("/padded");
+    talk.wire.send(Client, &headers(OPEN, 3, &block));
+    talk.wire.send(Client, &frame(0, 8 | END_STREAM, 3, &[255, 1, 2]));
+    talk.wire.send(Client, &frame(1, 8 | END_HEADERS | END_STREAM, 5, &[255, 0x82]));
+    talk.next = 7;
+    talk.check_recovered();
+}
+
+/// Both sides agree on a table of 4 GiB, and the client fills it.
+#[test]
+fn a_table_of_any_size_is_bounded() {
+    let mut talk = Talk::new();
+    talk.wire.send(Server, &frame(SETTINGS, 0, 0, &[0, 1, 0xff, 0xff, 0xff, 0xff]));
+    // Size 2^32 - 1 (RFC 7541, 6.3), and fields that are kept, of a thousand bytes each.
+    let size = [0x3f, 0xe0, 0xff, 0xff, 0xff, 0x0f];
+    let field = [&[0x40, 10][..], b"tracestate", &[0x7f, 0xe9, 0x06], &[b'x'; 1000]].concat();
+    for number in 0..2000 {
+        let start: &[u8] = if number == 0 { &size } else { &[] };
+        let block = [start, &[0x82, 0x86, 0x84], &field[..]].concat();
+        talk.wire.send(Client, &headers(ONLY, talk.next, &block));
+        talk.answer(talk.next);
+        talk.next += 2;
+        assert!(talk.wire.connection.buffered() <= 80 * 1024, "{}", talk.wire.connection.buffered());
+    }
+    assert_eq!((talk.wire.exchanges.len(), talk.wire.connection.counters().failures), (2000, 0));
+}
+
+/// RFC 9113, 6.10: nothing comes between the parts of a header block.
+#[test]
+fn what_comes_between_the_parts_of_a_block_breaks_it() {
+    let between = [
+        data(0, 1, b"x"),
+        frame(CONTINUATION, END_HEADERS, 3, b""),
+        frame(WINDOW_UPDATE, 0, 0, &[0, 0, 1, 0]),
+        headers(ONLY, 3, &[0x82, 0x86, 0x84]),
+    ];
+    for other in between {
+        let mut talk = Talk::new();
+        talk.wire.send(Client, &headers(END_STREAM, 1, &[0x82, 0x86]));
+        talk.wire.send(Client, &other);
+        assert_eq!(talk.wire.connection.counters().failures, 1, "{other:?}");
+        talk.wire.send(Client, &frame(CONTINUATION, END_HEADERS, 1, &[0x84]));
+        talk.next = 5;
+        talk.check_recovered();
+    }
+}
+
+#[test]
 fn garbage_is_counted_and_in_the_end_too_much() {
     let mut talk = Talk::new();
     for count in 1..8 {
@@ -301,6 +485,38 @@ fn garbage_is_counted_and_in_the_end_too_much() {
     talk.wire.expect(&[]);
     talk.wire.close();
     assert_eq!(talk.wire.connection.state(), State::Closed);
+}
+
+/// Bytes that are never a frame: a wrong guess, another protocol from some point on.
+#[test]
+fn noise_without_end_is_given_up() {
+    let mut talk = Talk::new();
+    let stream = talk.ask("/asked");
+    // Two of them break what was known, and the rest is counted 256 by 256.
+    for count in 0..256 * 6 {
+        assert!(!talk.wire.connection.failed(), "{count}");
+        let from = if count % 2 == 0 { Client } else { Server };
+        talk.wire.send(from, &[0xee; 1000]);
+    }
+    assert!(talk.wire.connection.failed());
+    talk.answer(stream);
+    talk.wire.expect(&["GET /asked 0 -> - ? Lost 29/0 damaged"]);
+}
+
+/// A body without end of which the start was missed, while the other side says now and then that it reads.
+#[test]
+fn a_body_joined_in_the_middle_is_no_noise() {
+    let mut wire = Wire::joined();
+    for _ in 0..10_000 / 200 {
+        for _ in 0..200 {
+            wire.send(Server, &[0xee; 1000]);
+        }
+        wire.send(Client, &frame(WINDOW_UPDATE, 0, 0, &[0, 0, 1, 0]));
+    }
+    assert_eq!(wire.connection.counters().failures, 0);
+    wire.send(Client, &headers(ONLY, 101, &Hpack::default().get("/after")));
+    wire.send(Server, &headers(ONLY, 101, &Hpack::default().status(200)));
+    assert!(wire.exchanges[0].starts_with("GET /after 0 -> 200"), "{:?}", wire.exchanges);
 }
 
 #[test]
