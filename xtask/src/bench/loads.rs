@@ -3,7 +3,12 @@
 use std::{cell::Cell, process::Command};
 
 use anyhow::{Context, Result, ensure};
-use honeyguide_tests::{postgres::Postgres, redis::Redis, wrk};
+use honeyguide_tests::{
+    mysql::{self, MySql},
+    postgres::Postgres,
+    redis::Redis,
+    wrk,
+};
 
 use super::Settings;
 
@@ -29,6 +34,33 @@ pub(super) fn pgbench<'a>(server: &'a Postgres, protocol: &'static str) -> Work<
         let said = said(&mut command)?;
         pgbench_report(&said).with_context(|| format!("cannot read what pgbench said:\n{said}"))
     })
+}
+
+/// sysbench's transaction of one `SELECT` by primary key, prepared on the server or sent as text.
+pub(super) fn sysbench<'a>(server: &'a MySql, prepared: bool) -> Work<'a> {
+    Box::new(move |settings| {
+        let mut command = sysbench_command(server);
+        command.args(["--threads", &settings.connections.to_string()]);
+        command.args(["--time", &settings.seconds.to_string()]);
+        command.arg(if prepared { "--db-ps-mode=auto" } else { "--db-ps-mode=disable" });
+        let said = said(command.arg("run"))?;
+        sysbench_report(&said).with_context(|| format!("cannot read what sysbench said:\n{said}"))
+    })
+}
+
+/// The table that sysbench reads.
+pub(super) fn sysbench_table(server: &MySql) -> Result<()> {
+    said(sysbench_command(server).arg("prepare")).map(|_| ())
+}
+
+fn sysbench_command(server: &MySql) -> Command {
+    let mut command = Command::new("sysbench");
+    command.args(["oltp_point_select", "--db-driver=mysql", "--tables=1", "--table-size=10000"]);
+    command.args(["--mysql-host=127.0.0.1", &format!("--mysql-port={}", server.port())]);
+    command.arg(format!("--mysql-user={}", mysql::USER));
+    command.arg(format!("--mysql-password={}", mysql::PASSWORD));
+    command.arg(format!("--mysql-db={}", mysql::DATABASE));
+    command
 }
 
 /// `SET` and `GET` in equal numbers, one after the other, `pipeline` of them at once on each connection.
@@ -73,6 +105,15 @@ fn pgbench_report(said: &str) -> Option<(u64, f64)> {
     (failed && rate > 0.0).then_some((transactions, transactions as f64 / rate))
 }
 
+/// Transactions, and the seconds that they took.
+fn sysbench_report(said: &str) -> Option<(u64, f64)> {
+    let value = |name: &str| said.lines().find_map(|line| line.trim_start().strip_prefix(name));
+    let transactions: u64 = value("transactions:")?.split_whitespace().next()?.parse().ok()?;
+    let failed = value("ignored errors:").is_none_or(|errors| errors.split_whitespace().next() == Some("0"));
+    let seconds: f64 = value("total time:")?.trim().strip_suffix('s')?.parse().ok()?;
+    (failed && seconds > 0.0).then_some((transactions, seconds))
+}
+
 /// Seconds that `SET` and `GET` took, `each` times each.
 fn redis_report(said: &str, each: u64) -> Option<f64> {
     let seconds = |test: &str| {
@@ -96,6 +137,16 @@ mod tests {
         assert_eq!(pgbench_report(said), Some((41_000, 2.0)));
         assert_eq!(pgbench_report(&said.replace(": 0 (", ": 3 (")), None);
         assert_eq!(pgbench_report("pgbench: error"), None);
+    }
+
+    #[test]
+    fn what_sysbench_says_is_read() {
+        let said = "SQL statistics:\n    transactions:                        41000  (20500.00 per sec.)\n\
+                    \x20   ignored errors:                      0      (0.00 per sec.)\n\
+                    General statistics:\n    total time:                          2.0000s\n";
+        assert_eq!(sysbench_report(said), Some((41_000, 2.0)));
+        assert_eq!(sysbench_report(&said.replace("errors:                      0", "errors:  3")), None);
+        assert_eq!(sysbench_report("FATAL: error"), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! itself makes little work.
 
 use anyhow::{Result, ensure};
-use honeyguide_tests::{postgres::Postgres, python, redis::Redis};
+use honeyguide_tests::{mysql::MySql, postgres::Postgres, python, redis::Redis};
 
 use super::{
     Settings, loads,
@@ -13,15 +13,18 @@ use super::{
 /// What the project asks for; printed next to what was measured.
 const POSTGRES: Targets =
     Targets { throughput: Some(0.95), server: None, agent_micros: None, rss_megabytes: 80.0 };
+const MARIADB: Targets = Targets { throughput: None, ..POSTGRES };
 const REDIS: Targets = Targets { throughput: Some(0.85), ..POSTGRES };
 const REDIS_PIPELINED: Targets = Targets { throughput: None, ..POSTGRES };
 
 /// What runs a case, by the case's name.
 type Case = (&'static str, fn(&'static str, &Settings) -> Result<Report>);
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 6] = [
     ("postgres-prepared", |name, settings| postgres(name, "prepared", settings)),
     ("postgres-simple", |name, settings| postgres(name, "simple", settings)),
+    ("mariadb-prepared", |name, settings| mariadb(name, true, settings)),
+    ("mariadb-text", |name, settings| mariadb(name, false, settings)),
     ("redis", |name, settings| redis(name, 1, settings)),
     ("redis-pipelined", |name, settings| redis(name, 16, settings)),
 ];
@@ -53,6 +56,18 @@ fn postgres(name: &'static str, protocol: &'static str, settings: &Settings) -> 
         settings,
         POSTGRES,
     )
+}
+
+fn mariadb(name: &'static str, prepared: bool, settings: &Settings) -> Result<Report> {
+    let server = MySql::start()?;
+    loads::sysbench_table(&server)?;
+    let title = match prepared {
+        true => "MariaDB, sysbench oltp_point_select, prepared",
+        false => "MariaDB, sysbench oltp_point_select, text",
+    };
+    let (pid, work) = (server.pid(), loads::sysbench(&server, prepared));
+    let working = Working::Processes(vec![pid]);
+    measure(name, title, Subject { name: "MariaDB", traced: pid, working, work }, settings, MARIADB)
 }
 
 fn redis(name: &'static str, pipeline: u32, settings: &Settings) -> Result<Report> {

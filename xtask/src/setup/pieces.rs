@@ -47,12 +47,14 @@ const TRUTH: [&str; 7] = [
     "puma",
     "ruby",
 ];
-const LOAD: [Piece; 5] = [
+const LOAD: [Piece; 7] = [
+    ("mariadbd", "mariadb-server"),
     ("pg_ctlcluster", "postgresql"),
     // Brings redis-benchmark too.
     ("redis-cli", "redis-tools"),
     ("redis-server", "redis-server"),
     ("openssl", "openssl"),
+    ("sysbench", "sysbench"),
     ("wrk", "wrk"),
 ];
 
