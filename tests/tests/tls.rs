@@ -37,6 +37,16 @@ fn curl_and_nginx_with_tls_1_2() -> Result<()> {
     )
 }
 
+/// Debian builds libcurl twice; its Python module is linked with the one of GnuTLS.
+#[test]
+fn curl_of_gnutls_and_nginx() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("tls::curl_of_gnutls_and_nginx") else { return Ok(()) };
+    let server = Server::nginx()?;
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-c", PYCURL, &server.port().to_string(), &REQUESTS.to_string()]);
+    each_request_is_two_spans(&server, &command, "1.1")
+}
+
 /// HTTP/2, which ALPN chose.
 #[test]
 fn curl_and_nginx_with_http2() -> Result<()> {
@@ -122,6 +132,21 @@ fn switched_off_nothing_inside_is_seen() -> Result<()> {
     ensure!(capture.spans.is_empty(), "{:?}", capture.spans);
     Ok(())
 }
+
+const PYCURL: &str = "
+import pycurl, sys
+port, count = int(sys.argv[1]), int(sys.argv[2])
+assert 'GnuTLS' in pycurl.version
+curl = pycurl.Curl()
+curl.setopt(pycurl.SSL_VERIFYPEER, 0)
+curl.setopt(pycurl.SSL_VERIFYHOST, 0)
+curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+curl.setopt(pycurl.WRITEFUNCTION, lambda body: None)
+for number in range(count):
+    curl.setopt(pycurl.URL, f'https://127.0.0.1:{port}/item-{number}')
+    curl.perform()
+    assert curl.getinfo(pycurl.RESPONSE_CODE) == 200
+";
 
 const URLLIB: &str = "
 import http.client, ssl, sys

@@ -35,8 +35,8 @@ const TESTS: [Piece; 18] = [
     // Brings dumpcap too.
     ("tshark", "tshark"),
 ];
-/// What the tests' own programs are linked with.
-const LIBRARIES: [&str; 1] = ["libssl-dev"];
+/// What the tests' own programs are linked with, and import.
+const LIBRARIES: [&str; 2] = ["libssl-dev", "python3-pycurl"];
 /// By package and not by command: some bring libraries, some a command with a version in its name.
 const TRUTH: [&str; 7] = [
     "golang-github-lib-pq-dev",
