@@ -1,5 +1,6 @@
 //! Two directions, and the exchanges between them.
 
+mod copying;
 mod racing;
 
 use std::sync::Arc;
@@ -222,8 +223,8 @@ impl Connection {
             let lost = parser.is_lost();
             match parser.step(&mut input, statement) {
                 Step::More => {
-                    if lost && party == Party::Server && unseen > 0 {
-                        self.pass(input.at, input.offset, unseen);
+                    if lost && unseen > 0 {
+                        self.pass(party, input.at, input.offset, unseen);
                     }
                     if let (Party::Server, Some((kind, extent))) = (party, self.server.under_way())
                         && answers(kind)
@@ -245,8 +246,8 @@ impl Connection {
                     self.lose(party, &mut input, false);
                 }
                 Step::Hunt => {
-                    if lost && party == Party::Server && unseen > 0 {
-                        self.pass(input.at, input.offset, unseen);
+                    if lost && unseen > 0 {
+                        self.pass(party, input.at, input.offset, unseen);
                     }
                     if !self.resume(party, &input) {
                         return;
@@ -258,7 +259,9 @@ impl Connection {
 
     /// Where messages begin is not known any more.
     fn lose(&mut self, party: Party, input: &mut Input<'_>, operation: bool) {
+        self.settled = false;
         match party {
+            Party::Client if self.exchanges.copies_in() => self.lose_data(),
             Party::Client => {
                 // What was prepared, bound or asked meanwhile is not known.
                 self.drop_parked();
@@ -269,14 +272,11 @@ impl Connection {
             }
             Party::Server => {
                 self.asked = false;
-                self.settled = false;
                 self.damage();
             }
         }
         let unseen = std::mem::take(&mut input.gap);
-        if party == Party::Server {
-            self.pass(input.at, input.offset, unseen);
-        }
+        self.pass(party, input.at, input.offset, unseen);
         input.offset = input.offset.saturating_add(unseen);
         // Behind bytes of which no record came an operation may begin, behind a cut one none does.
         input.starts = operation;
@@ -288,15 +288,23 @@ impl Connection {
         }
     }
 
-    /// Bytes of an answer that cannot be read.
-    fn pass(&mut self, at: Stamp, offset: u64, bytes: u64) {
-        self.exchanges.touch(passed(at, offset, bytes), &self.limits);
+    /// Bytes of an answer, or of data that is copied, that cannot be read.
+    fn pass(&mut self, party: Party, at: Stamp, offset: u64, bytes: u64) {
+        match party {
+            Party::Server => self.exchanges.touch(passed(at, offset, bytes), &self.limits),
+            Party::Client if self.exchanges.copies_in() => self.exchanges.ask_more(at, bytes),
+            Party::Client => {}
+        }
     }
 
     /// Looks for messages in bytes that cannot be placed. False when they are of no use.
     fn resume(&mut self, party: Party, input: &Input<'_>) -> bool {
         let bytes = input.bytes;
         match party {
+            Party::Client if self.exchanges.copies_in() => {
+                self.resume_data(input);
+                false
+            }
             Party::Client if input.starts && frame::plausible(Party::Client, bytes) => {
                 let startup = bytes[0] == 0;
                 self.client.place_at(if startup { Place::Startup } else { Place::Boundary });
@@ -318,7 +326,7 @@ impl Connection {
                     return true;
                 }
                 if let Some(ending) = Ending::parse(bytes) {
-                    self.pass(input.at, input.offset, bytes.len() as u64);
+                    self.pass(party, input.at, input.offset, bytes.len() as u64);
                     self.ended(ending);
                     self.server.place_at(Place::Boundary);
                     return false;
@@ -328,7 +336,7 @@ impl Connection {
                     self.unsure = true;
                 } else {
                     self.damage();
-                    self.pass(input.at, input.offset, bytes.len() as u64);
+                    self.pass(party, input.at, input.offset, bytes.len() as u64);
                 }
                 false
             }
@@ -370,6 +378,9 @@ impl Connection {
     }
 
     fn frontend(&mut self, message: &Message<'_>) {
+        if self.exchanges.copies_in() && self.data(message) {
+            return;
+        }
         let body = &*message.body;
         match message.kind {
             STARTUP => self.startup(message),
@@ -423,12 +434,11 @@ impl Connection {
                 let head = self.head(Operation::FunctionCall, None, None);
                 self.unit(Kind::Simple, Some(head));
             }
-            b'd' | b'c' | b'f' => {
-                if let Some(unit) = self.exchanges.front()
-                    && let (Copying::In, Some(asked)) = (unit.copy, &mut unit.asked)
-                {
-                    asked.request.last = message.extent.last;
-                    asked.request.wire_bytes += message.extent.wire_bytes;
+            b'd' => {}
+            // It did not wait for the server to take its data, or the server does not.
+            b'c' | b'f' => {
+                if let Some(unit) = self.exchanges.back() {
+                    unit.copied = true;
                 }
             }
             // `p` answers an authentication request, `X` ends the session.
@@ -604,6 +614,7 @@ impl Connection {
                 }
             }
             b'C' => {
+                self.end_data();
                 self.exchanges.command((!message.holes).then(|| Tag::parse(&message.body)));
                 self.executed();
             }
@@ -614,12 +625,16 @@ impl Connection {
             }
             b'E' => {
                 let state = frame::sqlstate(&message.body);
+                self.end_data();
                 self.exchanges.fail(state);
                 self.refused();
             }
             b'G' | b'H' | b'W' => {
                 if let Some(unit) = self.exchanges.front() {
                     unit.copy = if kind == b'H' { Copying::Out } else { Copying::In };
+                }
+                if kind == b'G' {
+                    self.exchanges.copy_in();
                 }
             }
             b'1' | b'3' | b'T' | b'n' => self.acknowledged(),
@@ -674,6 +689,11 @@ impl Connection {
         self.raced = false;
         if self.unsure {
             self.unsure = false;
+            // Nothing but a COPY outlives what its client sent unseen.
+            if self.exchanges.is_answered() {
+                self.exchanges.touch(extent, &self.limits);
+                self.exchanges.finish(Outcome::Complete, &self.limits);
+            }
             self.exchanges.finish_all(Outcome::Lost, &self.limits);
             return;
         }

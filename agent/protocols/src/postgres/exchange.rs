@@ -31,6 +31,8 @@ pub(super) struct Unit {
     /// The exchange, unless there is none to report or it was reported.
     pub(super) asked: Option<Asked>,
     pub(super) copy: Copying,
+    /// The client said behind it that there is no more data.
+    pub(super) copied: bool,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,7 @@ pub(super) struct Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Copying {
     No,
+    /// Also where both sides send.
     In,
     Out,
 }
@@ -94,6 +97,30 @@ impl Exchanges {
         self.units.get(1).is_some_and(|unit| unit.kind == Kind::Sync)
     }
 
+    /// The server takes data for the front unit, and the client has not ended it.
+    pub(super) fn copies_in(&self) -> bool {
+        self.units.front().is_some_and(|unit| unit.copy == Copying::In && !unit.copied)
+    }
+
+    /// The server takes data for the front unit from now on. A `Sync` ahead of the end of the data is not answered.
+    pub(super) fn copy_in(&mut self) {
+        while self.units.front().is_some_and(|unit| !unit.copied)
+            && self.units.get(1).is_some_and(|unit| unit.kind == Kind::Sync && unit.asked.is_none())
+            && let Some(sync) = self.units.remove(1)
+            && let Some(unit) = self.units.front_mut()
+        {
+            unit.copied = sync.copied;
+        }
+    }
+
+    /// More of what the front unit asks passed.
+    pub(super) fn ask_more(&mut self, last: Stamp, bytes: u64) {
+        if let Some(asked) = self.units.front_mut().and_then(|unit| unit.asked.as_mut()) {
+            asked.request.last = last;
+            asked.request.wire_bytes += bytes;
+        }
+    }
+
     /// Units that `ReadyForQuery` ends.
     pub(super) fn cycles(&self) -> usize {
         self.units.iter().filter(|unit| matches!(unit.kind, Kind::Simple | Kind::Sync)).count()
@@ -119,7 +146,7 @@ impl Exchanges {
                 answered: false,
             }
         });
-        self.units.push_back(Unit { kind, asked, copy: Copying::No });
+        self.units.push_back(Unit { kind, asked, copy: Copying::No, copied: false });
     }
 
     /// Part of the answer to the front unit passed.
@@ -146,6 +173,7 @@ impl Exchanges {
     pub(super) fn command(&mut self, tag: Option<Tag>) {
         let Some(unit) = self.units.front_mut() else { return };
         let copy = std::mem::replace(&mut unit.copy, Copying::No);
+        unit.copied = false;
         let Some(asked) = &mut unit.asked else { return };
         asked.commands += 1;
         let sent = std::mem::take(&mut asked.rows);
@@ -171,7 +199,9 @@ impl Exchanges {
     }
 
     pub(super) fn fail(&mut self, sqlstate: Option<&str>) {
-        let Some(asked) = self.units.front_mut().and_then(|unit| unit.asked.as_mut()) else { return };
+        let Some(unit) = self.units.front_mut() else { return };
+        unit.copy = Copying::No;
+        let Some(asked) = &mut unit.asked else { return };
         // What `Sync` refuses was counted when it ran.
         asked.commands += u32::from(!asked.answered);
         asked.rows = 0;
@@ -199,6 +229,19 @@ impl Exchanges {
         if let Some(Unit { asked: Some(asked), .. }) = self.units.pop_front() {
             self.report(asked, Outcome::Complete, true, limits);
         }
+    }
+
+    /// Whether the front unit was answered, though its cycle is not over.
+    pub(super) fn is_answered(&self) -> bool {
+        let asked = self.units.front().and_then(|unit| unit.asked.as_ref());
+        asked.is_some_and(|asked| asked.commands > 0 || asked.failure.is_some())
+    }
+
+    /// What waits behind the front unit ends without an answer.
+    pub(super) fn finish_rest(&mut self, outcome: Outcome, limits: &Limits) {
+        let front = self.units.pop_front();
+        self.finish_all(outcome, limits);
+        self.units.extend(front);
     }
 
     /// Everything ends without the end of its answer.

@@ -168,6 +168,15 @@ impl Ending {
     }
 }
 
+/// Whether the last bytes of a client's operation end the data of a COPY; `Some(true)` with a `Sync` behind.
+pub(super) fn ends_data(bytes: &[u8]) -> Option<bool> {
+    let (rest, synced) = match bytes.strip_suffix(b"S\0\0\0\x04") {
+        Some(rest) => (rest, true),
+        None => (bytes, false),
+    };
+    rest.ends_with(b"c\0\0\0\x04").then_some(synced)
+}
+
 /// Whether bytes at the start of an operation are a client's. `None` is too few to say.
 pub(crate) fn looks_like_frontend(bytes: &[u8]) -> Option<bool> {
     match *bytes.first()? {
