@@ -1,9 +1,12 @@
 //! Two directions, and the exchanges between them.
 
 mod copying;
+mod ending;
 mod racing;
 
 use std::sync::Arc;
+
+use ending::Trail;
 
 use super::{
     Counters, Limits, SqlEvent, State,
@@ -48,12 +51,17 @@ pub struct Connection {
     raced: bool,
     /// No answer's end was guessed since one was read.
     settled: bool,
+    /// What the server says up to the next `ReadyForQuery` answers something that was not seen.
+    foreign: bool,
+    trail: Trail,
 }
 
 /// What the client sent of a unit so far.
 #[derive(Debug, Default)]
 struct Gathered {
     extent: Option<Extent>,
+    /// The type of the first message.
+    first: Option<u8>,
     /// What was prepared last.
     prepared: Option<Arc<SqlHead>>,
     /// A `Bind` was among it: it goes on to an `Execute`.
@@ -94,6 +102,8 @@ impl Connection {
             asked: false,
             raced: false,
             settled: server != Place::Lost,
+            foreign: false,
+            trail: Trail::default(),
         }
     }
 
@@ -272,6 +282,7 @@ impl Connection {
             }
             Party::Server => {
                 self.asked = false;
+                self.foreign = false;
                 self.damage();
             }
         }
@@ -325,7 +336,7 @@ impl Connection {
                     self.server.place_at(Place::Boundary);
                     return true;
                 }
-                if let Some(ending) = Ending::parse(bytes) {
+                if let Some(ending) = Ending::parse(self.trail.follow(input.offset, bytes)) {
                     self.pass(party, input.at, input.offset, bytes.len() as u64);
                     self.ended(ending);
                     self.server.place_at(Place::Boundary);
@@ -341,40 +352,6 @@ impl Connection {
                 false
             }
         }
-    }
-
-    /// The server is ready, and how it got there was not seen.
-    fn ended(&mut self, ending: Ending) {
-        let sure = self.exchanges.cycles() == 1 && !self.unsure;
-        self.unsure = false;
-        self.skipping = false;
-        if !sure {
-            if self.exchanges.is_empty() {
-                self.counters.orphan_responses += 1;
-            }
-            self.unsure = self.exchanges.cycles() > 1;
-            return self.exchanges.finish_all(Outcome::Lost, &self.limits);
-        }
-        // Of several commands only the last has an end that was seen.
-        let mut last = self.exchanges.len();
-        while let Some(unit) = self.exchanges.front() {
-            last -= 1;
-            let answered = unit.asked.as_ref().is_some_and(|asked| asked.answered);
-            let only = last == 0 || last == 1 && self.exchanges.sync_is_next();
-            if only && !answered {
-                self.damage();
-                let rows = ending.rows.map(|rows| Tag { command: frame::Command::Returns, rows: Some(rows) });
-                self.exchanges.command(rows);
-            }
-            let outcome = if only || answered { Outcome::Complete } else { Outcome::Lost };
-            self.exchanges.finish(outcome, &self.limits);
-        }
-    }
-
-    /// The client goes on, so what it was waiting for has come, or will not be recognised.
-    fn end_lost(&mut self) {
-        self.exchanges.finish_all(Outcome::Lost, &self.limits);
-        self.asked = true;
     }
 
     fn frontend(&mut self, message: &Message<'_>) {
@@ -429,7 +406,7 @@ impl Connection {
                 }
             }
             b'F' => {
-                self.gathered = Gathered::default();
+                self.gathered = Gathered { first: Some(message.kind), ..Gathered::default() };
                 self.add(message.extent);
                 let head = self.head(Operation::FunctionCall, None, None);
                 self.unit(Kind::Simple, Some(head));
@@ -471,7 +448,7 @@ impl Connection {
         if self.exchanges.len() == 1 && self.exchanges.back().is_some_and(|unit| unit.kind == Kind::Simple) {
             self.exchanges.finish_all(Outcome::Lost, &self.limits);
         }
-        self.gathered = Gathered { damaged: message.holes, ..Gathered::default() };
+        self.gathered = Gathered { damaged: message.holes, first: Some(message.kind), ..Gathered::default() };
         self.add(message.extent);
         let end = memchr::memchr(0, &message.body);
         let statement = self.statement(&message.body[..end.unwrap_or(message.body.len())], end.is_none());
@@ -514,6 +491,7 @@ impl Connection {
     fn gather(&mut self, message: &Message<'_>) {
         self.gathered.answers = self.gathered.answers.saturating_add(1);
         self.gathered.damaged |= message.holes;
+        self.gathered.first.get_or_insert(message.kind);
         self.add(message.extent);
     }
 
@@ -531,7 +509,8 @@ impl Connection {
     fn unit(&mut self, kind: Kind, head: Option<Arc<SqlHead>>) {
         let mut gathered = std::mem::take(&mut self.gathered);
         self.claim(gathered.extent.as_mut());
-        if self.server.is_lost() && !self.exchanges.is_empty() && !self.asked {
+        // What only closes or ends something does not wait for what was asked before.
+        if self.server.is_lost() && !self.exchanges.is_empty() && !self.asked && head.is_some() {
             self.end_lost();
         }
         if self.unsure || self.exchanges.len() >= self.limits.outstanding {
@@ -546,7 +525,7 @@ impl Connection {
             self.asked = true;
         }
         let asked = head.zip(gathered.extent).map(|(head, extent)| (head, extent, gathered.damaged));
-        self.exchanges.push(kind, asked, &self.limits);
+        self.exchanges.push(kind, gathered.first, asked, &self.limits);
         if matches!(kind, Kind::Simple | Kind::Sync) {
             self.replay();
         }
@@ -592,6 +571,9 @@ impl Connection {
     /// A message of the server that belongs to an answer.
     fn answer(&mut self, message: &Message<'_>) {
         let kind = message.kind;
+        if self.is_foreign(kind) {
+            return;
+        }
         if kind == b'Z' {
             return self.ready(message.extent);
         }

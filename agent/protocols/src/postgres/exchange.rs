@@ -30,9 +30,17 @@ pub(super) struct Unit {
     pub(super) kind: Kind,
     /// The exchange, unless there is none to report or it was reported.
     pub(super) asked: Option<Asked>,
+    /// The type of its first message, until that is answered.
+    pub(super) first: Option<u8>,
     pub(super) copy: Copying,
     /// The client said behind it that there is no more data.
     pub(super) copied: bool,
+}
+
+impl Unit {
+    pub(super) fn ends_cycle(&self) -> bool {
+        matches!(self.kind, Kind::Simple | Kind::Sync)
+    }
 }
 
 #[derive(Debug)]
@@ -123,11 +131,30 @@ impl Exchanges {
 
     /// Units that `ReadyForQuery` ends.
     pub(super) fn cycles(&self) -> usize {
-        self.units.iter().filter(|unit| matches!(unit.kind, Kind::Simple | Kind::Sync)).count()
+        self.units.iter().filter(|unit| unit.ends_cycle()).count()
+    }
+
+    /// A command runs in the first cycle and in no other.
+    pub(super) fn only_first_cycle_runs(&self) -> bool {
+        let runs = |unit: &Unit| matches!(unit.kind, Kind::Simple | Kind::Execute);
+        let first = self.first_cycle();
+        self.units.iter().take(first).any(runs) && !self.units.iter().skip(first).any(runs)
+    }
+
+    /// Units up to the first that ends a cycle.
+    pub(super) fn first_cycle(&self) -> usize {
+        let end = self.units.iter().position(Unit::ends_cycle);
+        end.map_or(self.units.len(), |end| end + 1)
     }
 
     /// Adds a unit, and announces it where there is something to tell.
-    pub(super) fn push(&mut self, kind: Kind, asked: Option<(Arc<SqlHead>, Extent, bool)>, limits: &Limits) {
+    pub(super) fn push(
+        &mut self,
+        kind: Kind,
+        first: Option<u8>,
+        asked: Option<(Arc<SqlHead>, Extent, bool)>,
+        limits: &Limits,
+    ) {
         let asked = asked.map(|(head, request, damaged)| {
             let id = self.next_id;
             self.next_id += 1;
@@ -146,7 +173,7 @@ impl Exchanges {
                 answered: false,
             }
         });
-        self.units.push_back(Unit { kind, asked, copy: Copying::No, copied: false });
+        self.units.push_back(Unit { kind, asked, first, copy: Copying::No, copied: false });
     }
 
     /// Part of the answer to the front unit passed.

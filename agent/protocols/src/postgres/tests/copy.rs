@@ -350,3 +350,40 @@ fn joined_while_it_copies() {
         }
     }
 }
+
+const CLOSE: (u8, &[u8]) = (b'C', b"Ss1\0");
+const CLOSED: (u8, &[u8]) = (b'3', b"");
+
+/// As tokio-postgres does it: the statement is closed in a cycle of its own, which does not wait for the COPY's.
+#[test]
+fn the_statement_is_closed_behind_data_that_was_not_seen() {
+    for mut wire in wires() {
+        wire.send(Client, &with(COPY, &[SYNC]));
+        wire.send(Server, &messages(COPYING));
+        let end = messages(&[DATA, DONE, SYNC, CLOSE, SYNC]);
+        wire.send_cut(Client, &messages(&[DATA]), 100_000, &end[end.len() - 16..]);
+        wire.send(Server, &messages(&[COPIED, READY]));
+        wire.expect(&["Execute - `COPY t FROM STDIN` known -> rows -/2 Complete 100082/32"]);
+        // The next request does not wait for that either.
+        wire.send(Client, &messages(EXECUTE));
+        wire.send(Server, &messages(&[CLOSED, READY]));
+        wire.send(Server, &messages(&[(b'1', b""), (b'2', b""), (b'C', b"DELETE 5\0"), READY]));
+        wire.expect(&["Execute - `DELETE FROM n` known -> rows -/5 Complete 50/30"]);
+        check_recovered(&mut wire);
+    }
+}
+
+#[test]
+fn the_statement_is_closed_while_rows_pass_unseen() {
+    for mut wire in wires() {
+        wire.send(Client, &with(&[(b'P', b"\0COPY t TO STDOUT\0\0\0")], &[COPY[1], COPY[2], SYNC]));
+        wire.send(Server, &messages(&[(b'1', b""), (b'2', b""), (b'H', b"\0\0\x01\0\0")]));
+        wire.send_cut(Server, &messages(&[DATA, DATA]), 100_000, &[7; 16]);
+        wire.send(Client, &messages(&[CLOSE, SYNC]));
+        wire.expect(&[]);
+        wire.skip(Server, 1_016, &messages(&[DONE, COPIED, READY])[7..]);
+        wire.expect(&["Execute - `COPY t TO STDOUT` known -> rows 2/- Complete 53/101076 damaged"]);
+        wire.send(Server, &messages(&[CLOSED, READY]));
+        check_recovered(&mut wire);
+    }
+}
