@@ -428,6 +428,11 @@ impl Connection {
             Some(Startup::Session { database }) => {
                 self.namespace = database.map(|name| String::from_utf8_lossy(name).into());
                 self.client.place_at(Place::Boundary);
+                // The server has not said anything before, so what it says next begins with a message.
+                if self.server.is_lost() {
+                    self.server.place_at(Place::Boundary);
+                    self.settled = true;
+                }
             }
             Some(Startup::Encryption) => {
                 self.server.place_at(Place::Reply);

@@ -34,8 +34,9 @@ impl Connection {
     /// The server is ready, and how it got there was not seen.
     pub(super) fn ended(&mut self, ending: Ending) {
         let cycles = self.exchanges.cycles();
-        // A command's end is the end of the cycle in which one runs.
-        let first = cycles == 1 || ending.rows.is_some() && self.exchanges.only_first_cycle_runs();
+        // There are no more ends than there are cycles, and a command's is that of the cycle in which one runs.
+        let first = cycles == ending.cycles
+            || ending.cycles == 1 && ending.rows.is_some() && self.exchanges.only_first_cycle_runs();
         let sure = first && !self.unsure;
         self.unsure = false;
         self.skipping = false;
@@ -62,6 +63,11 @@ impl Connection {
             }
             let outcome = if only || answered { Outcome::Complete } else { Outcome::Lost };
             self.exchanges.finish(outcome, &self.limits);
+        }
+        for _ in 1..ending.cycles {
+            for _ in 0..self.exchanges.first_cycle() {
+                self.exchanges.finish(Outcome::Complete, &self.limits);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use crate::{
         Connection, Limits, State,
         corpus::{READY, SYNC, messages, packet},
     },
+    sql::Backslash,
 };
 
 fn joined() -> Wire {
@@ -325,4 +326,18 @@ fn an_answer_to_something_else() {
         wire.expect(&["Query - `SELECT 1` -> rows -/2 Complete 14/20"]);
         check_recovered(&mut wire);
     }
+}
+
+/// Nothing but the startup packet tells that a connection is seen from its first byte: of a unix socket nobody knows.
+#[test]
+fn a_startup_packet_is_the_start() {
+    let mut wire = joined();
+    wire.send(Client, &packet(b"\0\x03\0\0user\0u\0database\0shop\0\0"));
+    let setting = b"standard_conforming_strings\0off\0";
+    wire.send(Server, &messages(&[(b'R', &[0; 4]), (b'S', setting), (b'K', &[0; 8]), READY]));
+    let bytes = query("SELECT 1");
+    wire.connection.handle_bytes(Client, Stamp::default(), wire.offsets[0], &bytes);
+    let Some(Event::Request { head, .. }) = wire.connection.poll_event() else { panic!() };
+    assert_eq!((head.namespace.as_deref(), head.backslash), (Some("shop"), Backslash::Escapes));
+    assert_eq!(wire.connection.counters().orphan_responses, 0);
 }

@@ -385,5 +385,13 @@ fn the_statement_is_closed_while_rows_pass_unseen() {
         wire.expect(&["Execute - `COPY t TO STDOUT` known -> rows 2/- Complete 53/101076 damaged"]);
         wire.send(Server, &messages(&[CLOSED, READY]));
         check_recovered(&mut wire);
+        // Both ends are in one operation, and of the first there is only its last bytes.
+        wire.send(Client, &with(&[(b'P', b"\0COPY t TO STDOUT\0\0\0")], &[COPY[1], COPY[2], SYNC]));
+        wire.send(Server, &messages(&[(b'1', b""), (b'2', b""), (b'H', b"\0\0\x01\0\0")]));
+        wire.send(Client, &messages(&[CLOSE, SYNC]));
+        let end = messages(&[COPIED, READY, CLOSED, READY]);
+        wire.send_cut(Server, &messages(&[DATA, DATA]), 100_000, &end[end.len() - 16..]);
+        wire.expect(&["Execute - `COPY t TO STDOUT` known -> rows -/- Complete 53/100060 damaged"]);
+        check_recovered(&mut wire);
     }
 }
