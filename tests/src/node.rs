@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use crate::{paths, python::quietly};
 
 /// What is installed. Changing the list installs anew.
-const PACKAGES: [&str; 4] = ["@grpc/grpc-js@1", "mariadb@3.4.5", "mysql2@3.14.5", "pg@8"];
+const PACKAGES: [&str; 5] =
+    ["@grpc/grpc-js@1", "mariadb@3.4.5", "mysql2@3.14.5", "pg@8", "pg-copy-streams@7"];
 
 /// A program of `tests/apps` that may `require` the packages.
 ///

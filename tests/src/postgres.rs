@@ -97,6 +97,12 @@ impl Postgres {
         }
     }
 
+    /// What clients trust, where there is TLS.
+    #[must_use]
+    pub fn certificate(&self) -> Option<PathBuf> {
+        self.encrypted.then(|| self.directory.join("cert.pem"))
+    }
+
     /// The directory of the unix socket.
     #[must_use]
     pub fn socket(&self) -> &Path {

@@ -61,6 +61,13 @@ fn psycopg_over_a_unix_socket() -> Result<()> {
 }
 
 #[test]
+fn psycopg_over_tls() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("postgres::psycopg_over_tls") else { return Ok(()) };
+    let server = Postgres::start_encrypted()?;
+    psycopg(&server, Path::new("127.0.0.1"))
+}
+
+#[test]
 fn pgbench_prepared() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("postgres::pgbench_prepared") else { return Ok(()) };
     pgbench("prepared", 1_000)

@@ -40,18 +40,24 @@ pub(crate) fn run() -> Result<()> {
         missing.join(" ")
     );
 
-    headline("2", "Starting an application: three programs that know nothing of tracing");
-    let shop = Shop::start()?;
-    println!("    nginx   127.0.0.1:{:<6} the front, pid {}", shop.nginx.port(), shop.nginx.pid());
+    headline("2", "Starting an application: four programs that know nothing of tracing");
+    let shop = Shop::with_database()?;
+    let database = shop.database.as_ref().context("it was started")?;
+    println!("    nginx    127.0.0.1:{:<6} the front, pid {}", shop.nginx.port(), shop.nginx.pid());
     println!(
-        "    node    127.0.0.1:{:<6} behind /api/node/, pid {}",
+        "    node     127.0.0.1:{:<6} behind /api/node/, pid {}",
         shop.catalog.port(),
         shop.catalog.pid()
     );
     println!(
-        "    python  127.0.0.1:{:<6} behind /api/py/, and asked by node for prices, pid {}",
+        "    python   127.0.0.1:{:<6} behind /api/py/, and asked by node for prices, pid {}",
         shop.orders.port(),
         shop.orders.pid()
+    );
+    println!(
+        "    postgres 127.0.0.1:{:<6} where python finds the prices, pid {}",
+        database.port(),
+        database.pid()
     );
 
     let out = paths::root().join("out");
@@ -60,8 +66,8 @@ pub(crate) fn run() -> Result<()> {
         let _ = fs::remove_file(out.join(format!("{signal}.jsonl")));
     }
     // By process and not by port: a port would select its clients too, and the demo's own client is no part of it.
-    let pids =
-        [shop.nginx.pid(), shop.catalog.pid(), shop.orders.pid()].map(|pid| format!("--pid {pid}")).join(" ");
+    let pids = [shop.nginx.pid(), shop.catalog.pid(), shop.orders.pid(), database.pid()];
+    let pids = pids.map(|pid| format!("--pid {pid}")).join(" ");
     headline("3", "Tracing it from outside");
     println!("    $ target/release/honeyguide run {pids} --print spans --out out/\n");
     let agent = Live::start(&pids, &out)?;
@@ -180,12 +186,15 @@ fn explain(capture: &Capture, sent: usize) -> Result<()> {
             Kind::Other => "",
         };
         let what = format!("{}{} {}", "  ".repeat(depth), span.service(), kind);
-        println!(
-            "      {what:<34} {:<5} {:<22} {:>8.3} ms",
-            span.method(),
-            span.path(),
-            span.duration().as_secs_f64() * 1e3
-        );
+        let request = match span.get("db.query.summary") {
+            "" => format!("{:<5} {}", span.method(), span.path()),
+            summary => summary.to_owned(),
+        };
+        println!("      {what:<34} {request:<28} {:>8.3} ms", span.duration().as_secs_f64() * 1e3);
+    }
+    if let Some(query) = chain.iter().rev().find(|span| !span.get("db.query.text").is_empty()) {
+        println!("\n    The statement, as its spans have it. Values do not leave the host:\n");
+        println!("      {}", query.get("db.query.text"));
     }
     let (dropped, counters) = capture.dropped();
     println!(
@@ -203,8 +212,8 @@ fn explain(capture: &Capture, sent: usize) -> Result<()> {
     println!("    sudo target/release/honeyguide run --all --otlp http://collector:4317");
     println!("    sudo target/release/honeyguide doctor                         what this kernel allows\n");
 
-    ensure!(services.len() == 3, "the demo should show three services");
-    ensure!(processes.len() == 3, "the demo should show a request that goes through three programs");
+    ensure!(services.len() == 4, "the demo should show four services");
+    ensure!(processes.len() == 4, "the demo should show a request that goes through four programs");
     Ok(())
 }
 

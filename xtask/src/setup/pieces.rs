@@ -10,8 +10,14 @@ use crate::process;
 /// A command, and the Debian package that brings it.
 type Piece = (&'static str, &'static str);
 
-const APPLICATION: [Piece; 3] = [("nginx", "nginx"), ("node", "nodejs"), ("python3", "python3")];
-const TESTS: [Piece; 18] = [
+const APPLICATION: [Piece; 4] = [
+    ("nginx", "nginx"),
+    ("node", "nodejs"),
+    // Debian keeps the server itself off the path; this starts it.
+    ("pg_ctlcluster", "postgresql"),
+    ("python3", "python3"),
+];
+const TESTS: [Piece; 17] = [
     // The server alone: Debian starts what `apache2` brings.
     ("apache2", "apache2-bin"),
     ("bpftool", "bpftool"),
@@ -26,8 +32,6 @@ const TESTS: [Piece; 18] = [
     ("npm", "npm"),
     // The other view of the same samples.
     ("perf", "linux-perf"),
-    // Debian keeps the server itself off the path; this starts it.
-    ("pg_ctlcluster", "postgresql"),
     ("psql", "postgresql-client"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("redis-server", "redis-server"),
@@ -47,9 +51,8 @@ const TRUTH: [&str; 7] = [
     "puma",
     "ruby",
 ];
-const LOAD: [Piece; 7] = [
+const LOAD: [Piece; 6] = [
     ("mariadbd", "mariadb-server"),
-    ("pg_ctlcluster", "postgresql"),
     // Brings redis-benchmark too.
     ("redis-cli", "redis-tools"),
     ("redis-server", "redis-server"),

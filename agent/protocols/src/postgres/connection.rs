@@ -1,8 +1,12 @@
 //! Two directions, and the exchanges between them.
 
+mod copying;
+mod ending;
 mod racing;
 
 use std::sync::Arc;
+
+use ending::Trail;
 
 use super::{
     Counters, Limits, SqlEvent, State,
@@ -47,12 +51,17 @@ pub struct Connection {
     raced: bool,
     /// No answer's end was guessed since one was read.
     settled: bool,
+    /// What the server says up to the next `ReadyForQuery` answers something that was not seen.
+    foreign: bool,
+    trail: Trail,
 }
 
 /// What the client sent of a unit so far.
 #[derive(Debug, Default)]
 struct Gathered {
     extent: Option<Extent>,
+    /// The type of the first message.
+    first: Option<u8>,
     /// What was prepared last.
     prepared: Option<Arc<SqlHead>>,
     /// A `Bind` was among it: it goes on to an `Execute`.
@@ -93,6 +102,8 @@ impl Connection {
             asked: false,
             raced: false,
             settled: server != Place::Lost,
+            foreign: false,
+            trail: Trail::default(),
         }
     }
 
@@ -222,8 +233,8 @@ impl Connection {
             let lost = parser.is_lost();
             match parser.step(&mut input, statement) {
                 Step::More => {
-                    if lost && party == Party::Server && unseen > 0 {
-                        self.pass(input.at, input.offset, unseen);
+                    if lost && unseen > 0 {
+                        self.pass(party, input.at, input.offset, unseen);
                     }
                     if let (Party::Server, Some((kind, extent))) = (party, self.server.under_way())
                         && answers(kind)
@@ -245,8 +256,8 @@ impl Connection {
                     self.lose(party, &mut input, false);
                 }
                 Step::Hunt => {
-                    if lost && party == Party::Server && unseen > 0 {
-                        self.pass(input.at, input.offset, unseen);
+                    if lost && unseen > 0 {
+                        self.pass(party, input.at, input.offset, unseen);
                     }
                     if !self.resume(party, &input) {
                         return;
@@ -258,7 +269,9 @@ impl Connection {
 
     /// Where messages begin is not known any more.
     fn lose(&mut self, party: Party, input: &mut Input<'_>, operation: bool) {
+        self.settled = false;
         match party {
+            Party::Client if self.exchanges.copies_in() => self.lose_data(),
             Party::Client => {
                 // What was prepared, bound or asked meanwhile is not known.
                 self.drop_parked();
@@ -269,14 +282,12 @@ impl Connection {
             }
             Party::Server => {
                 self.asked = false;
-                self.settled = false;
+                self.foreign = false;
                 self.damage();
             }
         }
         let unseen = std::mem::take(&mut input.gap);
-        if party == Party::Server {
-            self.pass(input.at, input.offset, unseen);
-        }
+        self.pass(party, input.at, input.offset, unseen);
         input.offset = input.offset.saturating_add(unseen);
         // Behind bytes of which no record came an operation may begin, behind a cut one none does.
         input.starts = operation;
@@ -288,15 +299,23 @@ impl Connection {
         }
     }
 
-    /// Bytes of an answer that cannot be read.
-    fn pass(&mut self, at: Stamp, offset: u64, bytes: u64) {
-        self.exchanges.touch(passed(at, offset, bytes), &self.limits);
+    /// Bytes of an answer, or of data that is copied, that cannot be read.
+    fn pass(&mut self, party: Party, at: Stamp, offset: u64, bytes: u64) {
+        match party {
+            Party::Server => self.exchanges.touch(passed(at, offset, bytes), &self.limits),
+            Party::Client if self.exchanges.copies_in() => self.exchanges.ask_more(at, bytes),
+            Party::Client => {}
+        }
     }
 
     /// Looks for messages in bytes that cannot be placed. False when they are of no use.
     fn resume(&mut self, party: Party, input: &Input<'_>) -> bool {
         let bytes = input.bytes;
         match party {
+            Party::Client if self.exchanges.copies_in() => {
+                self.resume_data(input);
+                false
+            }
             Party::Client if input.starts && frame::plausible(Party::Client, bytes) => {
                 let startup = bytes[0] == 0;
                 self.client.place_at(if startup { Place::Startup } else { Place::Boundary });
@@ -317,8 +336,8 @@ impl Connection {
                     self.server.place_at(Place::Boundary);
                     return true;
                 }
-                if let Some(ending) = Ending::parse(bytes) {
-                    self.pass(input.at, input.offset, bytes.len() as u64);
+                if let Some(ending) = Ending::parse(self.trail.follow(input.offset, bytes)) {
+                    self.pass(party, input.at, input.offset, bytes.len() as u64);
                     self.ended(ending);
                     self.server.place_at(Place::Boundary);
                     return false;
@@ -328,48 +347,17 @@ impl Connection {
                     self.unsure = true;
                 } else {
                     self.damage();
-                    self.pass(input.at, input.offset, bytes.len() as u64);
+                    self.pass(party, input.at, input.offset, bytes.len() as u64);
                 }
                 false
             }
         }
     }
 
-    /// The server is ready, and how it got there was not seen.
-    fn ended(&mut self, ending: Ending) {
-        let sure = self.exchanges.cycles() == 1 && !self.unsure;
-        self.unsure = false;
-        self.skipping = false;
-        if !sure {
-            if self.exchanges.is_empty() {
-                self.counters.orphan_responses += 1;
-            }
-            self.unsure = self.exchanges.cycles() > 1;
-            return self.exchanges.finish_all(Outcome::Lost, &self.limits);
-        }
-        // Of several commands only the last has an end that was seen.
-        let mut last = self.exchanges.len();
-        while let Some(unit) = self.exchanges.front() {
-            last -= 1;
-            let answered = unit.asked.as_ref().is_some_and(|asked| asked.answered);
-            let only = last == 0 || last == 1 && self.exchanges.sync_is_next();
-            if only && !answered {
-                self.damage();
-                let rows = ending.rows.map(|rows| Tag { command: frame::Command::Returns, rows: Some(rows) });
-                self.exchanges.command(rows);
-            }
-            let outcome = if only || answered { Outcome::Complete } else { Outcome::Lost };
-            self.exchanges.finish(outcome, &self.limits);
-        }
-    }
-
-    /// The client goes on, so what it was waiting for has come, or will not be recognised.
-    fn end_lost(&mut self) {
-        self.exchanges.finish_all(Outcome::Lost, &self.limits);
-        self.asked = true;
-    }
-
     fn frontend(&mut self, message: &Message<'_>) {
+        if self.exchanges.copies_in() && self.data(message) {
+            return;
+        }
         let body = &*message.body;
         match message.kind {
             STARTUP => self.startup(message),
@@ -418,17 +406,16 @@ impl Connection {
                 }
             }
             b'F' => {
-                self.gathered = Gathered::default();
+                self.gathered = Gathered { first: Some(message.kind), ..Gathered::default() };
                 self.add(message.extent);
                 let head = self.head(Operation::FunctionCall, None, None);
                 self.unit(Kind::Simple, Some(head));
             }
-            b'd' | b'c' | b'f' => {
-                if let Some(unit) = self.exchanges.front()
-                    && let (Copying::In, Some(asked)) = (unit.copy, &mut unit.asked)
-                {
-                    asked.request.last = message.extent.last;
-                    asked.request.wire_bytes += message.extent.wire_bytes;
+            b'd' => {}
+            // It did not wait for the server to take its data, or the server does not.
+            b'c' | b'f' => {
+                if let Some(unit) = self.exchanges.back() {
+                    unit.copied = true;
                 }
             }
             // `p` answers an authentication request, `X` ends the session.
@@ -441,6 +428,11 @@ impl Connection {
             Some(Startup::Session { database }) => {
                 self.namespace = database.map(|name| String::from_utf8_lossy(name).into());
                 self.client.place_at(Place::Boundary);
+                // The server has not said anything before, so what it says next begins with a message.
+                if self.server.is_lost() {
+                    self.server.place_at(Place::Boundary);
+                    self.settled = true;
+                }
             }
             Some(Startup::Encryption) => {
                 self.server.place_at(Place::Reply);
@@ -461,7 +453,7 @@ impl Connection {
         if self.exchanges.len() == 1 && self.exchanges.back().is_some_and(|unit| unit.kind == Kind::Simple) {
             self.exchanges.finish_all(Outcome::Lost, &self.limits);
         }
-        self.gathered = Gathered { damaged: message.holes, ..Gathered::default() };
+        self.gathered = Gathered { damaged: message.holes, first: Some(message.kind), ..Gathered::default() };
         self.add(message.extent);
         let end = memchr::memchr(0, &message.body);
         let statement = self.statement(&message.body[..end.unwrap_or(message.body.len())], end.is_none());
@@ -504,6 +496,7 @@ impl Connection {
     fn gather(&mut self, message: &Message<'_>) {
         self.gathered.answers = self.gathered.answers.saturating_add(1);
         self.gathered.damaged |= message.holes;
+        self.gathered.first.get_or_insert(message.kind);
         self.add(message.extent);
     }
 
@@ -521,7 +514,8 @@ impl Connection {
     fn unit(&mut self, kind: Kind, head: Option<Arc<SqlHead>>) {
         let mut gathered = std::mem::take(&mut self.gathered);
         self.claim(gathered.extent.as_mut());
-        if self.server.is_lost() && !self.exchanges.is_empty() && !self.asked {
+        // What only closes or ends something does not wait for what was asked before.
+        if self.server.is_lost() && !self.exchanges.is_empty() && !self.asked && head.is_some() {
             self.end_lost();
         }
         if self.unsure || self.exchanges.len() >= self.limits.outstanding {
@@ -536,7 +530,7 @@ impl Connection {
             self.asked = true;
         }
         let asked = head.zip(gathered.extent).map(|(head, extent)| (head, extent, gathered.damaged));
-        self.exchanges.push(kind, asked, &self.limits);
+        self.exchanges.push(kind, gathered.first, asked, &self.limits);
         if matches!(kind, Kind::Simple | Kind::Sync) {
             self.replay();
         }
@@ -582,6 +576,9 @@ impl Connection {
     /// A message of the server that belongs to an answer.
     fn answer(&mut self, message: &Message<'_>) {
         let kind = message.kind;
+        if self.is_foreign(kind) {
+            return;
+        }
         if kind == b'Z' {
             return self.ready(message.extent);
         }
@@ -604,6 +601,7 @@ impl Connection {
                 }
             }
             b'C' => {
+                self.end_data();
                 self.exchanges.command((!message.holes).then(|| Tag::parse(&message.body)));
                 self.executed();
             }
@@ -614,12 +612,16 @@ impl Connection {
             }
             b'E' => {
                 let state = frame::sqlstate(&message.body);
+                self.end_data();
                 self.exchanges.fail(state);
                 self.refused();
             }
             b'G' | b'H' | b'W' => {
                 if let Some(unit) = self.exchanges.front() {
                     unit.copy = if kind == b'H' { Copying::Out } else { Copying::In };
+                }
+                if kind == b'G' {
+                    self.exchanges.copy_in();
                 }
             }
             b'1' | b'3' | b'T' | b'n' => self.acknowledged(),
@@ -674,6 +676,11 @@ impl Connection {
         self.raced = false;
         if self.unsure {
             self.unsure = false;
+            // Nothing but a COPY outlives what its client sent unseen.
+            if self.exchanges.is_answered() {
+                self.exchanges.touch(extent, &self.limits);
+                self.exchanges.finish(Outcome::Complete, &self.limits);
+            }
             self.exchanges.finish_all(Outcome::Lost, &self.limits);
             return;
         }

@@ -213,5 +213,23 @@ pub(crate) fn cases() -> Vec<Case> {
                 "FunctionCall shop - -> rows -/- Complete 15/15",
             ],
         },
+        Case {
+            name: "copy in, with a Sync ahead of its data",
+            script: vec![
+                (Client, startup),
+                (Server, welcome),
+                (Client, messages(&[(b'P', b"\0COPY t FROM STDIN\0\0\0"), BIND, EXECUTE, SYNC])),
+                (Server, messages(&[(b'1', b""), (b'2', b""), (b'G', b"\0\0\x01\0\0")])),
+                (Client, messages(&[(b'd', b"secret\n"), (b'd', b"S\0\0\0\x04")])),
+                (Client, messages(&[(b'd', b"secret\n"), (b'c', b""), SYNC])),
+                (Server, messages(&[(b'C', b"COPY 3\0"), READY])),
+                (Client, messages(&[(b'P', b"\0DELETE FROM t\0\0\0"), BIND, EXECUTE, SYNC])),
+                (Server, messages(&[(b'1', b""), (b'2', b""), (b'C', b"DELETE 4\0"), READY])),
+            ],
+            expect: &[
+                "Execute shop `COPY t FROM STDIN` known -> rows -/3 Complete 108/38",
+                "Execute shop `DELETE FROM t` known -> rows -/4 Complete 60/30",
+            ],
+        },
     ]
 }

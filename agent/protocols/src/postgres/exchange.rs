@@ -30,7 +30,17 @@ pub(super) struct Unit {
     pub(super) kind: Kind,
     /// The exchange, unless there is none to report or it was reported.
     pub(super) asked: Option<Asked>,
+    /// The type of its first message, until that is answered.
+    pub(super) first: Option<u8>,
     pub(super) copy: Copying,
+    /// The client said behind it that there is no more data.
+    pub(super) copied: bool,
+}
+
+impl Unit {
+    pub(super) fn ends_cycle(&self) -> bool {
+        matches!(self.kind, Kind::Simple | Kind::Sync)
+    }
 }
 
 #[derive(Debug)]
@@ -54,6 +64,7 @@ pub(super) struct Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Copying {
     No,
+    /// Also where both sides send.
     In,
     Out,
 }
@@ -94,13 +105,56 @@ impl Exchanges {
         self.units.get(1).is_some_and(|unit| unit.kind == Kind::Sync)
     }
 
+    /// The server takes data for the front unit, and the client has not ended it.
+    pub(super) fn copies_in(&self) -> bool {
+        self.units.front().is_some_and(|unit| unit.copy == Copying::In && !unit.copied)
+    }
+
+    /// The server takes data for the front unit from now on. A `Sync` ahead of the end of the data is not answered.
+    pub(super) fn copy_in(&mut self) {
+        while self.units.front().is_some_and(|unit| !unit.copied)
+            && self.units.get(1).is_some_and(|unit| unit.kind == Kind::Sync && unit.asked.is_none())
+            && let Some(sync) = self.units.remove(1)
+            && let Some(unit) = self.units.front_mut()
+        {
+            unit.copied = sync.copied;
+        }
+    }
+
+    /// More of what the front unit asks passed.
+    pub(super) fn ask_more(&mut self, last: Stamp, bytes: u64) {
+        if let Some(asked) = self.units.front_mut().and_then(|unit| unit.asked.as_mut()) {
+            asked.request.last = last;
+            asked.request.wire_bytes += bytes;
+        }
+    }
+
     /// Units that `ReadyForQuery` ends.
     pub(super) fn cycles(&self) -> usize {
-        self.units.iter().filter(|unit| matches!(unit.kind, Kind::Simple | Kind::Sync)).count()
+        self.units.iter().filter(|unit| unit.ends_cycle()).count()
+    }
+
+    /// A command runs in the first cycle and in no other.
+    pub(super) fn only_first_cycle_runs(&self) -> bool {
+        let runs = |unit: &Unit| matches!(unit.kind, Kind::Simple | Kind::Execute);
+        let first = self.first_cycle();
+        self.units.iter().take(first).any(runs) && !self.units.iter().skip(first).any(runs)
+    }
+
+    /// Units up to the first that ends a cycle.
+    pub(super) fn first_cycle(&self) -> usize {
+        let end = self.units.iter().position(Unit::ends_cycle);
+        end.map_or(self.units.len(), |end| end + 1)
     }
 
     /// Adds a unit, and announces it where there is something to tell.
-    pub(super) fn push(&mut self, kind: Kind, asked: Option<(Arc<SqlHead>, Extent, bool)>, limits: &Limits) {
+    pub(super) fn push(
+        &mut self,
+        kind: Kind,
+        first: Option<u8>,
+        asked: Option<(Arc<SqlHead>, Extent, bool)>,
+        limits: &Limits,
+    ) {
         let asked = asked.map(|(head, request, damaged)| {
             let id = self.next_id;
             self.next_id += 1;
@@ -119,7 +173,7 @@ impl Exchanges {
                 answered: false,
             }
         });
-        self.units.push_back(Unit { kind, asked, copy: Copying::No });
+        self.units.push_back(Unit { kind, asked, first, copy: Copying::No, copied: false });
     }
 
     /// Part of the answer to the front unit passed.
@@ -146,6 +200,7 @@ impl Exchanges {
     pub(super) fn command(&mut self, tag: Option<Tag>) {
         let Some(unit) = self.units.front_mut() else { return };
         let copy = std::mem::replace(&mut unit.copy, Copying::No);
+        unit.copied = false;
         let Some(asked) = &mut unit.asked else { return };
         asked.commands += 1;
         let sent = std::mem::take(&mut asked.rows);
@@ -171,7 +226,9 @@ impl Exchanges {
     }
 
     pub(super) fn fail(&mut self, sqlstate: Option<&str>) {
-        let Some(asked) = self.units.front_mut().and_then(|unit| unit.asked.as_mut()) else { return };
+        let Some(unit) = self.units.front_mut() else { return };
+        unit.copy = Copying::No;
+        let Some(asked) = &mut unit.asked else { return };
         // What `Sync` refuses was counted when it ran.
         asked.commands += u32::from(!asked.answered);
         asked.rows = 0;
@@ -199,6 +256,19 @@ impl Exchanges {
         if let Some(Unit { asked: Some(asked), .. }) = self.units.pop_front() {
             self.report(asked, Outcome::Complete, true, limits);
         }
+    }
+
+    /// Whether the front unit was answered, though its cycle is not over.
+    pub(super) fn is_answered(&self) -> bool {
+        let asked = self.units.front().and_then(|unit| unit.asked.as_ref());
+        asked.is_some_and(|asked| asked.commands > 0 || asked.failure.is_some())
+    }
+
+    /// What waits behind the front unit ends without an answer.
+    pub(super) fn finish_rest(&mut self, outcome: Outcome, limits: &Limits) {
+        let front = self.units.pop_front();
+        self.finish_all(outcome, limits);
+        self.units.extend(front);
     }
 
     /// Everything ends without the end of its answer.

@@ -150,22 +150,53 @@ pub(super) fn backslash(body: &[u8]) -> Option<Backslash> {
 /// What the last bytes of a server's operation say when what comes before them was not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ending {
-    /// The last command's rows. Its name may not have been seen.
+    /// `ReadyForQuery` messages that follow one another, with nothing between them but short acknowledgements.
+    pub(super) cycles: usize,
+    /// Rows of the command before the first of them. Its name may not have been seen.
     pub(super) rows: Option<u64>,
 }
 
 impl Ending {
     /// `ReadyForQuery` at the very end, which a server sends when it has no more to say.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        let (rest, [b'Z', 0, 0, 0, 5, b'I' | b'T' | b'E']) = bytes.split_last_chunk::<6>()? else {
-            return None;
-        };
+        let mut rest = Self::ready(bytes)?;
+        let mut cycles = 1;
+        loop {
+            let mut before = rest;
+            while let [earlier @ .., b'1' | b'2' | b'3' | b'n', 0, 0, 0, 4] = before {
+                before = earlier;
+            }
+            // Of the one before them the end may be all that was seen.
+            let acknowledged = before.len() < rest.len();
+            if acknowledged && let [.., 0, 0, 0, 5, b'I' | b'T' | b'E'] = before {
+                cycles += 1;
+                rest = Self::ready(before).unwrap_or_default();
+            } else {
+                break;
+            }
+        }
         let rows = rest.strip_suffix(b"\0").and_then(|rest| {
             let text = rest.iter().rev().take_while(|&&b| b == b' ' || b.is_ascii_alphanumeric()).count();
             Tag::count(&rest[rest.len() - text..])
         });
-        Some(Self { rows })
+        Some(Self { cycles, rows })
     }
+
+    fn ready(bytes: &[u8]) -> Option<&[u8]> {
+        match bytes {
+            [rest @ .., b'Z', 0, 0, 0, 5, b'I' | b'T' | b'E'] => Some(rest),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the last bytes of a client's operation end the data of a COPY; `Some(true)` with a `Sync` behind.
+pub(super) fn ends_data(bytes: &[u8]) -> Option<bool> {
+    let (rest, synced) = match bytes.strip_suffix(b"S\0\0\0\x04") {
+        Some(rest) => (rest, true),
+        None => (bytes, false),
+    };
+    rest.ends_with(b"c\0\0\0\x04").then_some(synced)
 }
 
 /// Whether bytes at the start of an operation are a client's. `None` is too few to say.

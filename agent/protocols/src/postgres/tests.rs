@@ -1,4 +1,5 @@
 mod cases;
+mod copy;
 mod corpus;
 
 use super::{Connection, SqlEvent};

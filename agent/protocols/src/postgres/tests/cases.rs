@@ -7,6 +7,7 @@ use crate::{
         Connection, Limits, State,
         corpus::{READY, SYNC, messages, packet},
     },
+    sql::Backslash,
 };
 
 fn joined() -> Wire {
@@ -290,4 +291,53 @@ fn what_is_parked_is_bounded() {
     wire.expect(&["Query - `SELECT 2` -> rows -/2 Complete 14/20"]);
     wire.close();
     assert_eq!(wire.connection.buffered(), 0);
+}
+
+#[test]
+fn an_end_in_two_operations() {
+    let rows = messages(&[(b'D', &[7; 100])]);
+    let ending = done(b"SELECT 1234\0");
+    for cut in 1..ending.len() {
+        let mut wire = joined();
+        wire.send(Client, &query("SELECT 1"));
+        wire.send_cut(Server, &rows, 100_000, &[7; 16]);
+        wire.send(Server, &ending[..cut]);
+        wire.send(Server, &ending[cut..]);
+        wire.expect(&["Query - `SELECT 1` -> rows 1234/- Complete 14/100144 damaged"]);
+        check_recovered(&mut wire);
+    }
+}
+
+/// What an answer begins with tells that it belongs to something that was not seen.
+#[test]
+fn an_answer_to_something_else() {
+    let foreign: [&[(u8, &[u8])]; 4] = [
+        &[(b'3', b""), READY],
+        &[(b'1', b""), (b't', b"\0\0"), (b'n', b""), READY],
+        &[(b'2', b""), (b'D', &[7; 10]), (b'C', b"SELECT 9\0"), READY],
+        &[(b'2', b""), (b'E', b"SERROR\0C42P01\0\0"), READY],
+    ];
+    for messages_of_others in foreign {
+        let mut wire = joined();
+        wire.send(Client, &query("SELECT 1"));
+        wire.send(Server, &messages(messages_of_others));
+        wire.expect(&[]);
+        wire.send(Server, &done(b"DELETE 2\0"));
+        wire.expect(&["Query - `SELECT 1` -> rows -/2 Complete 14/20"]);
+        check_recovered(&mut wire);
+    }
+}
+
+/// Nothing but the startup packet tells that a connection is seen from its first byte: of a unix socket nobody knows.
+#[test]
+fn a_startup_packet_is_the_start() {
+    let mut wire = joined();
+    wire.send(Client, &packet(b"\0\x03\0\0user\0u\0database\0shop\0\0"));
+    let setting = b"standard_conforming_strings\0off\0";
+    wire.send(Server, &messages(&[(b'R', &[0; 4]), (b'S', setting), (b'K', &[0; 8]), READY]));
+    let bytes = query("SELECT 1");
+    wire.connection.handle_bytes(Client, Stamp::default(), wire.offsets[0], &bytes);
+    let Some(Event::Request { head, .. }) = wire.connection.poll_event() else { panic!() };
+    assert_eq!((head.namespace.as_deref(), head.backslash), (Some("shop"), Backslash::Escapes));
+    assert_eq!(wire.connection.counters().orphan_responses, 0);
 }
