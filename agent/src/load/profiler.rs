@@ -12,11 +12,11 @@ use aya::{
     },
     util::online_cpus,
 };
-use honeyguide_common::unwind::PROGRAM_NATIVE;
+use honeyguide_common::unwind::{PROGRAM_NATIVE, PROGRAM_PYTHON};
 use log::debug;
 
 use super::{
-    Arena, Control, HookChoice, LoadSettings, control, hooks, kernel_types, load_object, offsets,
+    Arena, Control, HookChoice, Interpreters, LoadSettings, control, hooks, kernel_types, load_object, offsets,
     require_object, unsupported,
 };
 use crate::ring::Ring;
@@ -132,6 +132,14 @@ impl Profiler {
         arena(&mut self.ebpf, self.settings.table_bytes)
     }
 
+    /// The table of interpreters. There is one.
+    ///
+    /// # Errors
+    /// Where it was taken already.
+    pub fn take_interpreters(&mut self) -> Result<Interpreters> {
+        Interpreters::new(self.ebpf.take_map("INTERPRETERS").context("the table was taken already")?)
+    }
+
     /// The steering tables. There is one set.
     ///
     /// # Errors
@@ -156,12 +164,14 @@ pub(super) fn arena(ebpf: &mut Ebpf, budget: u64) -> Result<Arena> {
 }
 
 pub(super) fn load_programs(ebpf: &mut Ebpf) -> Result<()> {
-    for name in ["sample_cpu", "unwind_native"] {
+    for name in ["sample_cpu", "unwind_native", "unwind_python"] {
         program(ebpf, name)?.load().map_err(|error| hooks::refusal(name, error))?;
     }
-    let fd = program(ebpf, "unwind_native")?.fd()?.try_clone()?;
-    let mut programs = ProgramArray::try_from(ebpf.map_mut("UNWINDERS").context("no map UNWINDERS")?)?;
-    programs.set(PROGRAM_NATIVE, &fd, 0).context("the unwinder was not stored")?;
+    for (name, place) in [("unwind_native", PROGRAM_NATIVE), ("unwind_python", PROGRAM_PYTHON)] {
+        let fd = program(ebpf, name)?.fd()?.try_clone()?;
+        let mut programs = ProgramArray::try_from(ebpf.map_mut("UNWINDERS").context("no map UNWINDERS")?)?;
+        programs.set(place, &fd, 0).with_context(|| format!("{name} was not stored"))?;
+    }
     // The kernel empties the table when its last descriptor is closed.
     Ok(())
 }
