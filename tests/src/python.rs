@@ -13,7 +13,8 @@ use anyhow::{Context, Result, bail};
 use crate::{client::Address, guard::Guard, paths, port};
 
 /// What an environment holds. Changing the list makes a new environment.
-const PACKAGES: [&str; 14] = [
+const PACKAGES: [&str; 15] = [
+    "py-spy==0.4.*",
     "aiohttp==3.*",
     "flask==3.1.*",
     "gunicorn==23.*",

@@ -16,8 +16,8 @@ use honeyguide_common::unwind::{PROGRAM_NATIVE, PROGRAM_PYTHON};
 use log::debug;
 
 use super::{
-    Arena, Control, HookChoice, Interpreters, LoadSettings, control, hooks, kernel_types, load_object, offsets,
-    require_object, unsupported,
+    Arena, Control, HookChoice, Interpreters, LoadSettings, control, hooks, kernel_types, load_object,
+    offsets, require_object, unsupported,
 };
 use crate::ring::Ring;
 

@@ -16,7 +16,7 @@ use crate::{
     clock::{self, Clock},
     config::Settings,
     decode,
-    load::{Arena, Interpreters, Control, Kernel, RuntimeCounters, TlsCounters},
+    load::{Arena, Control, Interpreters, Kernel, RuntimeCounters, TlsCounters},
     ring::Ring,
 };
 

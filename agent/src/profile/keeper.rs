@@ -24,7 +24,10 @@ use super::{
     objects::{Objects, Placed},
     tables::{TableCounters, Tables},
 };
-use crate::{discover::ProcRoot, load::{Arena, Interpreters}};
+use crate::{
+    discover::ProcRoot,
+    load::{Arena, Interpreters},
+};
 
 /// Processes waiting to be looked at.
 const QUEUE: usize = 4_096;

@@ -99,8 +99,15 @@ fn fixed(version: u16) -> Option<(Python, CodeLayout)> {
         0x030a => Some((Python { instruction: 96, instructions: INSTRUCTION_UNITS, ..before }, code)),
         0x030b => Some((since, code_since)),
         0x030c => {
-            let python =
-                Python { through: 0, code: 0, previous: 8, owner: 70, entry: ENTRY_OWNER, first: 192, ..since };
+            let python = Python {
+                through: 0,
+                code: 0,
+                previous: 8,
+                owner: 70,
+                entry: ENTRY_OWNER,
+                first: 192,
+                ..since
+            };
             Some((python, CodeLayout { first_line: 68, ascii: 40, compact: 56, ..code_since }))
         }
         _ => None,

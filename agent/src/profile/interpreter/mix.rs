@@ -53,7 +53,8 @@ pub(in crate::profile) fn mix(
 }
 
 fn evaluates(location: &Location) -> bool {
-    location.kind == FrameKind::Native && location.lines.iter().any(|line| line.function.starts_with(EVALUATES))
+    location.kind == FrameKind::Native
+        && location.lines.iter().any(|line| line.function.starts_with(EVALUATES))
 }
 
 #[cfg(test)]

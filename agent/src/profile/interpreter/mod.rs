@@ -127,23 +127,35 @@ impl Frames {
     }
 
     /// The frames of a sample's words, innermost first.
-    pub(super) fn read(&mut self, pid: u32, interpreter: &dyn Interpreter, words: &[u64]) -> Vec<Interpreted> {
+    pub(super) fn read(
+        &mut self,
+        pid: u32,
+        interpreter: &dyn Interpreter,
+        words: &[u64],
+    ) -> Vec<Interpreted> {
         let memory = Reading::new(&self.proc, pid);
         let mut frame = |&word: &u64| {
-            let location =
-                (word & CODE != 0).then(|| self.location(pid, interpreter, &memory, word));
+            let location = (word & CODE != 0).then(|| self.location(pid, interpreter, &memory, word));
             Interpreted { location, entry: word & ENTRY != 0 }
         };
         words.iter().map(&mut frame).collect()
     }
 
-    fn location(&mut self, pid: u32, interpreter: &dyn Interpreter, memory: &Reading, word: u64) -> Arc<Location> {
+    fn location(
+        &mut self,
+        pid: u32,
+        interpreter: &dyn Interpreter,
+        memory: &Reading,
+        word: u64,
+    ) -> Arc<Location> {
         let (code, unit) = (word & CODE, (word >> UNIT_SHIFT) as u16);
         let key = (pid, code);
         if let Some(known) = self.known.get_mut(&key) {
             let is_fresh = known.checked.elapsed() < CHECK;
             // What is there no more was there a moment ago: a process that has gone has the names it had.
-            if is_fresh || interpreter.fingerprint(memory, code).is_none_or(|now| now == known.code.fingerprint) {
+            if is_fresh
+                || interpreter.fingerprint(memory, code).is_none_or(|now| now == known.code.fingerprint)
+            {
                 if !is_fresh {
                     known.checked = Instant::now();
                 }
@@ -171,8 +183,12 @@ impl Known {
         let line = interpreter.line(&self.code, unit);
         let Code { function, file, .. } = &self.code;
         let made = self.locations.entry(line).or_insert_with(|| {
-            let line =
-                Line { function: Arc::clone(function), system_name: None, file: Some(Arc::clone(file)), line };
+            let line = Line {
+                function: Arc::clone(function),
+                system_name: None,
+                file: Some(Arc::clone(file)),
+                line,
+            };
             location(interpreter.kind(), line)
         });
         Arc::clone(made)
