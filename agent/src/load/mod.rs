@@ -162,7 +162,7 @@ impl Kernel {
             runtimes = None;
         }
         if settings.samples.is_some()
-            && let Err(error) = profiler::load_programs(&mut ebpf)
+            && let Err(error) = profiler::load_programs(&mut ebpf, &mut missing)
         {
             missing.push(format!("CPU samples: there are no profiles ({error:#})"));
         }

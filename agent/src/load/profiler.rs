@@ -87,7 +87,7 @@ impl Profiler {
         let mut missing = Vec::new();
         let types = aya::Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         hooks::attach_processes(&mut ebpf, &types, &mut missing);
-        load_programs(&mut ebpf)?;
+        load_programs(&mut ebpf, &mut missing)?;
         Ok(Self { ebpf, settings, missing })
     }
 
@@ -163,17 +163,24 @@ pub(super) fn arena(ebpf: &mut Ebpf, budget: u64) -> Result<Arena> {
     Arena::new(take("CHUNKS")?, take("RULES")?, take("PROCESSES")?, budget)
 }
 
-pub(super) fn load_programs(ebpf: &mut Ebpf) -> Result<()> {
-    for name in ["sample_cpu", "unwind_native", "unwind_python"] {
-        program(ebpf, name)?.load().map_err(|error| hooks::refusal(name, error))?;
+/// What a kernel refuses of interpreters is noted in `missing`; native stacks do without.
+pub(super) fn load_programs(ebpf: &mut Ebpf, missing: &mut Vec<String>) -> Result<()> {
+    program(ebpf, "sample_cpu")?.load().map_err(|error| hooks::refusal("sample_cpu", error))?;
+    load_unwinder(ebpf, "unwind_native", PROGRAM_NATIVE)?;
+    if let Err(error) = load_unwinder(ebpf, "unwind_python", PROGRAM_PYTHON) {
+        missing.push(format!("frames of CPython: profiles show the interpreter's own ({error:#})"));
     }
-    for (name, place) in [("unwind_native", PROGRAM_NATIVE), ("unwind_python", PROGRAM_PYTHON)] {
-        let fd = program(ebpf, name)?.fd()?.try_clone()?;
-        let mut programs = ProgramArray::try_from(ebpf.map_mut("UNWINDERS").context("no map UNWINDERS")?)?;
-        programs.set(place, &fd, 0).with_context(|| format!("{name} was not stored"))?;
-    }
-    // The kernel empties the table when its last descriptor is closed.
     Ok(())
+}
+
+/// Loads a program that others call by its place in the table. The kernel empties the table when its last descriptor
+/// is closed.
+fn load_unwinder(ebpf: &mut Ebpf, name: &str, place: u32) -> Result<()> {
+    let program = program(ebpf, name)?;
+    program.load().map_err(|error| hooks::refusal(name, error))?;
+    let fd = program.fd()?.try_clone()?;
+    let mut programs = ProgramArray::try_from(ebpf.map_mut("UNWINDERS").context("no map UNWINDERS")?)?;
+    programs.set(place, &fd, 0).with_context(|| format!("{name} was not stored"))
 }
 
 pub(super) fn attach(ebpf: &mut Ebpf, hz: u32) -> Result<Event> {

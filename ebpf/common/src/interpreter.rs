@@ -13,8 +13,9 @@ pub const CODE: u64 = 0x0000_ffff_ffff_fff8;
 pub const UNIT_SHIFT: u32 = 48;
 pub const UNIT_UNKNOWN: u64 = 0xffff;
 
-/// The most frames of one stack, and the most processes whose interpreter is known.
-pub const MAX_INTERPRETED: usize = 128;
+/// The most frames of one stack (CPython raises `RecursionError` at 1,000 unless told otherwise), and the most processes
+/// whose interpreter is known.
+pub const MAX_INTERPRETED: usize = 1_024;
 pub const MAX_INTERPRETERS: usize = 4_096;
 
 /// Where in `Header::flags` of a sample the [`Walked`] is.

@@ -17,7 +17,7 @@ pub const FLAG_UNKNOWN_PROCESS: u16 = 1 << 1;
 pub const MAX_KERNEL_FRAMES: usize = 127;
 pub const MAX_USER_FRAMES: usize = 128;
 /// Room for both and an interpreter's frames; a power of two, which a mask can bound.
-pub const MAX_FRAMES: usize = 512;
+pub const MAX_FRAMES: usize = 2_048;
 
 /// In a user frame's word: the address is that of an instruction, not of the one after a call. User addresses leave
 /// the upper bits free (at most 57 bits, Documentation/arch/x86/x86_64/mm.rst).

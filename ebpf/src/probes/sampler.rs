@@ -12,9 +12,11 @@ use aya_ebpf::{
 };
 use honeyguide_common::{
     Failure,
-    interpreter::{WALKED_SHIFT, Walked},
+    interpreter::{MAX_INTERPRETED, WALKED_SHIFT, Walked},
     record::COMM,
-    sample::{FLAG_UNKNOWN_PROCESS, KIND_SAMPLE, MAX_FRAMES, MAX_KERNEL_FRAMES, Outcome, Sample},
+    sample::{
+        FLAG_UNKNOWN_PROCESS, KIND_SAMPLE, MAX_FRAMES, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, Outcome, Sample,
+    },
     unwind::{PROGRAM_NATIVE, PROGRAM_PYTHON, Process},
 };
 
@@ -25,9 +27,11 @@ use crate::{
     unwind::{self, Walk, field},
 };
 
-/// Frames of one program; the kernel allows 33 tail calls.
+/// Native and interpreted frames of one program. The kernel allows 33 tail calls (`MAX_TAIL_CALL_CNT`), which the longest
+/// of both stacks share.
 const FRAMES: usize = 12;
-const INTERPRETED: usize = 16;
+const INTERPRETED: usize = 56;
+const TAIL_CALLS: usize = 33;
 /// arch/x86/entry/syscalls/syscall_64.tbl
 const RT_SIGRETURN: i64 = 15;
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -244,3 +248,10 @@ fn send(walk: *mut Walk) {
         error::count(Failure::RingFullSample);
     }
 }
+
+const _: () = {
+    // One more round finds that there is nothing more.
+    let native = MAX_USER_FRAMES / FRAMES + 1;
+    let interpreted = MAX_INTERPRETED / INTERPRETED + 1;
+    assert!(native + interpreted <= TAIL_CALLS);
+};
