@@ -41,11 +41,25 @@ fn first(layout: &Python) -> Result<u64, Walked> {
     if state == 0 {
         return Err(Walked::NoThread);
     }
-    let frame = word(state + u64::from(layout.state)).ok_or(Walked::Fault)?;
-    if layout.through == DIRECT || frame == 0 {
+    let holder = word(state + u64::from(layout.state)).ok_or(Walked::Fault)?;
+    if layout.through == DIRECT || holder == 0 {
+        return Ok(holder);
+    }
+    let place = holder + u64::from(layout.through);
+    let frame = word(place).ok_or(Walked::Fault)?;
+    if frame == 0 || is_code(layout, word(frame + u64::from(layout.code)).unwrap_or(0)) {
         return Ok(frame);
     }
-    word(frame + u64::from(layout.through)).ok_or(Walked::Fault)
+    // `_PyEval_EvalFrameDefault` makes its own `_PyCFrame` the thread's before it has a frame. Behind that place is
+    // `struct _PyCFrame *previous`.
+    let previous = word(place + 8).ok_or(Walked::Fault)?;
+    word(previous + u64::from(layout.through)).ok_or(Walked::Fault)
+}
+
+#[inline(always)]
+fn is_code(layout: &Python, object: u64) -> bool {
+    // `PyObject { Py_ssize_t ob_refcnt; PyTypeObject *ob_type; }`
+    word(object + 8) == Some(layout.code_type)
 }
 
 /// Notes the frame in hand, and takes its caller's.
@@ -72,8 +86,7 @@ fn frame(walk: *mut Walk, layout: &Python) -> Option<Walked> {
     } else {
         let Some(code) = word(frame + u64::from(layout.code)) else { return Some(Walked::Fault) };
         let code = code & CODE;
-        // `PyObject { Py_ssize_t ob_refcnt; PyTypeObject *ob_type; }`
-        if word(code + 8) != Some(layout.code_type) {
+        if !is_code(layout, code) {
             return Some(Walked::NoCode);
         }
         let entry = layout.entry == ENTRY_EVERY || (layout.entry == ENTRY_FLAG && owner != 0);

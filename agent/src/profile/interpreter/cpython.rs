@@ -80,6 +80,8 @@ impl Interpreter for CPython {
         let size: [u8; 8] = memory.array(table.wrapping_add(SIZE as u64))?;
         let size = u64::from_le_bytes(size).min(MAX_LINES) as usize;
         Some(Code {
+            // `_Py_InitCleanup` (Python/specialize.c, 3.12 and later) has one string for its name and its file.
+            is_glue: file == name,
             function: self.text(memory, name)?.into(),
             file: self.text(memory, file)?.into(),
             first_line: first_line as u32,
@@ -96,7 +98,11 @@ impl Interpreter for CPython {
         if u64::from(unit) == UNIT_UNKNOWN {
             return code.first_line;
         }
-        lines::line(self.file.version, &code.lines, code.first_line, unit)
+        match lines::line(self.file.version, &code.lines, code.first_line, unit) {
+            // What begins and ends a function may have none.
+            0 => code.first_line,
+            line => line,
+        }
     }
 
     fn kind(&self) -> FrameKind {

@@ -54,7 +54,7 @@ pub(super) trait Interpreter: Debug + Send + Sync {
     /// What changes when another object comes to lie at an address.
     fn fingerprint(&self, memory: &Reading, code: u64) -> Option<[u64; 4]>;
 
-    /// The line of an instruction; 0 where it has none.
+    /// The line of an instruction; the first one where that has none.
     fn line(&self, code: &Code, unit: u16) -> u32;
 
     fn kind(&self) -> FrameKind;
@@ -68,6 +68,8 @@ pub(super) struct Code {
     first_line: u32,
     lines: Vec<u8>,
     fingerprint: [u64; 4],
+    /// The interpreter's own, between a caller and what it calls.
+    is_glue: bool,
 }
 
 /// Which files are interpreters.
@@ -135,19 +137,21 @@ impl Frames {
     ) -> Vec<Interpreted> {
         let memory = Reading::new(&self.proc, pid);
         let mut frame = |&word: &u64| {
-            let location = (word & CODE != 0).then(|| self.location(pid, interpreter, &memory, word));
+            let code = (word & CODE != 0).then(|| self.location(pid, interpreter, &memory, word));
+            let location = code.flatten();
             Interpreted { location, entry: word & ENTRY != 0 }
         };
         words.iter().map(&mut frame).collect()
     }
 
+    /// `None` for what nobody has written.
     fn location(
         &mut self,
         pid: u32,
         interpreter: &dyn Interpreter,
         memory: &Reading,
         word: u64,
-    ) -> Arc<Location> {
+    ) -> Option<Arc<Location>> {
         let (code, unit) = (word & CODE, (word >> UNIT_SHIFT) as u16);
         let key = (pid, code);
         if let Some(known) = self.known.get_mut(&key) {
@@ -167,7 +171,7 @@ impl Frames {
             self.unread += 1;
             let function = format!("[{}]+{code:#x}", interpreter.kind().name()).into();
             let line = Line { function, system_name: None, file: None, line: 0 };
-            return location(interpreter.kind(), line);
+            return Some(location(interpreter.kind(), line));
         };
         if self.known.len() >= MAX_CODES {
             self.known.clear();
@@ -179,7 +183,10 @@ impl Frames {
 
 impl Known {
     /// The same one for the same line: samples are told apart by it.
-    fn location(&mut self, interpreter: &dyn Interpreter, unit: u16) -> Arc<Location> {
+    fn location(&mut self, interpreter: &dyn Interpreter, unit: u16) -> Option<Arc<Location>> {
+        if self.code.is_glue {
+            return None;
+        }
         let line = interpreter.line(&self.code, unit);
         let Code { function, file, .. } = &self.code;
         let made = self.locations.entry(line).or_insert_with(|| {
@@ -191,7 +198,7 @@ impl Known {
             };
             location(interpreter.kind(), line)
         });
-        Arc::clone(made)
+        Some(Arc::clone(made))
     }
 }
 
