@@ -66,22 +66,30 @@ fn compare(interpreter: &Path) -> Result<()> {
         })
         .filter(|(frames, _)| of_main(frames))
         .collect();
-    let (mut compared, mut farthest) = (0, 0.0_f64);
+    let (mut compared, mut farthest) = (0, (0.0_f64, String::new()));
     for kind in [Kind::SelfByFunction, Kind::SelfByLine, Kind::Total] {
         let (our, their) = (shares(&ours, kind), shares(&theirs, kind));
         let mut top: Vec<_> = their.iter().collect();
         top.sort_by(|a, b| b.1.total_cmp(a.1));
         for (key, share) in top.into_iter().take(TOP) {
             let own = our.get(key).copied().unwrap_or(0.0);
+            let apart = (own - share).abs();
             ensure!(
-                (own - share).abs() <= APART,
+                apart <= APART,
                 "{kind:?} {key:?}: {own:.1} % here, {share:.1} % there\n{our:#?}\n{their:#?}\n{said}"
             );
             compared += 1;
-            farthest = farthest.max((own - share).abs());
+            if apart > farthest.0 {
+                farthest = (apart, format!("{kind:?} {key:?} {own:.1} % and {share:.1} %"));
+            }
         }
     }
-    eprintln!("{}: {compared} shares differ by {farthest:.2} points at most", interpreter.display());
+    eprintln!(
+        "{}: {compared} shares differ by {:.2} points at most: {}",
+        interpreter.display(),
+        farthest.0,
+        farthest.1
+    );
     ensure!(compared == 3 * TOP, "only {compared} shares are known");
     ensure_shape(&samples, &said)
 }
