@@ -177,20 +177,26 @@ fn descriptor(file: u64) -> Option<u32> {
 /// `fs.nr_open`'s default; what is larger is no descriptor.
 const MAX_DESCRIPTOR: u64 = 1 << 20;
 
-/// The current thread's `PyThreadState`, by the key that CPython keeps it under also while the GIL is released, and
-/// the context in it.
+/// The current thread's `PyThreadState`, by the key that CPython keeps it under also while the GIL is released: `key`
+/// is its address, `block` where the thread descriptor has its first values.
 #[inline(always)]
-fn python_context(runtime: &Runtime) -> Option<u64> {
+pub fn python_state(key: u64, block: u32) -> Option<u64> {
     // `Py_tss_t { int _is_initialized; pthread_key_t _key; }`
     // SAFETY: bpf_probe_read_user checks the address.
-    let [initialized, key] = unsafe { bpf_probe_read_user(runtime.start as *const [u32; 2]) }.ok()?;
+    let [initialized, key] = unsafe { bpf_probe_read_user(key as *const [u32; 2]) }.ok()?;
     if initialized != 1 || key >= FIRST_BLOCK {
         return None;
     }
     // SAFETY: the current task outlives the program; the helper's result is typed.
     let task = memory::address(unsafe { bpf_get_current_task_btf() }.cast());
     let base = memory::field::<u64>(task as *const u8, &offsets::OFF_TASK_FS)?;
-    let state = word(base + u64::from(runtime.second) + u64::from(key) * 16 + 8)?;
+    word(base + u64::from(block) + u64::from(key) * 16 + 8)
+}
+
+/// The context in the current thread's `PyThreadState`.
+#[inline(always)]
+fn python_context(runtime: &Runtime) -> Option<u64> {
+    let state = python_state(runtime.start, runtime.second)?;
     let context = word(state + u64::from(runtime.first))?;
     // A thread that has not used any has none yet.
     if context == 0 {

@@ -3,11 +3,15 @@
 use std::{fs, process::ExitStatus, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::{agent::Agent, guard::Guard, scratch::Scratch};
 
 /// Beyond the recording itself: loading, tables, symbols, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+const FOLDED: &str = "stacks.folded";
+const OTLP: &str = "stacks.otlp.json";
 
 /// Stacks and how often each was seen, the outermost function first. Both `flame`'s and perf's are told this way.
 #[derive(Debug, Default)]
@@ -36,11 +40,23 @@ impl Flame {
     /// # Errors
     /// When it does not get that far.
     pub fn start(pid: u32, duration: Duration, hz: u32) -> Result<Self> {
+        Self::start_with(pid, duration, hz, FOLDED)
+    }
+
+    /// Starts one that writes OTLP, which tells more of each frame.
+    ///
+    /// # Errors
+    /// When it does not get that far.
+    pub fn start_typed(pid: u32, duration: Duration, hz: u32) -> Result<Self> {
+        Self::start_with(pid, duration, hz, OTLP)
+    }
+
+    fn start_with(pid: u32, duration: Duration, hz: u32, file: &str) -> Result<Self> {
         let out = Scratch::new("flame")?;
         let mut command = Agent::command()?;
         command.args(["flame", "--pid", &pid.to_string(), "--hz", &hz.to_string()]);
         command.args(["--duration", &format!("{}ms", duration.as_millis())]);
-        command.arg("-o").arg(out.join("stacks.folded"));
+        command.arg("-o").arg(out.join(file));
         let mut guard = Guard::spawn(command)?;
         guard.wait_for_text("honeyguide: ready", PATIENCE)?;
         Ok(Self { guard, out, hz })
@@ -50,13 +66,45 @@ impl Flame {
     ///
     /// # Errors
     /// When it fails, or writes something else than folded stacks.
-    pub fn finish(mut self) -> Result<Recorded> {
+    pub fn finish(self) -> Result<Recorded> {
+        let period = 1_000_000_000 / u64::from(self.hz);
+        let (text, said) = self.written(FOLDED)?;
+        Ok(Recorded { stacks: Stacks::folded(&text, period)?, said })
+    }
+
+    /// Waits for the end of one that writes OTLP. Returns what it said as well.
+    ///
+    /// # Errors
+    /// When it fails, or writes what is no profile.
+    pub fn finish_typed(self) -> Result<(Vec<Typed>, String)> {
+        let (text, said) = self.written(OTLP)?;
+        Ok((typed(&serde_json::from_str(&text)?)?, said))
+    }
+
+    fn written(mut self, file: &str) -> Result<(String, String)> {
         let status: ExitStatus = self.guard.wait(PATIENCE)?;
         let said = self.guard.log();
         ensure!(status.success(), "flame ended with {status}\n{said}");
-        let text = fs::read_to_string(self.out.join("stacks.folded"))?;
-        Ok(Recorded { stacks: Stacks::folded(&text, 1_000_000_000 / u64::from(self.hz))?, said })
+        let text = fs::read_to_string(self.out.join(file))
+            .with_context(|| format!("nothing was written\n{said}"))?;
+        Ok((text, said))
     }
+}
+
+/// A stack of an OTLP profile, the outermost frame first.
+#[derive(Debug)]
+pub struct Typed {
+    pub frames: Vec<Frame>,
+    pub nanoseconds: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Frame {
+    /// `profile.frame.type`
+    pub kind: String,
+    pub function: String,
+    pub file: String,
+    pub line: u64,
 }
 
 impl Recorded {
@@ -119,4 +167,60 @@ impl Stacks {
     pub fn functions(&self) -> std::collections::BTreeSet<&str> {
         self.stacks.iter().flat_map(|(stack, _)| stack.iter().map(String::as_str)).collect()
     }
+}
+
+fn typed(data: &Value) -> Result<Vec<Typed>> {
+    let tables = &data["dictionary"];
+    let frames: Vec<Vec<Frame>> = list(tables, "locationTable")
+        .iter()
+        .map(|location| {
+            let kind = list(location, "attributeIndices")
+                .iter()
+                .map(|at| &tables["attributeTable"][index(at)])
+                .find(|attribute| text(tables, &attribute["keyStrindex"]) == "profile.frame.type")
+                .and_then(|attribute| attribute["value"]["stringValue"].as_str())
+                .unwrap_or_default();
+            // What was inlined is before what it was inlined into.
+            let lines = list(location, "lines").iter().rev().map(|line| {
+                let function = &tables["functionTable"][index(&line["functionIndex"])];
+                Frame {
+                    kind: kind.to_owned(),
+                    function: text(tables, &function["nameStrindex"]).to_owned(),
+                    file: text(tables, &function["filenameStrindex"]).to_owned(),
+                    line: number(&line["line"]),
+                }
+            });
+            lines.collect()
+        })
+        .collect();
+    let profiles = list(data, "resourceProfiles").iter().flat_map(|resource| list(resource, "scopeProfiles"));
+    let samples =
+        profiles.flat_map(|scope| list(scope, "profiles")).flat_map(|profile| list(profile, "samples"));
+    samples
+        .map(|sample| {
+            let stack = &tables["stackTable"][index(&sample["stackIndex"])];
+            let locations = list(stack, "locationIndices").iter().rev();
+            let of_location = |at| frames.get(index(at)).cloned().context("a location beyond the table");
+            let frames: Result<Vec<Vec<Frame>>> = locations.map(of_location).collect();
+            let nanoseconds = list(sample, "values").iter().map(number).sum();
+            Ok(Typed { frames: frames?.concat(), nanoseconds })
+        })
+        .collect()
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn index(value: &Value) -> usize {
+    value.as_u64().and_then(|index| usize::try_from(index).ok()).unwrap_or(0)
+}
+
+/// 64-bit numbers are strings in OTLP's JSON.
+fn number(value: &Value) -> u64 {
+    value.as_str().and_then(|text| text.parse().ok()).or_else(|| value.as_u64()).unwrap_or(0)
+}
+
+fn text<'a>(tables: &'a Value, at: &Value) -> &'a str {
+    tables["stringTable"][index(at)].as_str().unwrap_or_default()
 }

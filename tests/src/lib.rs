@@ -26,6 +26,7 @@ pub mod postgres;
 pub mod privilege;
 pub mod proc;
 pub mod profcheck;
+pub mod pyspy;
 pub mod python;
 pub mod redis;
 pub mod scratch;

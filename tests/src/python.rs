@@ -41,6 +41,8 @@ const TRUTH_PACKAGES: [&str; 8] = [
     "uvicorn==0.*",
     "uvloop==0.*",
 ];
+/// What samples Python's stacks by itself.
+const PROFILER_PACKAGES: [&str; 1] = ["py-spy==0.4.*"];
 
 /// A running Python server.
 #[derive(Debug)]
@@ -149,6 +151,35 @@ pub fn environment() -> Result<PathBuf> {
 /// As for [`environment`].
 pub fn truth_environment() -> Result<PathBuf> {
     made("venv-truth", &TRUTH_PACKAGES)
+}
+
+/// py-spy's environment.
+///
+/// # Errors
+/// As for [`environment`].
+pub fn profiler_environment() -> Result<PathBuf> {
+    made("venv-profiler", &PROFILER_PACKAGES)
+}
+
+/// CPython from 3.9 on, as far as it is on this machine: Debian's, and each version that pyenv has made.
+///
+/// # Errors
+/// Where there is no Debian's.
+pub fn interpreters() -> Result<Vec<PathBuf>> {
+    let debian = PathBuf::from("/usr/bin/python3");
+    let mut found = vec![fs::canonicalize(debian).context("`apt-get install python3` brings CPython")?];
+    let home = std::env::var_os("PYENV_ROOT").map_or_else(|| "/root/.pyenv".into(), PathBuf::from);
+    for minor in 9..=14 {
+        let prefix = format!("3.{minor}.");
+        let versions = fs::read_dir(home.join("versions")).into_iter().flatten().flatten();
+        let mut of_it: Vec<PathBuf> = versions
+            .filter(|version| version.file_name().to_string_lossy().starts_with(&prefix))
+            .map(|version| version.path().join(format!("bin/python3.{minor}")))
+            .collect();
+        of_it.sort();
+        found.extend(of_it.pop());
+    }
+    Ok(found)
 }
 
 fn made(name: &str, packages: &[&str]) -> Result<PathBuf> {

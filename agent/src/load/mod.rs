@@ -6,6 +6,7 @@
 mod arena;
 mod btf;
 mod hooks;
+mod interpreters;
 mod offsets;
 mod profiler;
 mod runtime;
@@ -25,8 +26,9 @@ use log::warn;
 
 pub use arena::{Arena, GRACE as ARENA_GRACE, Room};
 pub use hooks::{Hook, HookChoice};
+pub use interpreters::Interpreters;
 pub use profiler::{Event, Profiler, ProfilerSettings};
-pub use runtime::RuntimeCounters;
+pub use runtime::{CodeLayout, PythonFile, RuntimeCounters, examine_frames};
 pub use tls::{TlsCounters, TlsSites, examine as examine_tls};
 pub use unsupported::Unsupported;
 
@@ -164,20 +166,21 @@ impl Kernel {
             runtimes = None;
         }
         if settings.samples.is_some()
-            && let Err(error) = profiler::load_programs(&mut ebpf)
+            && let Err(error) = profiler::load_programs(&mut ebpf, &mut missing)
         {
             missing.push(format!("CPU samples: there are no profiles ({error:#})"));
         }
         Ok(Self { ebpf, tls, runtimes, hook, missing })
     }
 
-    /// The reading end of the ring of samples, and the tables of the unwinder. There is one of each.
+    /// The reading end of the ring of samples, the tables of the unwinder, and that of interpreters. There is one of each.
     ///
     /// # Errors
     /// Where they were taken already or cannot be mapped.
-    pub fn take_samples(&mut self) -> Result<(Ring, Arena)> {
+    pub fn take_samples(&mut self) -> Result<(Ring, Arena, Interpreters)> {
         let ring = Ring::new(self.ebpf.take_map("SAMPLES").context("the ring was taken already")?)?;
-        Ok((ring, profiler::arena(&mut self.ebpf, TABLE_BYTES)?))
+        let table = self.ebpf.take_map("INTERPRETERS").context("the table was taken already")?;
+        Ok((ring, profiler::arena(&mut self.ebpf, TABLE_BYTES)?, Interpreters::new(table)?))
     }
 
     /// Begins to sample, on every CPU that is online.

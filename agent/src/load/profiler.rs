@@ -12,12 +12,12 @@ use aya::{
     },
     util::online_cpus,
 };
-use honeyguide_common::unwind::PROGRAM_NATIVE;
+use honeyguide_common::unwind::{PROGRAM_NATIVE, PROGRAM_PYTHON};
 use log::debug;
 
 use super::{
-    Arena, Control, HookChoice, LoadSettings, control, hooks, kernel_types, load_object, offsets,
-    require_object, unsupported,
+    Arena, Control, HookChoice, Interpreters, LoadSettings, control, hooks, kernel_types, load_object,
+    offsets, require_object, unsupported,
 };
 use crate::ring::Ring;
 
@@ -88,7 +88,7 @@ impl Profiler {
         let mut missing = Vec::new();
         let types = aya::Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         hooks::attach_processes(&mut ebpf, &types, &mut missing);
-        load_programs(&mut ebpf)?;
+        load_programs(&mut ebpf, &mut missing)?;
         Ok(Self { ebpf, settings, missing })
     }
 
@@ -133,6 +133,14 @@ impl Profiler {
         arena(&mut self.ebpf, self.settings.table_bytes)
     }
 
+    /// The table of interpreters. There is one.
+    ///
+    /// # Errors
+    /// Where it was taken already.
+    pub fn take_interpreters(&mut self) -> Result<Interpreters> {
+        Interpreters::new(self.ebpf.take_map("INTERPRETERS").context("the table was taken already")?)
+    }
+
     /// The steering tables. There is one set.
     ///
     /// # Errors
@@ -156,15 +164,24 @@ pub(super) fn arena(ebpf: &mut Ebpf, budget: u64) -> Result<Arena> {
     Arena::new(take("CHUNKS")?, take("RULES")?, take("PROCESSES")?, budget)
 }
 
-pub(super) fn load_programs(ebpf: &mut Ebpf) -> Result<()> {
-    for name in ["sample_cpu", "unwind_native"] {
-        program(ebpf, name)?.load().map_err(|error| hooks::refusal(name, error))?;
+/// What a kernel refuses of interpreters is noted in `missing`; native stacks do without.
+pub(super) fn load_programs(ebpf: &mut Ebpf, missing: &mut Vec<String>) -> Result<()> {
+    program(ebpf, "sample_cpu")?.load().map_err(|error| hooks::refusal("sample_cpu", error))?;
+    load_unwinder(ebpf, "unwind_native", PROGRAM_NATIVE)?;
+    if let Err(error) = load_unwinder(ebpf, "unwind_python", PROGRAM_PYTHON) {
+        missing.push(format!("frames of CPython: profiles show the interpreter's own ({error:#})"));
     }
-    let fd = program(ebpf, "unwind_native")?.fd()?.try_clone()?;
-    let mut programs = ProgramArray::try_from(ebpf.map_mut("UNWINDERS").context("no map UNWINDERS")?)?;
-    programs.set(PROGRAM_NATIVE, &fd, 0).context("the unwinder was not stored")?;
-    // The kernel empties the table when its last descriptor is closed.
     Ok(())
+}
+
+/// Loads a program that others call by its place in the table. The kernel empties the table when its last descriptor
+/// is closed.
+fn load_unwinder(ebpf: &mut Ebpf, name: &str, place: u32) -> Result<()> {
+    let program = program(ebpf, name)?;
+    program.load().map_err(|error| hooks::refusal(name, error))?;
+    let fd = program.fd()?.try_clone()?;
+    let mut programs = ProgramArray::try_from(ebpf.map_mut("UNWINDERS").context("no map UNWINDERS")?)?;
+    programs.set(place, &fd, 0).with_context(|| format!("{name} was not stored"))
 }
 
 pub(super) fn attach(ebpf: &mut Ebpf, hz: u32) -> Result<Event> {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use honeyguide_common::{Failure, sample::Outcome};
+use honeyguide_common::{Failure, interpreter::Walked, sample::Outcome};
 use honeyguide_symbolizer::names;
 use log::warn;
 
@@ -122,15 +122,16 @@ impl Recording {
         let mut who = Who::new(settings);
         let mut control = profiler.take_control()?;
         who.select(settings, &mut control)?;
-        let keeper = Keeper::start(profiler.take_arena()?, who.proc.clone())?;
+        let keeper = Keeper::start(profiler.take_arena()?, profiler.take_interpreters()?, who.proc.clone())?;
         if !select_all {
             keeper.prepare(&who.watched(), PREPARATION);
         }
         let (processes, samples) = (profiler.take_processes()?, profiler.take_samples()?);
         let event = profiler.start()?;
         // Tests and scripts wait for this line.
+        let drain = Drain::new(samples, hz, who.proc.clone());
         status(format_args!("ready, sampling at {hz} Hz by {event}"));
-        Ok(Self { profiler, processes, drain: Drain::new(samples, hz), keeper, control, who, stop })
+        Ok(Self { profiler, processes, drain, keeper, control, who, stop })
     }
 
     fn record(&mut self, settings: &Settings, consumer: &mut impl Consumer) -> Result<()> {
@@ -212,6 +213,19 @@ impl std::fmt::Display for Summary {
             tables.rows,
             keeper.table_bytes >> 10,
             keeper.processes
-        )
+        )?;
+        let interpreted: u64 = counters.walked[Walked::Complete as usize..].iter().sum();
+        if interpreted == 0 {
+            return Ok(());
+        }
+        write!(f, "; {interpreted} samples of interpreters")?;
+        let ends = Walked::ALL.iter().zip(counters.walked).skip(1);
+        for (walked, count) in ends.filter(|(_, count)| *count > 0) {
+            write!(f, ", {} {count}", walked.name())?;
+        }
+        if counters.unread > 0 {
+            write!(f, ", {} frames not read", counters.unread)?;
+        }
+        Ok(())
     }
 }

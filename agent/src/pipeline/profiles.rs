@@ -20,7 +20,7 @@ use crate::{
     decode::{ProcessEvent, ProcessRecord},
     discover::ProcRoot,
     engine::{Engine, Processes as _},
-    load::Arena,
+    load::{Arena, Interpreters},
     profile::{
         Drain, Keeper,
         gather::{Gather, Gathered, Stretch},
@@ -78,9 +78,10 @@ impl Profiles {
         hz: u32,
         samples: Ring,
         arena: Arena,
+        interpreters: Interpreters,
         who: &Who,
     ) -> Result<Self> {
-        let keeper = Keeper::start(arena, who.proc.clone())?;
+        let keeper = Keeper::start(arena, interpreters, who.proc.clone())?;
         let (naming, batches) = sync_channel(QUEUE);
         let (done, named) = channel();
         let proc = who.proc.clone();
@@ -89,7 +90,7 @@ impl Profiles {
             .spawn(move || name(&batches, proc, &done))
             .context("no thread for the names of profiles")?;
         Ok(Self {
-            drain: Drain::new(samples, hz),
+            drain: Drain::new(samples, hz, who.proc.clone()),
             keeper,
             waiting: Waiting::default(),
             gather: Gather::default(),

@@ -16,7 +16,7 @@ use crate::{
     clock::{self, Clock},
     config::Settings,
     decode,
-    load::{Arena, Control, Kernel, RuntimeCounters, TlsCounters},
+    load::{Arena, Control, Interpreters, Kernel, RuntimeCounters, TlsCounters},
     ring::Ring,
 };
 
@@ -152,7 +152,7 @@ impl Tracer {
     }
 
     /// Begins to sample: the ring of samples, and the tables of the unwinder.
-    pub(super) fn take_samples(&mut self, hz: u32) -> Result<(Ring, Arena)> {
+    pub(super) fn take_samples(&mut self, hz: u32) -> Result<(Ring, Arena, Interpreters)> {
         let taken = self.kernel.take_samples()?;
         let event = self.kernel.start_sampling(hz)?;
         debug!("sampling at {hz} Hz by {event}");

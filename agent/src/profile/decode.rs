@@ -2,6 +2,7 @@
 
 use honeyguide_common::{
     identity,
+    interpreter::{MAX_INTERPRETED, Walked},
     sample::{
         FLAG_OFF_CPU, FLAG_UNKNOWN_PROCESS, FRAME_EXACT, KIND_SAMPLE, MAX_KERNEL_FRAMES, MAX_USER_FRAMES,
         Outcome, Sample as Raw,
@@ -16,6 +17,8 @@ use crate::decode::{Comm, Malformed, context};
 #[derive(Debug)]
 pub(super) struct Decoded {
     pub(super) sample: Sample,
+    /// Words of an interpreter's frames.
+    pub(super) interpreted: Vec<u64>,
     /// Changes when the process maps other code.
     pub(super) space: u64,
     /// The kernel did not know the process.
@@ -30,12 +33,21 @@ pub(super) fn decode(bytes: &[u8], period: u64) -> Result<Decoded, Malformed> {
     if raw.header.kind != KIND_SAMPLE || kernel > MAX_KERNEL_FRAMES || user > MAX_USER_FRAMES {
         return Err(Malformed);
     }
-    let words = rest.get(..(kernel + user) * 8).ok_or(Malformed)?;
+    let walked = Walked::from_flags(raw.header.flags).ok_or(Malformed)?;
+    let captured = raw.header.captured as usize;
+    let interpreted = (captured / 8).checked_sub(kernel + user).ok_or(Malformed)?;
+    if interpreted > MAX_INTERPRETED {
+        return Err(Malformed);
+    }
+    let words = rest.get(..(kernel + user + interpreted) * 8).ok_or(Malformed)?;
     let mut words = words.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()));
     let kernel = words.by_ref().take(kernel).collect();
-    let user = words
+    let user_frames = words
+        .by_ref()
+        .take(user)
         .map(|word| Frame { address: word & !FRAME_EXACT, mapping: None, exact: word & FRAME_EXACT != 0 })
         .collect();
+    let interpreted = words.collect();
     let off_cpu = raw.header.flags & FLAG_OFF_CPU != 0;
     let sample = Sample {
         time: raw.header.time,
@@ -48,10 +60,13 @@ pub(super) fn decode(bytes: &[u8], period: u64) -> Result<Decoded, Malformed> {
         context: context(u8::try_from(raw.identity).map_err(|_| Malformed)?, raw.context),
         moves: raw.identity == u64::from(identity::GOROUTINE),
         kernel,
-        user,
+        user: user_frames,
         outcome,
+        interpreted: Vec::new(),
+        walked,
     };
-    Ok(Decoded { sample, space: raw.space, unknown: raw.header.flags & FLAG_UNKNOWN_PROCESS != 0 })
+    let unknown = raw.header.flags & FLAG_UNKNOWN_PROCESS != 0;
+    Ok(Decoded { sample, interpreted, space: raw.space, unknown })
 }
 
 #[cfg(test)]
@@ -64,8 +79,9 @@ mod tests {
         let mut raw = Raw::new_zeroed();
         raw.header.kind = KIND_SAMPLE;
         (raw.pid, raw.kernel_frames, raw.user_frames, raw.space) = (7, 1, 2, 99);
+        (raw.header.captured, raw.header.flags) = (32, 1 << 4);
         let mut bytes = raw.as_bytes().to_vec();
-        for word in [0xffff_ffff_8100_0000, 0x1000 | FRAME_EXACT, 0x2000] {
+        for word in [0xffff_ffff_8100_0000, 0x1000 | FRAME_EXACT, 0x2000, 0x7f01] {
             bytes.extend_from_slice(&u64::to_le_bytes(word));
         }
         bytes
@@ -79,6 +95,7 @@ mod tests {
         assert_eq!(sample.kernel, [0xffff_ffff_8100_0000]);
         let user: Vec<_> = sample.user.iter().map(|frame| (frame.address, frame.exact)).collect();
         assert_eq!(user, [(0x1000, true), (0x2000, false)]);
+        assert_eq!((decoded.interpreted, sample.walked), (vec![0x7f01], Walked::Complete));
     }
 
     #[test]

@@ -6,15 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use honeyguide_common::sample::Outcome;
+use honeyguide_common::{interpreter::Walked, sample::Outcome};
 
 use super::{
     Keeper,
     decode::{Decoded, decode},
+    interpreter::Frames,
     keeper::Memory,
-    model::{Consumer, Sample},
+    model::Consumer,
 };
-use crate::ring::Ring;
+use crate::{discover::ProcRoot, ring::Ring};
 
 /// Records taken at once.
 const ROUND: usize = 8_192;
@@ -35,6 +36,7 @@ pub struct Drain {
     period: u64,
     waiting: VecDeque<(Instant, Decoded)>,
     asked: HashMap<u32, Instant>,
+    frames: Frames,
     pub counters: DrainCounters,
 }
 
@@ -46,6 +48,10 @@ pub struct DrainCounters {
     pub malformed: u64,
     /// Samples whose process was gone before it was looked at: their addresses belong to no file.
     pub placeless: u64,
+    /// Walks over an interpreter's frames, in the order of [`Walked::ALL`].
+    pub walked: [u64; Walked::ALL.len()],
+    /// Frames of interpreted code that could not be read.
+    pub unread: u64,
 }
 
 impl DrainCounters {
@@ -63,12 +69,13 @@ impl DrainCounters {
 
 impl Drain {
     #[must_use]
-    pub fn new(ring: Ring, hz: u32) -> Self {
+    pub fn new(ring: Ring, hz: u32, proc: ProcRoot) -> Self {
         Self {
             ring,
             period: 1_000_000_000 / u64::from(hz.max(1)),
             waiting: VecDeque::new(),
             asked: HashMap::new(),
+            frames: Frames::new(proc),
             counters: DrainCounters::default(),
         }
     }
@@ -100,7 +107,7 @@ impl Drain {
                 self.waiting.push_front((since, decoded));
                 break;
             }
-            self.hand_over(decoded.sample, memory.as_deref(), consumer);
+            self.hand_over(decoded, memory.as_deref(), consumer);
         }
     }
 
@@ -114,7 +121,7 @@ impl Drain {
         }
         for (_, decoded) in std::mem::take(&mut self.waiting) {
             let memory = keeper.memory(decoded.sample.pid);
-            self.hand_over(decoded.sample, memory.as_deref(), consumer);
+            self.hand_over(decoded, memory.as_deref(), consumer);
         }
     }
 
@@ -129,7 +136,7 @@ impl Drain {
         let pid = decoded.sample.pid;
         // No user memory, nothing to place.
         if decoded.sample.outcome == Outcome::NoUser {
-            self.hand_over(decoded.sample, None, consumer);
+            self.hand_over(decoded, None, consumer);
             return;
         }
         let memory = memories.entry(pid).or_insert_with(|| keeper.memory(pid)).clone();
@@ -138,7 +145,7 @@ impl Drain {
             self.ask(pid, decoded.space, now, memory.as_deref(), keeper);
         }
         match memory {
-            Some(memory) => self.hand_over(decoded.sample, Some(&memory), consumer),
+            Some(memory) => self.hand_over(decoded, Some(&memory), consumer),
             None => self.waiting.push_back((now, decoded)),
         }
     }
@@ -156,13 +163,19 @@ impl Drain {
         }
     }
 
-    fn hand_over(&mut self, mut sample: Sample, memory: Option<&Memory>, consumer: &mut impl Consumer) {
+    fn hand_over(&mut self, decoded: Decoded, memory: Option<&Memory>, consumer: &mut impl Consumer) {
+        let Decoded { mut sample, interpreted, .. } = decoded;
         self.counters.samples += 1;
+        self.counters.walked[sample.walked as usize] += 1;
         self.counters.outcomes[sample.outcome as usize] += 1;
         match memory {
             Some(memory) => {
                 for frame in &mut sample.user {
                     frame.mapping = memory.find(frame.lookup_address()).map(Arc::clone);
+                }
+                if let Some(interpreter) = memory.interpreter.as_deref().filter(|_| !interpreted.is_empty()) {
+                    sample.interpreted = self.frames.read(sample.pid, interpreter, &interpreted);
+                    self.counters.unread = self.frames.unread;
                 }
             }
             None => self.counters.placeless += u64::from(!sample.user.is_empty()),

@@ -6,11 +6,12 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
+use honeyguide_common::interpreter::Walked;
 
 use super::{
-    model::{self, Consumer, Frame, Measure},
+    model::{self, Consumer, Frame, Interpreted, Measure},
     named::{Point, Profile, Sample, Stack},
-    naming::Naming,
+    naming::{self, Naming},
     serving::Served,
 };
 use crate::{attribute::Attributes, clock::Clock, resource::Resource};
@@ -42,13 +43,17 @@ struct Key {
     served: Option<Arc<Served>>,
     kernel: Box<[u64]>,
     user: Box<[u64]>,
+    /// By where locations are, which the sample that came first keeps there.
+    interpreted: Box<[(usize, bool)]>,
 }
 
 #[derive(Debug)]
 struct Held {
     comm: Arc<str>,
     frames: Vec<Frame>,
+    interpreted: Vec<Interpreted>,
     complete: bool,
+    interpreted_complete: bool,
     /// Times on the kernel's clock.
     points: Vec<Point>,
 }
@@ -93,6 +98,7 @@ impl Gather {
             served,
             kernel: sample.kernel.into(),
             user: sample.user.iter().map(|frame| frame.address).collect(),
+            interpreted: sample.interpreted.iter().map(identity).collect(),
         };
         let full = self.stacks.len() >= MAX_STACKS;
         let point = Point { time: sample.time, value: sample.weight };
@@ -107,7 +113,9 @@ impl Gather {
                 place.insert(Held {
                     comm: sample.comm.text().into(),
                     frames: sample.user,
+                    interpreted: sample.interpreted,
                     complete: sample.outcome.is_complete(),
+                    interpreted_complete: sample.walked == Walked::Complete,
                     points: vec![point],
                 });
                 self.points += 1;
@@ -138,13 +146,26 @@ impl Gather {
     }
 }
 
+impl Held {
+    fn frames<'a>(&'a self, kernel: &'a [u64]) -> naming::Frames<'a> {
+        let Self { frames, interpreted, complete, interpreted_complete, .. } = self;
+        naming::Frames {
+            kernel,
+            user: frames,
+            complete: *complete,
+            interpreted,
+            interpreted_complete: *interpreted_complete,
+        }
+    }
+}
+
 impl Gathered {
     /// A profile for each process and measure, the one of the most time first. Files are read here.
     pub fn name(self, naming: &mut Naming) -> Vec<Profile> {
         let Self { stacks, resources, clock, stretch } = self;
         let mut profiles: HashMap<(u32, u32, Measure), Profile> = HashMap::new();
         for (key, held) in stacks {
-            let stack = naming.stack(key.pid, &key.kernel, &held.frames, held.complete);
+            let stack = naming.stack(key.pid, &held.frames(&key.kernel));
             let served = key.served.as_deref();
             let mut attributes = Attributes::default();
             if let Some((name, value)) = served.and_then(|served| served.operation.as_ref()) {
@@ -177,6 +198,10 @@ impl Gathered {
         all.sort_by_key(|profile| std::cmp::Reverse(profile.samples.iter().map(Sample::value).sum::<u64>()));
         all
     }
+}
+
+fn identity(frame: &Interpreted) -> (usize, bool) {
+    (frame.location.as_ref().map_or(0, |location| Arc::as_ptr(location).addr()), frame.entry)
 }
 
 /// What makes samples one, but for their attributes.

@@ -18,12 +18,16 @@ use log::{debug, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
+    interpreter::{Files, Interpreter},
     maps,
     model::Mapping,
     objects::{Objects, Placed},
     tables::{TableCounters, Tables},
 };
-use crate::{discover::ProcRoot, load::Arena};
+use crate::{
+    discover::ProcRoot,
+    load::{Arena, Interpreters},
+};
 
 /// Processes waiting to be looked at.
 const QUEUE: usize = 4_096;
@@ -36,6 +40,7 @@ const SWEEP: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Memory {
     pub(super) mappings: Arc<[Arc<Mapping>]>,
+    pub(super) interpreter: Option<Arc<dyn Interpreter>>,
     /// As the sample told that made the keeper look; 0 where none did.
     pub(super) space: u64,
     /// How long it took to read.
@@ -95,7 +100,7 @@ pub struct KeeperCounters {
     pub dropped: u64,
     /// Mappings beyond those the kernel is given.
     pub mappings_dropped: u64,
-    /// Processes whose mappings the kernel did not take.
+    /// Processes whose mappings or interpreter the kernel did not take.
     pub failed: u64,
 }
 
@@ -104,7 +109,7 @@ impl Keeper {
     ///
     /// # Errors
     /// Where the kernel takes no rules, or no thread can be had.
-    pub fn start(arena: Arena, proc: ProcRoot) -> Result<Self> {
+    pub fn start(arena: Arena, interpreters: Interpreters, proc: ProcRoot) -> Result<Self> {
         raise_limit();
         let (requests, receiver) = sync_channel(QUEUE);
         let shared = Arc::new(Shared::default());
@@ -112,6 +117,8 @@ impl Keeper {
             tables: Tables::new(arena)?,
             objects: Objects::default(),
             placed: HashMap::new(),
+            files: Files::default(),
+            interpreters,
             proc,
             shared: Arc::clone(&shared),
             swept: Instant::now(),
@@ -176,6 +183,8 @@ struct Worker {
     objects: Objects,
     /// Keeps the objects of known processes.
     placed: HashMap<u32, Vec<Arc<Placed>>>,
+    files: Files,
+    interpreters: Interpreters,
     proc: ProcRoot,
     shared: Arc<Shared>,
     swept: Instant,
@@ -225,7 +234,12 @@ impl Worker {
         let before = locked(&self.shared.known).get(&pid).cloned();
         if let Some(before) = before.filter(|before| self.tables.has(pid) && before.is_of(&regions)) {
             // What has changed is nothing that runs.
-            let memory = Memory { mappings: Arc::clone(&before.mappings), space, took: begun.elapsed() };
+            let memory = Memory {
+                mappings: Arc::clone(&before.mappings),
+                interpreter: before.interpreter.clone(),
+                space,
+                took: begun.elapsed(),
+            };
             self.publish(pid, memory);
             return;
         }
@@ -243,8 +257,18 @@ impl Worker {
                 (Arc::new(mapping), placed)
             })
             .collect();
+        let interpreter = self.files.find(&directory, mappings.iter().map(|(mapping, _)| mapping));
+        match interpreter.as_ref().map(|found| found.install(pid, &mut self.interpreters)) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                locked(&self.shared.counters).failed += 1;
+                warn!("the interpreter of process {pid} is not followed: {error:#}");
+            }
+            None => self.interpreters.remove(pid),
+        }
         // Names first: samples wait for them. Tables may take a while.
         let memory = Memory {
+            interpreter,
             mappings: mappings.iter().map(|(mapping, _)| Arc::clone(mapping)).collect(),
             space,
             took: begun.elapsed(),
@@ -269,6 +293,7 @@ impl Worker {
 
     fn forget(&mut self, pid: u32) {
         self.tables.remove(pid);
+        self.interpreters.remove(pid);
         self.placed.remove(&pid);
         locked(&self.shared.known).remove(&pid);
     }

@@ -9,11 +9,12 @@
 //!
 //! The ring is never kept waiting for a file: [`Keeper`] reads maps and compiles tables on a thread of its own, and
 //! samples of a process it has not seen yet wait for it, bounded in number and time. Names are looked up when a profile
-//! is asked for, [`naming`] says how.
+//! is asked for, [`naming`] says how. Those of interpreted code are read at once, since its objects come and go.
 
 mod decode;
 mod drain;
 pub mod gather;
+mod interpreter;
 mod jit;
 mod keeper;
 mod maps;

@@ -2,8 +2,9 @@
 
 use std::{fs::File, io, sync::Arc};
 
-use honeyguide_common::sample::Outcome;
+use honeyguide_common::{interpreter::Walked, sample::Outcome};
 
+use super::named::Location;
 use crate::decode::Comm;
 
 /// What takes samples, on the thread that drains them: it should be quick.
@@ -37,6 +38,9 @@ pub struct Sample {
     pub kernel: Vec<u64>,
     pub user: Vec<Frame>,
     pub outcome: Outcome,
+    /// Frames of interpreted code, which some of the user frames run.
+    pub interpreted: Vec<Interpreted>,
+    pub walked: Walked,
 }
 
 /// What is measured.
@@ -58,6 +62,15 @@ pub struct Frame {
     /// True of the instruction that ran (the innermost frame, and one that a signal interrupted); else `address` is
     /// where a call returns to, and the call is before it.
     pub exact: bool,
+}
+
+/// One frame of interpreted code.
+#[derive(Clone, Debug)]
+pub struct Interpreted {
+    /// `None`: nothing but the mark.
+    pub location: Option<Arc<Location>>,
+    /// It is the last one that the same native frame runs.
+    pub entry: bool,
 }
 
 /// Executable memory of a process.

@@ -7,8 +7,9 @@ use honeyguide_symbolizer::names::{self, Image, KernelNames, Language, Name, Nam
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    interpreter::mix,
     jit::JitMaps,
-    model::{self, Frame, ObjectKind},
+    model::{self, Frame, Interpreted, ObjectKind},
     named::{BuildId, FrameKind, Line, Location, Mapping, Stack},
 };
 use crate::discover::ProcRoot;
@@ -31,6 +32,16 @@ pub struct Naming {
     images: HashMap<u64, Image, RandomState>,
 }
 
+/// What is known of a stack, innermost first each.
+#[derive(Clone, Copy, Debug)]
+pub struct Frames<'a> {
+    pub kernel: &'a [u64],
+    pub user: &'a [Frame],
+    pub complete: bool,
+    pub interpreted: &'a [Interpreted],
+    pub interpreted_complete: bool,
+}
+
 impl Naming {
     #[must_use]
     pub fn new(proc: ProcRoot, settings: names::Settings) -> Self {
@@ -51,13 +62,15 @@ impl Naming {
     }
 
     /// The stack of a sample of process `pid`, the kernel's part on the inside.
-    pub fn stack(&mut self, pid: u32, kernel: &[u64], user: &[Frame], complete: bool) -> Stack {
+    pub fn stack(&mut self, pid: u32, frames: &Frames<'_>) -> Stack {
+        let Frames { kernel, user, interpreted, complete, .. } = *frames;
         if self.locations.len() >= MAX_LOCATIONS {
             self.locations.clear();
         }
         let mut locations = Vec::with_capacity(kernel.len() + user.len());
         locations.extend(kernel.iter().map(|&address| self.kernel_location(address)));
         locations.extend(user.iter().map(|frame| self.location(pid, frame)));
+        let locations = mix(locations, interpreted, complete && frames.interpreted_complete);
         Stack { locations: locations.into(), complete }
     }
 

@@ -4,6 +4,7 @@
 
 pub mod failure;
 pub mod identity;
+pub mod interpreter;
 pub mod record;
 pub mod sample;
 pub mod tls;

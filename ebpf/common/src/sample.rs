@@ -16,14 +16,15 @@ pub const FLAG_UNKNOWN_PROCESS: u16 = 1 << 1;
 /// The most frames of a stack: the kernel's own limit (`sysctl_perf_event_max_stack`) and ours.
 pub const MAX_KERNEL_FRAMES: usize = 127;
 pub const MAX_USER_FRAMES: usize = 128;
-/// Room for both; a power of two, which a mask can bound.
-pub const MAX_FRAMES: usize = 256;
+/// Room for both and an interpreter's frames; a power of two, which a mask can bound.
+pub const MAX_FRAMES: usize = 2_048;
 
 /// In a user frame's word: the address is that of an instruction, not of the one after a call. User addresses leave
 /// the upper bits free (at most 57 bits, Documentation/arch/x86/x86_64/mm.rst).
 pub const FRAME_EXACT: u64 = 1 << 63;
 
-/// One sample; the words of `kernel_frames` return addresses and of `user_frames` user frames follow, innermost first.
+/// One sample; the words of `kernel_frames` return addresses and of `user_frames` user frames follow, innermost first,
+/// and then those of an interpreter's frames ([`crate::interpreter`]), as many as `Header::captured` has left.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
@@ -133,7 +134,8 @@ const _: () = {
     use core::mem::{align_of, offset_of, size_of};
     assert!(size_of::<Sample>() == 80 && align_of::<Sample>() == 8);
     assert!(offset_of!(Sample, weight) == 32 && offset_of!(Sample, comm) == 64);
-    assert!(MAX_KERNEL_FRAMES + MAX_USER_FRAMES <= MAX_FRAMES && MAX_FRAMES.is_power_of_two());
+    assert!(MAX_KERNEL_FRAMES + MAX_USER_FRAMES + crate::interpreter::MAX_INTERPRETED <= MAX_FRAMES);
+    assert!(MAX_FRAMES.is_power_of_two());
     let mut i = 0;
     while i < Outcome::ALL.len() {
         assert!(Outcome::ALL[i] as usize == i);

@@ -32,6 +32,7 @@ pub const CHUNK_FLAGS: usize = 1 << 10;
 /// Tail-called programs.
 pub const PROGRAMS: usize = 8;
 pub const PROGRAM_NATIVE: u32 = 0;
+pub const PROGRAM_PYTHON: u32 = 1;
 
 /// Rules that every table uses, at fixed places.
 pub const RULE_NONE: u16 = 0;

@@ -12,20 +12,26 @@ use aya_ebpf::{
 };
 use honeyguide_common::{
     Failure,
+    interpreter::{MAX_INTERPRETED, WALKED_SHIFT, Walked},
     record::COMM,
-    sample::{FLAG_UNKNOWN_PROCESS, KIND_SAMPLE, MAX_FRAMES, MAX_KERNEL_FRAMES, Outcome, Sample},
-    unwind::{PROGRAM_NATIVE, Process},
+    sample::{
+        FLAG_UNKNOWN_PROCESS, KIND_SAMPLE, MAX_FRAMES, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, Outcome, Sample,
+    },
+    unwind::{PROGRAM_NATIVE, PROGRAM_PYTHON, Process},
 };
 
 use crate::{
     call, emit, error, identity,
-    maps::{PROCESSES, SAMPLES, UNWINDERS, WALKS},
+    maps::{INTERPRETERS, PROCESSES, SAMPLES, UNWINDERS, WALKS},
     memory, offsets, select, settings,
     unwind::{self, Walk, field},
 };
 
-/// Frames of one program; the kernel allows 33 tail calls.
+/// Native and interpreted frames of one program. The kernel allows 33 tail calls (`MAX_TAIL_CALL_CNT`), which the longest
+/// of both stacks share.
 const FRAMES: usize = 12;
+const INTERPRETED: usize = 56;
+const TAIL_CALLS: usize = 33;
 /// arch/x86/entry/syscalls/syscall_64.tbl
 const RT_SIGRETURN: i64 = 15;
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -69,8 +75,36 @@ pub fn unwind_native(ctx: PerfEventContext) -> u32 {
             Outcome::NoUnwinder
         }
     };
+    if INTERPRETERS.get_ptr(field!(walk.sample.pid)).is_some() {
+        field!(walk.sample.outcome = outcome as u16);
+        // SAFETY: as above.
+        unsafe { UNWINDERS.tail_call(&ctx, PROGRAM_PYTHON) };
+        walked(walk, Walked::NoProgram);
+    }
     finish(walk, outcome);
     0
+}
+
+/// Adds the frames of CPython to a walk that has ended.
+#[perf_event]
+pub fn unwind_python(ctx: PerfEventContext) -> u32 {
+    let Some(walk) = WALKS.get_ptr_mut(0) else { return 0 };
+    match unwind::python::frames::<INTERPRETED>(walk) {
+        Some(how) => walked(walk, how),
+        None => {
+            // SAFETY: as above.
+            unsafe { UNWINDERS.tail_call(&ctx, PROGRAM_PYTHON) };
+            walked(walk, Walked::NoProgram);
+        }
+    }
+    send(walk);
+    0
+}
+
+#[inline(always)]
+fn walked(walk: *mut Walk, how: Walked) {
+    let flags = field!(walk.sample.header.flags);
+    field!(walk.sample.header.flags = flags | (how as u16) << WALKED_SHIFT);
 }
 
 #[inline(always)]
@@ -95,6 +129,8 @@ fn begin(walk: *mut Walk, pid: u32, tid: u32) {
     }
     field!(walk.kernel = 0);
     field!(walk.frames = 0);
+    field!(walk.interpreted = 0);
+    field!(walk.within = 0);
 }
 
 #[inline(always)]
@@ -185,11 +221,16 @@ fn user_stack(walk: *mut Walk, pid: u32) -> Outcome {
 
 #[inline(always)]
 fn finish(walk: *mut Walk, outcome: Outcome) {
-    let (kernel, frames) = (field!(walk.kernel), field!(walk.frames));
     field!(walk.sample.outcome = outcome as u16);
+    send(walk);
+}
+
+#[inline(always)]
+fn send(walk: *mut Walk) {
+    let (kernel, frames, interpreted) = (field!(walk.kernel), field!(walk.frames), field!(walk.interpreted));
     field!(walk.sample.kernel_frames = kernel as u8);
     field!(walk.sample.user_frames = frames as u8);
-    let words = memory::below::<MAX_FRAMES>((kernel + frames) as u32);
+    let words = memory::below::<MAX_FRAMES>((kernel + frames + interpreted) as u32);
     let size = size_of::<Sample>() as u64 + u64::from(words) * 8;
     field!(walk.sample.header.captured = words * 8);
     const {
@@ -207,3 +248,10 @@ fn finish(walk: *mut Walk, outcome: Outcome) {
         error::count(Failure::RingFullSample);
     }
 }
+
+const _: () = {
+    // One more round finds that there is nothing more.
+    let native = MAX_USER_FRAMES / FRAMES + 1;
+    let interpreted = MAX_INTERPRETED / INTERPRETED + 1;
+    assert!(native + interpreted <= TAIL_CALLS);
+};

@@ -5,6 +5,7 @@
 //! lies in a per-CPU element, whose values are unknown to the verifier: every round looks the same to it.
 
 mod native;
+pub mod python;
 mod table;
 
 use honeyguide_common::{
@@ -40,6 +41,10 @@ pub struct Walk {
     pub count: u64,
     /// The mapping of the last frame; the next one is in it as a rule.
     pub mapping: Mapping,
+    /// An interpreter's frames so far, the one in hand, and whether that is known yet.
+    pub interpreted: u64,
+    pub frame: u64,
+    pub within: u64,
     /// Where a binary search stands.
     pub low: u64,
     /// What goes to the agent.

@@ -3,6 +3,7 @@
 //! A runtime is a file here: it says where the running task's name lies in the process's memory, and which functions
 //! tell what else is needed. Functions are probed once for each file, for all its processes.
 
+mod frames;
 mod go;
 mod python;
 
@@ -13,6 +14,8 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+
+pub use frames::{CodeLayout, PythonFile, examine_frames};
 
 use anyhow::{Context as _, Result};
 use aya::{

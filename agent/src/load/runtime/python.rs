@@ -7,12 +7,12 @@ use honeyguide_common::identity::{PYTHON, Runtime};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 use super::{Found, Probe};
-use crate::load::uprobe::{Function, Image, returns, tails};
+use crate::load::uprobe::{Function, Image, Symbol, returns, tails};
 
 /// Of a function without a length of its own.
 const NAMELESS: u64 = 512;
 /// `struct pthread`: offset of `specific_1stblock` (glibc 2.17 to 2.41, x86_64).
-const FIRST_BLOCK: u32 = 0x310;
+pub(super) const FIRST_BLOCK: u32 = 0x310;
 /// Where in a `PyThreadState` the context may be.
 const CONTEXT: std::ops::Range<u64> = 0x40..0x400;
 
@@ -23,8 +23,7 @@ pub(super) fn examine(image: &Image) -> Option<Found> {
     let [Some(runtime), Some(of_contexts), Some(state), Some(copy)] = image.symbols(&names)[..] else {
         return None;
     };
-    let state = image.code(state.address, state.size)?;
-    let key = key(&state, runtime.address, runtime.size)?;
+    let key = thread_key(image, state, runtime)?;
     let copy = image.code(copy.address, copy.size)?;
     let first = context_offset(image, &copy)?;
     let runtime = Runtime {
@@ -42,6 +41,11 @@ pub(super) fn examine(image: &Image) -> Option<Found> {
         probes: copies(image, &copy),
         language: "Python",
     })
+}
+
+/// The address of the key under which a thread has its `PyThreadState`, from `PyGILState_GetThisThreadState`.
+pub(super) fn thread_key(image: &Image, function: Symbol, runtime: Symbol) -> Option<u64> {
+    key(&image.code(function.address, function.size)?, runtime.address, runtime.size)
 }
 
 /// The address of `autoTSSkey` in `_PyRuntime`: what is handed to `PyThread_tss_get`, or where the key is read from
@@ -187,7 +191,7 @@ fn decode(function: &Function) -> Vec<Instruction> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::PathBuf;
 
     use super::*;
@@ -198,7 +202,7 @@ mod tests {
     const KNOWN: [(&str, u64, u32); 5] =
         [("3.9", 584, 240), ("3.10", 584, 240), ("3.11", 592, 224), ("3.12", 1544, 208), ("3.13", 2160, 208)];
 
-    fn interpreters() -> Vec<PathBuf> {
+    pub(in crate::load::runtime) fn interpreters() -> Vec<PathBuf> {
         let mut found = Vec::new();
         for (version, ..) in KNOWN {
             found.push(PathBuf::from(format!("/usr/bin/python{version}")));

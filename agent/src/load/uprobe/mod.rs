@@ -13,7 +13,7 @@ mod sites;
 mod table;
 mod watch;
 
-pub(super) use elf::{Elf, Function, Image};
+pub(super) use elf::{Elf, Function, Image, Symbol};
 pub(super) use mapped::{inside, mapped};
 pub(super) use plan::{Missed, Plan, Target};
 pub(super) use sites::{entry, returns, tails};

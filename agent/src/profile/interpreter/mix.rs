@@ -1,0 +1,112 @@
+//! Native and interpreted frames made one stack.
+
+use std::sync::Arc;
+
+use crate::profile::{
+    model::Interpreted,
+    named::{FrameKind, Location},
+};
+
+/// The function that interprets; one call of it runs a frame, or several that called each other.
+const EVALUATES: &str = "_PyEval_EvalFrameDefault";
+
+/// Puts interpreted frames in the places of the native frames that run them. Both are innermost first.
+///
+/// Of whole stacks the outermost belong together: a call that has just begun has no frame of its own yet, and stays
+/// native. Of others the innermost do, and what is left over comes after the last native frame.
+pub(in crate::profile) fn mix(
+    native: Vec<Arc<Location>>,
+    interpreted: &[Interpreted],
+    are_whole: bool,
+) -> Vec<Arc<Location>> {
+    if interpreted.is_empty() {
+        return native;
+    }
+    let mut groups: Vec<&[Interpreted]> = interpreted.split_inclusive(|frame| frame.entry).collect();
+    // Below a thread's first frame there may be a mark more.
+    if groups.last().is_some_and(|group| group.iter().all(|frame| frame.location.is_none())) {
+        groups.pop();
+    }
+    let calls = native.iter().filter(|location| evaluates(location)).count();
+    let (mut to_skip, mut groups) = (calls.saturating_sub(groups.len()), groups.into_iter().peekable());
+    let mut surplus = groups.len().saturating_sub(calls);
+    if !are_whole {
+        (to_skip, surplus) = (0, 0);
+    }
+    let mut mixed = Vec::with_capacity(native.len() + interpreted.len());
+    for location in native {
+        if !evaluates(&location) || to_skip > 0 || groups.peek().is_none() {
+            to_skip -= usize::from(to_skip > 0 && evaluates(&location));
+            mixed.push(location);
+            continue;
+        }
+        let before = mixed.len();
+        for group in groups.by_ref().take(1 + std::mem::take(&mut surplus)) {
+            mixed.extend(group.iter().filter_map(|frame| frame.location.clone()));
+        }
+        if mixed.len() == before {
+            mixed.push(location);
+        }
+    }
+    mixed.extend(groups.flatten().filter_map(|frame| frame.location.clone()));
+    mixed
+}
+
+fn evaluates(location: &Location) -> bool {
+    location.kind == FrameKind::Native
+        && location.lines.iter().any(|line| line.function.starts_with(EVALUATES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::named::tests::location;
+
+    /// Frames innermost first; `|` ends a group.
+    fn interpreted(text: &str) -> Vec<Interpreted> {
+        let frame = |word: &str| {
+            let name = word.trim_end_matches('|');
+            let location = (!name.is_empty()).then(|| location(name, FrameKind::CPython));
+            Interpreted { location, entry: word.ends_with('|') }
+        };
+        text.split_whitespace().map(frame).collect()
+    }
+
+    fn check(native: &str, frames: &str, are_whole: bool, expect: &str) {
+        let native = native.replace('E', EVALUATES);
+        let native = native.split(' ').map(|name| location(name, FrameKind::Native)).collect();
+        let mixed = mix(native, &interpreted(frames), are_whole);
+        let names: Vec<_> = mixed.iter().map(|location| &*location.lines[0].function).collect();
+        assert_eq!(names.join(" ").replace(EVALUATES, "E"), expect);
+    }
+
+    #[test]
+    fn a_native_frame_becomes_those_that_it_runs() {
+        check("add E call E main", "g f| m|", true, "add g f call m main");
+        check("E main", "f m |", true, "f m main");
+        check("add main", "", true, "add main");
+    }
+
+    #[test]
+    fn a_call_that_has_no_frame_yet_stays_native() {
+        check("E call E main", "m|", true, "E call m main");
+        check("E call E main", "| m|", true, "E call m main");
+    }
+
+    #[test]
+    fn what_lies_below_the_first_frame_is_left_out() {
+        check("E main", "m | |", true, "m main");
+    }
+
+    #[test]
+    fn of_stacks_that_end_early_the_innermost_belong_together() {
+        check("add E call", "g| f| m|", false, "add g call f m");
+        check("E call E main", "g|", false, "g call E main");
+        check("add", "m|", false, "add m");
+    }
+
+    #[test]
+    fn frames_beyond_the_calls_are_kept_in_the_innermost() {
+        check("E main", "g| m|", true, "g m main");
+    }
+}

@@ -1,0 +1,207 @@
+//! Frames of interpreted code: the kernel brings addresses of code objects, their names are read from the process.
+//!
+//! Objects come and go, so they are read as samples arrive. An interpreter is a file here, behind [`Interpreter`].
+
+mod cpython;
+mod lines;
+mod mix;
+mod reading;
+
+use std::{
+    collections::HashMap,
+    fmt::Debug,
+    fs,
+    os::fd::AsRawFd as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use foldhash::fast::RandomState;
+use honeyguide_common::interpreter::{CODE, ENTRY, UNIT_SHIFT};
+
+pub(super) use mix::mix;
+pub(super) use reading::Reading;
+
+use super::{
+    model::{Interpreted, Mapping, Object, ObjectKind},
+    named::{FrameKind, Line, Location},
+};
+use crate::{
+    discover::ProcRoot,
+    load::{Interpreters, PythonFile, examine_frames},
+};
+
+/// Code objects that are remembered, of all processes.
+const MAX_CODES: usize = 32_768;
+/// An address may have become another object's; it is looked at again after so long.
+const CHECK: Duration = Duration::from_secs(1);
+/// Files of which it is remembered whether they hold an interpreter.
+const MAX_FILES: usize = 4_096;
+
+/// What interprets code in a process.
+pub(super) trait Interpreter: Debug + Send + Sync {
+    /// Tells the kernel how to find its frames in a process.
+    ///
+    /// # Errors
+    /// Where the kernel's table is full.
+    fn install(&self, pid: u32, table: &mut Interpreters) -> Result<()>;
+
+    /// What is at an address; `None` where it does not read, or is no code.
+    fn read(&self, memory: &Reading, code: u64) -> Option<Code>;
+
+    /// What changes when another object comes to lie at an address.
+    fn fingerprint(&self, memory: &Reading, code: u64) -> Option<[u64; 4]>;
+
+    /// The line of an instruction; the first one where that has none.
+    fn line(&self, code: &Code, unit: u16) -> u32;
+
+    fn kind(&self) -> FrameKind;
+}
+
+/// A piece of interpreted code, most often a function.
+#[derive(Debug)]
+pub(super) struct Code {
+    function: Arc<str>,
+    file: Arc<str>,
+    first_line: u32,
+    lines: Vec<u8>,
+    fingerprint: [u64; 4],
+    /// The interpreter's own, between a caller and what it calls.
+    is_glue: bool,
+}
+
+/// Which files are interpreters.
+#[derive(Debug, Default)]
+pub(super) struct Files(HashMap<u64, Option<PythonFile>>);
+
+impl Files {
+    /// The interpreter among a process's files; `directory` is its own of procfs.
+    pub(super) fn find<'a>(
+        &mut self,
+        directory: &Path,
+        mappings: impl Iterator<Item = &'a Arc<Mapping>>,
+    ) -> Option<Arc<dyn Interpreter>> {
+        let executable = fs::read_link(directory.join("exe")).ok()?;
+        let may_be = |object: &Object| {
+            let name = object.path.rsplit('/').next().unwrap_or_default();
+            object.kind == ObjectKind::File
+                && (name.contains("python") || Path::new(&*object.path) == executable)
+        };
+        for mapping in mappings.filter(|mapping| may_be(&mapping.object)) {
+            if self.0.len() >= MAX_FILES {
+                self.0.clear();
+            }
+            let found = *self.0.entry(mapping.object.id).or_insert_with(|| examine(&mapping.object));
+            if let Some(file) = found {
+                return Some(Arc::new(cpython::CPython::new(file, mapping.bias)));
+            }
+        }
+        None
+    }
+}
+
+fn examine(object: &Object) -> Option<PythonFile> {
+    let file = object.file.as_ref()?;
+    examine_frames(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())))
+}
+
+/// What frames' words are called, by process.
+#[derive(Debug)]
+pub(super) struct Frames {
+    proc: ProcRoot,
+    known: HashMap<(u32, u64), Known, RandomState>,
+    /// Frames whose code could not be read: the process had gone, or the object had.
+    pub(super) unread: u64,
+}
+
+#[derive(Debug)]
+struct Known {
+    code: Code,
+    checked: Instant,
+    locations: HashMap<u32, Arc<Location>, RandomState>,
+}
+
+impl Frames {
+    pub(super) fn new(proc: ProcRoot) -> Self {
+        Self { proc, known: HashMap::default(), unread: 0 }
+    }
+
+    /// The frames of a sample's words, innermost first.
+    pub(super) fn read(
+        &mut self,
+        pid: u32,
+        interpreter: &dyn Interpreter,
+        words: &[u64],
+    ) -> Vec<Interpreted> {
+        let memory = Reading::new(&self.proc, pid);
+        let mut frame = |&word: &u64| {
+            let code = (word & CODE != 0).then(|| self.location(pid, interpreter, &memory, word));
+            let location = code.flatten();
+            Interpreted { location, entry: word & ENTRY != 0 }
+        };
+        words.iter().map(&mut frame).collect()
+    }
+
+    /// `None` for what nobody has written.
+    fn location(
+        &mut self,
+        pid: u32,
+        interpreter: &dyn Interpreter,
+        memory: &Reading,
+        word: u64,
+    ) -> Option<Arc<Location>> {
+        let (code, unit) = (word & CODE, (word >> UNIT_SHIFT) as u16);
+        let key = (pid, code);
+        if let Some(known) = self.known.get_mut(&key) {
+            let is_fresh = known.checked.elapsed() < CHECK;
+            // What is there no more was there a moment ago: a process that has gone has the names it had.
+            if is_fresh
+                || interpreter.fingerprint(memory, code).is_none_or(|now| now == known.code.fingerprint)
+            {
+                if !is_fresh {
+                    known.checked = Instant::now();
+                }
+                return known.location(interpreter, unit);
+            }
+            self.known.remove(&key);
+        }
+        let Some(read) = interpreter.read(memory, code) else {
+            self.unread += 1;
+            let function = format!("[{}]+{code:#x}", interpreter.kind().name()).into();
+            let line = Line { function, system_name: None, file: None, line: 0 };
+            return Some(location(interpreter.kind(), line));
+        };
+        if self.known.len() >= MAX_CODES {
+            self.known.clear();
+        }
+        let known = Known { code: read, checked: Instant::now(), locations: HashMap::default() };
+        self.known.entry(key).or_insert(known).location(interpreter, unit)
+    }
+}
+
+impl Known {
+    /// The same one for the same line: samples are told apart by it.
+    fn location(&mut self, interpreter: &dyn Interpreter, unit: u16) -> Option<Arc<Location>> {
+        if self.code.is_glue {
+            return None;
+        }
+        let line = interpreter.line(&self.code, unit);
+        let Code { function, file, .. } = &self.code;
+        let made = self.locations.entry(line).or_insert_with(|| {
+            let line = Line {
+                function: Arc::clone(function),
+                system_name: None,
+                file: Some(Arc::clone(file)),
+                line,
+            };
+            location(interpreter.kind(), line)
+        });
+        Some(Arc::clone(made))
+    }
+}
+
+fn location(kind: FrameKind, line: Line) -> Arc<Location> {
+    Arc::new(Location { kind, mapping: None, address: 0, lines: vec![line] })
+}
