@@ -57,7 +57,11 @@ impl Perf {
     }
 }
 
-fn script(data: &Path) -> Result<Stacks> {
+/// The stacks of a recording of perf's.
+///
+/// # Errors
+/// When perf cannot read it.
+pub fn script(data: &Path) -> Result<Stacks> {
     let output = Command::new("perf")
         .args(["script", "--no-inline", "--fields", "ip,sym", "--input"])
         .arg(data)

@@ -4,6 +4,7 @@ mod go;
 mod http;
 mod loads;
 mod measure;
+mod profile;
 mod programs;
 mod report;
 mod sql;
@@ -23,6 +24,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "tls" => tls::run,
         "go" => go::run,
         "sql" => sql::run,
+        "profile" => profile::run,
         _ => bail!("there is no benchmark `{what}`; there is {NAMES}"),
     };
     let settings = Settings::read(rest)?;
@@ -35,7 +37,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     run(&settings)
 }
 
-const NAMES: &str = "`http`, `tls`, `go` and `sql`";
+const NAMES: &str = "`http`, `tls`, `go`, `sql` and `profile`";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Settings {

@@ -265,7 +265,7 @@ impl Report {
 }
 
 /// The middle one, or the mean of the two in the middle; 0 for none.
-fn median(mut figures: Vec<f64>) -> f64 {
+pub(super) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len() / 2;
     match figures.len() {
@@ -275,7 +275,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
     }
 }
 
-fn revision() -> String {
+pub(super) fn revision() -> String {
     let mut git = std::process::Command::new("git");
     process::output(git.args(["rev-parse", "HEAD"]).current_dir(paths::root()))
         .unwrap_or_default()
@@ -283,7 +283,7 @@ fn revision() -> String {
         .to_owned()
 }
 
-fn kernel() -> String {
+pub(super) fn kernel() -> String {
     fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 

@@ -51,12 +51,15 @@ const TRUTH: [&str; 7] = [
     "puma",
     "ruby",
 ];
-const LOAD: [Piece; 6] = [
+const LOAD: [Piece; 8] = [
+    ("cc", "gcc"),
     ("mariadbd", "mariadb-server"),
     // Brings redis-benchmark too.
     ("redis-cli", "redis-tools"),
     ("redis-server", "redis-server"),
     ("openssl", "openssl"),
+    // The other profiler.
+    ("perf", "linux-perf"),
     ("sysbench", "sysbench"),
     ("wrk", "wrk"),
 ];
