@@ -386,7 +386,7 @@ impl Engine {
 }
 
 /// What a profile says of a span whose trace is not at hand.
-fn operation(span: &Span) -> Option<(&'static str, Arc<str>)> {
+pub(crate) fn operation(span: &Span) -> Option<(&'static str, Arc<str>)> {
     let keys = ["http.route", "rpc.method", "db.query.summary", "db.operation.name"];
     keys.into_iter().find_map(|key| Some((key, span.attributes.text(key)?.into())))
 }

@@ -14,6 +14,7 @@ mod flame;
 mod live;
 mod offline;
 mod profiles;
+mod sampler;
 mod tracer;
 mod who;
 mod wiring;
@@ -26,9 +27,9 @@ use std::{
 
 use anyhow::Result;
 
-use crate::config::Settings;
+use crate::{config::Settings, flame::Format};
 
-pub use flame::FlameSettings;
+pub use flame::{FlameSettings, RequestSettings};
 
 /// Captures and exports until the duration is over or a signal comes: `run` and `attach`.
 ///
@@ -52,6 +53,14 @@ pub fn record(settings: &Settings, path: &Path, mask: bool) -> Result<()> {
 /// As [`run`], and where the file cannot be written.
 pub fn flame(settings: &Settings, flame: &FlameSettings) -> Result<()> {
     flame::flame(settings, flame)
+}
+
+/// Draws two files of folded stacks as one picture, the second against the first; needs no privileges.
+///
+/// # Errors
+/// Where one of them cannot be read or holds no stacks, and where `output` cannot be written.
+pub fn compare(before: &Path, now: &Path, output: &Path, format: Format) -> Result<()> {
+    flame::compare(before, now, output, format)
 }
 
 /// Runs a recording or a packet capture through the same stages, without privileges and with the same result every

@@ -55,9 +55,12 @@ pub(super) struct DurationFlag {
 }
 
 impl SelectionFlags {
+    pub(super) fn is_given(&self) -> bool {
+        self.all || !self.pids.is_empty() || !self.ports.is_empty() || !self.exe.is_empty()
+    }
+
     pub(super) fn apply(self, layer: &mut Layer) {
-        let given = self.all || !self.pids.is_empty() || !self.ports.is_empty() || !self.exe.is_empty();
-        layer.select = given.then(|| Selection {
+        layer.select = self.is_given().then(|| Selection {
             pids: self.pids.into_iter().collect(),
             ports: self.ports,
             exe: self.exe,

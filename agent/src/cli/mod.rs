@@ -23,6 +23,18 @@ use crate::{
     load::Unsupported,
 };
 
+/// Flags that do not go together, beyond what their own descriptions say.
+#[derive(Debug)]
+struct WrongUsage(String);
+
+impl std::fmt::Display for WrongUsage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongUsage {}
+
 /// HTTP calls of running programs as OpenTelemetry spans and metrics, without touching the programs.
 #[derive(Debug, Parser)]
 #[command(name = "honeyguide", version = VERSION, subcommand_required = true, arg_required_else_help = true)]
@@ -98,7 +110,7 @@ impl Command {
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     let code = if error.chain().any(<dyn std::error::Error>::is::<Unsupported>) {
         UNSUPPORTED
-    } else if error.chain().any(<dyn std::error::Error>::is::<ConfigError>) {
+    } else if error.chain().any(|error| error.is::<ConfigError>() || error.is::<WrongUsage>()) {
         WRONG_USAGE
     } else {
         FAILED

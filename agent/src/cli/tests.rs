@@ -19,6 +19,11 @@ fn the_contract() {
         "honeyguide run --otlp http://c:4318 --otlp-protocol http/json --out d --print spans --duration 10s",
         "honeyguide run --otlp c:4317 --otlp-protocol grpc",
         "honeyguide attach 7 --duration 10s --print json --out d --otlp http://c:4318",
+        "honeyguide flame --pid 7 --duration 10s -o f.svg",
+        "honeyguide flame --route /orders/{id} --port 80 -o f.folded",
+        "honeyguide flame --route /a --diff slow,fast -o f.html",
+        "honeyguide flame --trace 4bf92f3577b34da6a3ce929d0e0e4736 -o f.svg",
+        "honeyguide flame --diff a.folded b.folded -o f.svg",
         "honeyguide record -o f.hgr --pid 7 --duration 500ms",
         "honeyguide replay f.hgr --out d --print none",
         "honeyguide doctor",
@@ -47,10 +52,33 @@ fn wrong_usage() {
         "honeyguide run --duration 10",
         "honeyguide run --duration 0s",
         "honeyguide attach",
+        "honeyguide flame",
+        "honeyguide flame -o f.txt",
+        "honeyguide flame -o f.svg --route",
+        "honeyguide flame -o f.svg --trace 4bf9",
+        "honeyguide flame -o f.svg --route /a --trace 4bf92f3577b34da6a3ce929d0e0e4736",
+        "honeyguide flame -o f.svg --diff a b c",
         "honeyguide record",
         "honeyguide completions tcsh",
     ] {
         check_refused(line);
+    }
+}
+
+/// What a comparison of flame's goes with is said by the command itself.
+#[test]
+fn comparisons_that_make_no_sense() {
+    for (line, expect) in [
+        ("honeyguide flame -o f.svg --diff a", "two files of folded stacks are compared, or `slow,fast`"),
+        ("honeyguide flame -o f.folded --diff a b", "has to end in .svg or .html"),
+        ("honeyguide flame -o f.pb.gz --route /a --diff slow,fast", "has to end in .svg or .html"),
+        ("honeyguide flame -o f.svg --diff slow,fast", "--route is missing"),
+        ("honeyguide flame -o f.svg --diff a b --pid 1", "records nothing"),
+        ("honeyguide flame -o f.svg --diff a b --route /a", "records nothing"),
+    ] {
+        let error = parse(line).unwrap().command.execute().unwrap_err();
+        assert!(error.to_string().contains(expect), "{line}: {error}");
+        assert_eq!(format!("{:?}", exit_code(&error)), format!("{:?}", ExitCode::from(2)), "{line}");
     }
 }
 

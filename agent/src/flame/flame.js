@@ -15,6 +15,7 @@
   let zoom = 0, flipped = false, pattern = null, hovered = -1, dark = false;
 
   const amount = (value) => {
+    if (!data.unit) return String(value);
     if (data.unit === 'samples') return value + (value === 1 ? ' sample' : ' samples');
     if (value >= 1e9) return (value / 1e9).toFixed(2) + ' s';
     if (value >= 1e6) return (value / 1e6).toFixed(1) + ' ms';

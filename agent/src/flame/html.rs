@@ -46,6 +46,7 @@ fn data(graph: &Graph, caption: &Caption, out: &mut dyn Write) -> io::Result<()>
     let unit = match caption.unit {
         Unit::Nanoseconds => "ns",
         Unit::Samples => "samples",
+        Unit::Unknown => "",
     };
     let root = graph.root().total;
     write!(out, r#"{{"unit":"{unit}","total":{},"before":{},"names":["#, root.now, root.before)?;

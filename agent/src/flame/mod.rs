@@ -2,6 +2,7 @@
 //!
 //! Everything here works on a [`Graph`]: stacks merged into a tree, with one weight or, to compare two profiles, two.
 
+mod files;
 mod folded;
 mod graph;
 mod html;
@@ -13,6 +14,7 @@ mod summary;
 mod svg;
 mod text;
 
+pub use files::compare_files;
 pub use folded::{FoldedError, read_folded, write_folded};
 pub use graph::{Graph, Label, Node, Weights};
 pub use html::write_html;
@@ -36,8 +38,9 @@ pub struct Caption {
 pub enum Unit {
     #[default]
     Nanoseconds,
-    /// Folded files do not say what they count.
     Samples,
+    /// Folded files do not say what they count.
+    Unknown,
 }
 
 impl Unit {
@@ -45,6 +48,7 @@ impl Unit {
     #[must_use]
     pub fn text(self, weight: u64) -> String {
         match self {
+            Self::Unknown => weight.to_string(),
             Self::Samples if weight == 1 => "1 sample".to_owned(),
             Self::Samples => format!("{weight} samples"),
             Self::Nanoseconds => {

@@ -1,48 +1,33 @@
-//! `flame`: the sampler alone, for a while.
+//! `flame`: samples for a while, and a file of where the time went.
+
+mod alone;
+mod requests;
 
 use std::{
     fs::File,
     io::{BufWriter, Write as _},
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    thread,
-    time::{Duration, Instant},
+    path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use honeyguide_common::{Failure, interpreter::Walked, sample::Outcome};
 use honeyguide_symbolizer::names;
-use log::warn;
 
 use super::{status, who::Who};
 use crate::{
-    clock::{self, Clock},
+    clock::Clock,
     config::Settings,
-    decode::{ProcessEvent, Record, decode},
     engine::Processes as _,
-    flame::{self, Caption, Format, Summary as Top},
-    load::{Control, Profiler, ProfilerSettings},
+    flame::{self, Caption, Format, Graph, Summary as Top},
     profile::{
-        Drain, DrainCounters, Keeper, KeeperCounters,
+        DrainCounters, KeeperCounters,
         gather::{Gather, Stretch},
-        model::Consumer,
         named::Profile,
         naming::Naming,
+        wanted::Wanted,
     },
-    ring::Ring,
 };
 
-/// Nobody waits for a sample: the ring holds many seconds of them.
-const POLL: Duration = Duration::from_millis(50);
-/// The tables of the processes that are there are made before the first sample, in so long at most.
-const PREPARATION: Duration = Duration::from_secs(10);
-const RING: u32 = 4 << 20;
-const TABLES: u64 = 64 << 20;
-/// How often processes are scanned for what no event told.
-const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// What `flame` is asked for, beside the selection and the duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlameSettings {
@@ -52,142 +37,93 @@ pub struct FlameSettings {
     pub format: Format,
     /// Inlined functions and source lines, from debug information.
     pub inlines: bool,
+    /// Of these requests alone.
+    pub requests: Option<RequestSettings>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestSettings {
+    pub wanted: Wanted,
+    /// The slow ones against the fast ones.
+    pub halves: bool,
 }
 
 pub(super) fn flame(settings: &Settings, flame: &FlameSettings) -> Result<()> {
     // Before anything is sampled for nothing.
-    let cannot_write = || format!("cannot write {}", flame.output.display());
-    let file = File::create(&flame.output).with_context(cannot_write)?;
-    let mut recording = Recording::start(settings, flame.hz)?;
-    let mut gather = Gather::default();
-    let start = clock::now();
-    recording.record(settings, &mut gather)?;
-    let end = clock::now();
-    let lost = gather.dropped;
-    let profiles =
-        recording.name(&mut gather, flame, Stretch { start, end, period: recording.drain.period() });
-    let graph = flame::graph(&profiles);
-    let caption = caption(settings, flame, &profiles, end - start);
-    let mut out = BufWriter::new(file);
-    flame::write(flame.format, &profiles, &graph, &caption, &mut out)
-        .and_then(|()| out.flush())
-        .with_context(cannot_write)?;
-    recording.tell(flame, lost, &Top::of(&graph, caption.unit));
-    ensure!(recording.drain.counters.samples > 0, "nothing of what was selected ran while it was sampled");
+    let file = File::create(&flame.output).with_context(|| cannot_write(&flame.output))?;
+    match &flame.requests {
+        None => alone::flame(settings, flame, file),
+        Some(requests) => requests::flame(settings, flame, requests, file),
+    }
+}
+
+/// Two files of folded stacks as one picture: no kernel is asked for anything.
+pub(super) fn compare(before: &Path, now: &Path, output: &Path, format: Format) -> Result<()> {
+    let (graph, caption) = flame::compare_files(before, now)?;
+    let file = File::create(output).with_context(|| cannot_write(output))?;
+    write_graph(output, format, file, &[], &graph, &caption)?;
+    status(format_args!("written to {}", output.display()));
     Ok(())
 }
 
-/// "postgres, 10.0 s at 99 Hz".
-fn caption(settings: &Settings, flame: &FlameSettings, profiles: &[Profile], nanoseconds: u64) -> Caption {
-    let mut services: Vec<&str> = profiles.iter().map(|profile| profile.resource.service()).collect();
-    services.dedup();
-    let what = match services.as_slice() {
-        [] => "nothing".to_owned(),
-        _ if settings.select.is_everything() => "this host".to_owned(),
-        [one] => (*one).to_owned(),
-        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
-    };
-    let seconds = nanoseconds as f64 / 1e9;
-    flame::caption(format!("{what}, {seconds:.1} s at {} Hz", flame.hz))
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
 }
 
-struct Recording {
-    profiler: Profiler,
-    processes: Ring,
-    drain: Drain,
-    keeper: Keeper,
-    control: Control,
-    who: Who,
-    stop: Arc<AtomicBool>,
+fn write(
+    flame: &FlameSettings,
+    file: File,
+    profiles: &[Profile],
+    graph: &Graph,
+    caption: &Caption,
+) -> Result<()> {
+    write_graph(&flame.output, flame.format, file, profiles, graph, caption)
 }
 
-impl Recording {
-    fn start(settings: &Settings, hz: u32) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
-            signal_hook::flag::register(signal, Arc::clone(&stop))?;
-        }
-        let select_all = settings.select.is_everything();
-        let mut profiler = Profiler::load(ProfilerSettings {
-            hz,
-            select_all,
-            ring_bytes: RING,
-            table_bytes: TABLES,
-            kernel_log: settings.log,
-        })?;
-        for missing in &profiler.missing {
-            warn!("without {missing}");
-        }
-        let mut who = Who::new(settings);
-        let mut control = profiler.take_control()?;
-        who.select(settings, &mut control)?;
-        let keeper = Keeper::start(profiler.take_arena()?, profiler.take_interpreters()?, who.proc.clone())?;
-        if !select_all {
-            keeper.prepare(&who.watched(), PREPARATION);
-        }
-        let (processes, samples) = (profiler.take_processes()?, profiler.take_samples()?);
-        let event = profiler.start()?;
-        // Tests and scripts wait for this line.
-        let drain = Drain::new(samples, hz, who.proc.clone());
-        status(format_args!("ready, sampling at {hz} Hz by {event}"));
-        Ok(Self { profiler, processes, drain, keeper, control, who, stop })
-    }
+fn write_graph(
+    output: &Path,
+    format: Format,
+    file: File,
+    profiles: &[Profile],
+    graph: &Graph,
+    caption: &Caption,
+) -> Result<()> {
+    let mut out = BufWriter::new(file);
+    flame::write(format, profiles, graph, caption, &mut out)
+        .and_then(|()| out.flush())
+        .with_context(|| cannot_write(output))
+}
 
-    fn record(&mut self, settings: &Settings, consumer: &mut impl Consumer) -> Result<()> {
-        let (begun, mut kept) = (Instant::now(), Instant::now());
-        loop {
-            let over = settings.duration.is_some_and(|duration| begun.elapsed() >= duration);
-            if self.stop.load(Relaxed) || over || self.who.is_everyone_gone(settings) {
-                break;
-            }
-            thread::sleep(POLL);
-            self.follow_processes(consumer);
-            self.drain.poll(&self.keeper, consumer);
-            if kept.elapsed() >= HOUSEKEEPING {
-                kept = Instant::now();
-                self.who.scan(&mut self.control);
-            }
-        }
-        self.profiler.stop();
-        self.drain.finish(&self.keeper, consumer);
-        Ok(())
-    }
+fn name(
+    gather: &mut Gather,
+    who: &mut Who,
+    clock: Clock,
+    flame: &FlameSettings,
+    stretch: Stretch,
+) -> Vec<Profile> {
+    let names = names::Settings { inlines: flame.inlines, ..names::Settings::default() };
+    let mut naming = Naming::new(who.proc.clone(), names);
+    gather.take(|pid| who.resource(pid), clock, stretch).name(&mut naming)
+}
 
-    fn follow_processes(&mut self, consumer: &mut impl Consumer) {
-        let (who, control, keeper) = (&mut self.who, &mut self.control, &self.keeper);
-        self.processes.drain(usize::MAX, |bytes| {
-            if let Ok(Record::Process(process)) = decode(bytes) {
-                if matches!(process.event, ProcessEvent::Exec | ProcessEvent::Exit) {
-                    keeper.forget(process.pid);
-                    consumer.forget(process.pid);
-                }
-                who.handle_process(&process, control);
-            }
-        });
+fn tell(
+    flame: &FlameSettings,
+    (counters, keeper): (DrainCounters, KeeperCounters),
+    (failures, dropped): (&[u64; Failure::ALL.len()], u64),
+    top: &Top,
+) {
+    status(format_args!("{}", Summary { counters, keeper }));
+    let lost = failures[Failure::RingFullSample as usize];
+    if lost + dropped + counters.malformed > 0 {
+        status(format_args!(
+            "lost: {lost} samples for want of room in the ring, {dropped} beyond what is held, {} malformed",
+            counters.malformed
+        ));
     }
-
-    fn name(&mut self, gather: &mut Gather, flame: &FlameSettings, stretch: Stretch) -> Vec<Profile> {
-        let names = names::Settings { inlines: flame.inlines, ..names::Settings::default() };
-        let mut naming = Naming::new(self.who.proc.clone(), names);
-        gather.take(|pid| self.who.resource(pid), Clock::measure(), stretch).name(&mut naming)
+    for line in top.to_string().lines() {
+        status(format_args!("{line}"));
     }
-
-    fn tell(&self, flame: &FlameSettings, dropped: u64, top: &Top) {
-        let counters = self.drain.counters;
-        status(format_args!("{}", Summary { counters, keeper: self.keeper.counters() }));
-        let lost = self.control.failures()[Failure::RingFullSample as usize];
-        if lost + dropped + counters.malformed > 0 {
-            status(format_args!(
-                "lost: {lost} samples for want of room in the ring, {dropped} beyond what is held, {} malformed",
-                counters.malformed
-            ));
-        }
-        for line in top.to_string().lines() {
-            status(format_args!("{line}"));
-        }
-        status(format_args!("written to {}", flame.output.display()));
-    }
+    status(format_args!("written to {}", flame.output.display()));
 }
 
 /// What came of it, in two lines.

@@ -30,8 +30,8 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
     let exporters = Exporters::start(settings.export.clone(), &counters)?;
     let mut tracer = Tracer::start(settings)?;
     let profiles = settings.profile.hz.map(|hz| {
-        let (samples, arena, interpreters) = tracer.take_samples(hz)?;
-        Profiles::start(settings, hz, samples, arena, interpreters, &tracer.steering.who)
+        let taken = tracer.take_samples(hz)?;
+        Profiles::start(settings, hz, taken, &tracer.steering.who)
     });
     let profiles = profiles.transpose()?;
     let steering = &tracer.steering;

@@ -1,0 +1,156 @@
+//! The sampler alone, with nothing traced.
+
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use log::warn;
+
+use super::{
+    super::{status, who::Who},
+    FlameSettings, name, tell, write,
+};
+use crate::{
+    clock::{self, Clock},
+    config::Settings,
+    decode::{ProcessEvent, Record, decode},
+    flame::{self, Caption},
+    load::{Control, Profiler, ProfilerSettings},
+    profile::{
+        Drain, Keeper,
+        gather::{Gather, Stretch},
+        model::Consumer,
+        named::Profile,
+    },
+    ring::Ring,
+};
+
+/// Nobody waits for a sample: the ring holds many seconds of them.
+const POLL: Duration = Duration::from_millis(50);
+/// The tables of the processes that are there are made before the first sample, in so long at most.
+const PREPARATION: Duration = Duration::from_secs(10);
+const RING: u32 = 4 << 20;
+const TABLES: u64 = 64 << 20;
+/// How often processes are scanned for what no event told.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+pub(super) fn flame(settings: &Settings, flame: &FlameSettings, file: File) -> Result<()> {
+    let mut recording = Recording::start(settings, flame.hz)?;
+    let mut gather = Gather::default();
+    let start = clock::now();
+    recording.record(settings, &mut gather)?;
+    let end = clock::now();
+    let lost = gather.dropped;
+    let stretch = Stretch { start, end, period: recording.drain.period() };
+    let profiles = name(&mut gather, &mut recording.who, Clock::measure(), flame, stretch);
+    let graph = flame::graph(&profiles);
+    let caption = caption(settings, flame, &profiles, end - start);
+    write(flame, file, &profiles, &graph, &caption)?;
+    let counters = recording.drain.counters;
+    tell(
+        flame,
+        (counters, recording.keeper.counters()),
+        (&recording.control.failures(), lost),
+        &flame::Summary::of(&graph, caption.unit),
+    );
+    ensure!(counters.samples > 0, "nothing of what was selected ran while it was sampled");
+    Ok(())
+}
+
+/// "postgres, 10.0 s at 99 Hz".
+fn caption(settings: &Settings, flame: &FlameSettings, profiles: &[Profile], nanoseconds: u64) -> Caption {
+    let mut services: Vec<&str> = profiles.iter().map(|profile| profile.resource.service()).collect();
+    services.dedup();
+    let what = match services.as_slice() {
+        [] => "nothing".to_owned(),
+        _ if settings.select.is_everything() => "this host".to_owned(),
+        [one] => (*one).to_owned(),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+    };
+    let seconds = nanoseconds as f64 / 1e9;
+    flame::caption(format!("{what}, {seconds:.1} s at {} Hz", flame.hz))
+}
+
+struct Recording {
+    profiler: Profiler,
+    processes: Ring,
+    drain: Drain,
+    keeper: Keeper,
+    control: Control,
+    who: Who,
+    stop: Arc<AtomicBool>,
+}
+
+impl Recording {
+    fn start(settings: &Settings, hz: u32) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+            signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        }
+        let select_all = settings.select.is_everything();
+        let mut profiler = Profiler::load(ProfilerSettings {
+            hz,
+            select_all,
+            ring_bytes: RING,
+            table_bytes: TABLES,
+            kernel_log: settings.log,
+        })?;
+        for missing in &profiler.missing {
+            warn!("without {missing}");
+        }
+        let mut who = Who::new(settings);
+        let mut control = profiler.take_control()?;
+        who.select(settings, &mut control)?;
+        let keeper = Keeper::start(profiler.take_arena()?, profiler.take_interpreters()?, who.proc.clone())?;
+        if !select_all {
+            keeper.prepare(&who.watched(), PREPARATION);
+        }
+        let (processes, samples) = (profiler.take_processes()?, profiler.take_samples()?);
+        let event = profiler.start()?;
+        // Tests and scripts wait for this line.
+        let drain = Drain::new(samples, hz, who.proc.clone());
+        status(format_args!("ready, sampling at {hz} Hz by {event}"));
+        Ok(Self { profiler, processes, drain, keeper, control, who, stop })
+    }
+
+    fn record(&mut self, settings: &Settings, consumer: &mut impl Consumer) -> Result<()> {
+        let (begun, mut kept) = (Instant::now(), Instant::now());
+        loop {
+            let over = settings.duration.is_some_and(|duration| begun.elapsed() >= duration);
+            if self.stop.load(Relaxed) || over || self.who.is_everyone_gone(settings) {
+                break;
+            }
+            thread::sleep(POLL);
+            self.follow_processes(consumer);
+            self.drain.poll(&self.keeper, consumer);
+            if kept.elapsed() >= HOUSEKEEPING {
+                kept = Instant::now();
+                self.who.scan(&mut self.control);
+            }
+        }
+        self.profiler.stop();
+        self.drain.finish(&self.keeper, consumer);
+        Ok(())
+    }
+
+    fn follow_processes(&mut self, consumer: &mut impl Consumer) {
+        let (who, control, keeper) = (&mut self.who, &mut self.control, &self.keeper);
+        self.processes.drain(usize::MAX, |bytes| {
+            if let Ok(Record::Process(process)) = decode(bytes) {
+                if matches!(process.event, ProcessEvent::Exec | ProcessEvent::Exit) {
+                    keeper.forget(process.pid);
+                    consumer.forget(process.pid);
+                }
+                who.handle_process(&process, control);
+            }
+        });
+    }
+}
