@@ -21,6 +21,7 @@
     if (value >= 1e6) return (value / 1e6).toFixed(1) + ' ms';
     return value >= 1e3 ? (value / 1e3).toFixed(0) + ' µs' : value + ' ns';
   };
+  const counted = (value) => (data.unit ? ' (' + amount(value) + ')' : '');
   const percent = (part, whole) => (whole ? part / whole * 100 : 0);
   const share = (part, whole) => percent(part, whole).toFixed(2) + '%';
 
@@ -192,7 +193,7 @@
   scheme.addEventListener('change', follow);
 
   find('under').textContent = data.compared
-    ? 'red: more in ' + data.compared[1] + ' (' + amount(data.total) + '), blue: more in ' + data.compared[0] + ' (' + amount(data.before) + '); each as shares of its own whole'
+    ? 'red: more in ' + data.compared[1] + counted(data.total) + ', blue: more in ' + data.compared[0] + counted(data.before) + '; each as shares of its own whole'
     : amount(data.total) + ' in all';
   for (const [word, colour] of data.legend) {
     const entry = document.createElement('span'), dot = document.createElement('i');

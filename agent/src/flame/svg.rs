@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{
-    Caption, Graph, Node,
+    Caption, Graph, Node, Unit,
     layout::{self, Place},
     palette,
     text::xml,
@@ -118,6 +118,10 @@ pub(super) fn title(graph: &Graph, node: &Node, caption: &Caption) -> String {
 fn under(graph: &Graph, caption: &Caption) -> String {
     match &caption.compared {
         None => caption.unit.text(graph.root().total.now),
+        // Nobody knows what the numbers are of.
+        Some((before, after)) if caption.unit == Unit::Unknown => {
+            format!("red: more in {after}, blue: more in {before}; each as shares of its own whole")
+        }
         Some((before, after)) => format!(
             "red: more in {after}, blue: more in {before}; each as shares of its own whole ({}, {})",
             caption.unit.text(graph.root().total.now),
@@ -157,10 +161,7 @@ fn fit(name: &str, width: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        flame::{Unit, Weights},
-        profile::named::tests::stack,
-    };
+    use crate::{flame::Weights, profile::named::tests::stack};
 
     fn draw(graph: &Graph, compared: bool) -> String {
         let compared = compared.then(|| ("slow".to_owned(), "fast".to_owned()));
