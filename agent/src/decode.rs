@@ -148,13 +148,14 @@ pub struct TimesRecord {
     pub spent: Spent,
 }
 
-/// A task of a runtime was made by another. Both are named as [`Actor::context`] does; a parent of 0 is none.
+/// A task of a runtime was made by another, or woken. Both are named as [`Actor::context`] does; a parent of 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskRecord {
     pub time: u64,
     pub pid: u32,
     pub child: u64,
     pub parent: u64,
+    pub woken: bool,
 }
 
 /// A connection is being opened.
@@ -279,7 +280,12 @@ fn task(bytes: &[u8]) -> Result<TaskRecord, Malformed> {
     if child == 0 {
         return Err(Malformed);
     }
-    Ok(TaskRecord { time: raw.header.time, pid: raw.pid, child, parent })
+    let woken = match raw.relation {
+        record::TASK_MADE => false,
+        record::TASK_WOKEN => true,
+        _ => return Err(Malformed),
+    };
+    Ok(TaskRecord { time: raw.header.time, pid: raw.pid, child, parent, woken })
 }
 
 fn open(bytes: &[u8]) -> Result<OpenRecord, Malformed> {

@@ -153,7 +153,11 @@ impl Engine {
             Record::Times(times) => self.times.handle(&times),
             Record::Task(task) => {
                 self.counters.task_records += 1;
-                self.links.handle_task(task.pid, task.child, task.parent, task.time);
+                if task.woken {
+                    self.links.handle_wake(task.pid, task.child, task.parent, task.time);
+                } else {
+                    self.links.handle_task(task.pid, task.child, task.parent, task.time);
+                }
             }
             Record::Open(open) => {
                 self.counters.open_records += 1;

@@ -8,14 +8,14 @@ use aya_ebpf::helpers::{
 };
 use honeyguide_common::{
     Failure,
-    identity::{GOROUTINE, NONE, PYTHON, Runtime},
-    record::{DIRECTION_SEND, KIND_TASK, Task},
+    identity::{GOROUTINE, NONE, PYTHON, Runtime, TOKIO},
+    record::{DIRECTION_SEND, KIND_TASK, TASK_MADE, Task},
 };
 
 use crate::{
     call, emit,
     maps::{CALLS, Call, RUNTIMES},
-    memory, offsets, select,
+    memory, offsets, select, tokio,
 };
 
 /// An outgoing request is written at once by the goroutine that its connection has for that.
@@ -64,6 +64,9 @@ pub fn of_sample(pid: u32, ip: u64, g: u64) -> Identity {
         if ip >= runtime.start && ip < runtime.end {
             goroutine(runtime, g, &mut found);
         }
+    } else if runtime.kind == u32::from(TOKIO) {
+        found.kind = u32::from(TOKIO);
+        found.context = tokio::current(runtime).unwrap_or(0);
     }
     found
 }
@@ -90,6 +93,11 @@ fn look(pid: u32, direction: u8, found: &mut Identity) -> u32 {
         if direction == DIRECTION_SEND && runtime.third != 0 {
             on_behalf(pid, fd as u32, found);
         }
+    } else if runtime.kind == u32::from(TOKIO)
+        && let Some(task) = tokio::current(runtime)
+    {
+        found.context = task;
+        found.kind = u32::from(TOKIO);
     }
     0
 }
@@ -187,9 +195,7 @@ pub fn python_state(key: u64, block: u32) -> Option<u64> {
     if initialized != 1 || key >= FIRST_BLOCK {
         return None;
     }
-    // SAFETY: the current task outlives the program; the helper's result is typed.
-    let task = memory::address(unsafe { bpf_get_current_task_btf() }.cast());
-    let base = memory::field::<u64>(task as *const u8, &offsets::OFF_TASK_FS)?;
+    let base = thread_pointer()?;
     word(base + u64::from(block) + u64::from(key) * 16 + 8)
 }
 
@@ -203,6 +209,14 @@ fn python_context(runtime: &Runtime) -> Option<u64> {
         return Some(0);
     }
     is_context(runtime, context).then_some(context)
+}
+
+/// Where the current thread keeps what is its own (x86_64: `fs`).
+#[inline(always)]
+pub fn thread_pointer() -> Option<u64> {
+    // SAFETY: the current task outlives the program; the helper's result is typed.
+    let task = memory::address(unsafe { bpf_get_current_task_btf() }.cast());
+    memory::field::<u64>(task as *const u8, &offsets::OFF_TASK_FS)
 }
 
 #[inline(always)]
@@ -237,13 +251,14 @@ pub fn python_copy(child: u64) {
         child,
         parent,
         identity: PYTHON,
-        padding: [0; 7],
+        relation: TASK_MADE,
+        padding: [0; 6],
     };
     emit::fixed(&record, Failure::RingFullTask);
 }
 
 #[inline(always)]
-fn word(address: u64) -> Option<u64> {
+pub fn word(address: u64) -> Option<u64> {
     // SAFETY: bpf_probe_read_user checks the address.
     unsafe { bpf_probe_read_user(address as *const u64) }.ok()
 }

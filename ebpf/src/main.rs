@@ -20,6 +20,7 @@ mod settings;
 mod socket;
 mod times;
 mod tls;
+mod tokio;
 mod unwind;
 
 #[cfg(not(test))]

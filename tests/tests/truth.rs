@@ -45,6 +45,17 @@ fn python_fastapi() -> Result<()> {
     all_right("python-fastapi", &Pattern::ALL)
 }
 
+/// Connections are tasks of their own, which write what others hand to them.
+#[test]
+fn rust_tokio() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::rust_tokio") else { return Ok(()) };
+    for (score, pattern) in scores("rust-tokio", &Pattern::ALL)?.iter().zip(Pattern::ALL) {
+        ensure!((score.wrong, score.missing, score.twice) == (0, 0, 0), "{pattern}: {score:?}");
+        ensure!(score.right * 100 >= score.calls * 99, "{pattern}: {score:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn python_threads() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("truth::python_threads") else { return Ok(()) };

@@ -9,7 +9,7 @@ use honeyguide_common::verdict;
 use honeyguide_protocols::{
     CloseReason, Event, Exchange, Party, Stamp,
     detect::Protocol,
-    http::{HttpDetail, RequestHead},
+    http::{HttpDetail, RequestHead, Version},
     http1::{self, Successor},
     http2,
     keyvalue::{KeyValueDetail, KeyValueHead},
@@ -280,6 +280,13 @@ impl Head {
             if varies { "{}" } else { segment }.hash(&mut hasher);
         }
         hasher.finish()
+    }
+
+    /// Whether a client sends no request on a connection before the last one was answered. HTTP/1.1 allows it, and hardly
+    /// any client does.
+    #[must_use]
+    pub fn takes_turns(&self) -> bool {
+        matches!(self, Self::Http(head) if matches!(head.version, Version::Http10 | Version::Http11))
     }
 
     /// W3C trace context that the request carries: headers, or a comment in a statement (SQL commenter).

@@ -6,16 +6,18 @@
 //! writes a response made its calls. What stays uncertain is a root of its own, with links to its candidates.
 //!
 //! Each kind of evidence is a file: `hand` (who read a request has it in hand), `execution` (tasks, and who made
-//! them), `discipline` (threads that do one thing after another), `reaction` (what a thread does right after a read),
-//! `wire` (both ends of a connection).
+//! them), `wake` (tasks that send for others), `discipline` (threads that do one thing after another), `reaction` (what
+//! a thread does right after a read), `wire` (both ends of a connection).
 
 mod discipline;
 mod execution;
 mod hand;
 mod held;
+mod model;
 mod reaction;
 mod rule;
 mod waiting;
+mod wake;
 mod wire;
 
 use std::{
@@ -28,7 +30,6 @@ use honeyguide_protocols::{
     exchange::{Extent, Outcome},
 };
 
-pub use self::rule::Rule;
 use self::{
     discipline::Discipline,
     execution::{Executions, Step},
@@ -36,7 +37,12 @@ use self::{
     held::{Held, Parent, from_header},
     reaction::{Judgement, Reactions, Verdict},
     waiting::Waiting,
+    wake::{MAX_WAKERS, Wake, Wakes, Woken},
     wire::Wire,
+};
+pub use self::{
+    model::{LinkCounters, LinkSettings, Linked, Threads, Token},
+    rule::Rule,
 };
 use crate::{
     flow::{ConnectionInfo, Detail, Head, Role},
@@ -44,71 +50,8 @@ use crate::{
         SpanId, TraceId,
         context::{self, Identity, Incoming},
         id::IdGenerator,
-        sampler::Sampler,
     },
 };
-
-/// Names an exchange: its socket, and its ordinal on that connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Token {
-    pub socket: u64,
-    pub exchange: u64,
-}
-
-/// An exchange with its place in a trace.
-#[derive(Debug)]
-pub struct Linked {
-    pub connection: Arc<ConnectionInfo>,
-    pub role: Role,
-    pub exchange: Exchange<Detail>,
-    pub identity: Identity,
-    /// Monotonic nanoseconds, made consistent with the other end's where that was seen.
-    pub start: u64,
-    pub end: u64,
-    pub rule: Rule,
-    /// Spans that may have caused it, of an ambiguous one.
-    pub candidates: Vec<(TraceId, SpanId)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct LinkSettings {
-    /// Nanoseconds that an exchange waits after its end.
-    pub linger: u64,
-    /// Exchanges held at once; beyond it the oldest loses its links.
-    pub limit: usize,
-    pub sampler: Sampler,
-    /// Honour `traceparent` and `tracestate`.
-    pub trace_context: bool,
-    /// Let calls wait for what is learned later.
-    pub inference: bool,
-    /// Nanoseconds that a call waits at most to be decided.
-    pub hold: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LinkCounters {
-    /// In the order of [`Rule::ALL`].
-    pub by_rule: [u64; Rule::ALL.len()],
-    /// `traceparent` headers that break the format.
-    pub malformed_context: u64,
-    /// Exchanges that lost their links because too many were held.
-    pub evicted: u64,
-    /// Calls that were decided before all was known: their time was over, or there were too many.
-    pub hurried: u64,
-    /// Tasks forgotten because there were too many.
-    pub forgotten_tasks: u64,
-}
-
-/// What a runtime's threads are to its requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Threads {
-    /// They stay with the request they read: one interpreter, no tasks that move.
-    Loyal,
-    /// What they do shows.
-    Observed,
-    /// Work moves between them at any time.
-    Shared,
-}
 
 /// The exchanges in progress, and those that wait for their parent to be decided.
 #[derive(Debug)]
@@ -122,6 +65,7 @@ pub struct Links {
     ready: VecDeque<Token>,
     hands: Hands,
     executions: Executions,
+    wakes: Wakes,
     discipline: Discipline,
     waiting: Waiting,
     reactions: Reactions,
@@ -167,6 +111,7 @@ impl Links {
             ready: VecDeque::new(),
             hands: Hands::default(),
             executions: Executions::new(settings.limit.saturating_mul(TASKS)),
+            wakes: Wakes::new(settings.limit.saturating_mul(TASKS)),
             discipline: Discipline::default(),
             waiting: Waiting::default(),
             reactions: Reactions::default(),
@@ -180,13 +125,19 @@ impl Links {
     /// Task `child` of a process began, made by `parent`; both as an actor's context.
     pub fn handle_task(&mut self, pid: u32, child: u64, parent: u64, time: u64) {
         self.executions.begin(pid, child, parent, Some(time));
-        self.counters.forgotten_tasks = self.executions.forgotten;
+        self.count_forgotten();
+    }
+
+    /// Task `woken` of a process was woken by its task `by`; both as an actor's context.
+    pub fn handle_wake(&mut self, pid: u32, woken: u64, by: u64, time: u64) {
+        self.wakes.wake(pid, woken, by, time);
+        self.count_forgotten();
     }
 
     /// A goroutine was made by the one of whose id this is the lower half.
     pub fn handle_creator(&mut self, actor: Actor, parent: u32) {
         self.executions.creator(actor.pid, actor.context, parent);
-        self.counters.forgotten_tasks = self.executions.forgotten;
+        self.count_forgotten();
     }
 
     /// A thread has begun to open a connection.
@@ -235,7 +186,7 @@ impl Links {
                     self.reactions.read(token, actor.pid, actor.tid, head.route());
                 }
             }
-            Role::Client => self.called(token, &mut held, &incoming, threads),
+            Role::Client => self.called(token, &mut held, &incoming, threads, head.takes_turns()),
         }
         self.hold(&held.parent);
         held.key = wire::key(connection, role, request, head);
@@ -280,6 +231,7 @@ impl Links {
                 }
             }
             Role::Client => {
+                self.wakes.answered(sender, end);
                 let by = response.map(|(_, last)| last.tid);
                 self.discipline.answered(sender.tid, by, end);
                 if sender.context == 0 && self.settings.inference {
@@ -337,10 +289,14 @@ impl Links {
         self.waiting.len()
     }
 
-    /// Tasks whose beginnings are remembered.
+    /// Tasks of which it is remembered who has made or woken them.
     #[must_use]
     pub fn tasks(&self) -> usize {
-        self.executions.len()
+        self.executions.len() + self.wakes.len()
+    }
+
+    fn count_forgotten(&mut self) {
+        self.counters.forgotten_tasks = self.executions.forgotten + self.wakes.forgotten;
     }
 
     /// A request was read: it is in its reader's hand.
@@ -359,15 +315,16 @@ impl Links {
     }
 
     /// A call was sent: its cause is known at once, or it waits.
-    fn called(&mut self, token: Token, held: &mut Held, incoming: &Incoming, threads: Threads) {
+    fn called(&mut self, token: Token, held: &mut Held, incoming: &Incoming, threads: Threads, turns: bool) {
         let at = held.request.first;
         self.discipline.sent(at.actor.tid, at.time);
-        let cause = self.cause_of_call(at, incoming, threads);
+        let cause = self.cause_of_call(at, incoming, threads, turns);
+        let known = match &cause {
+            Cause::Known(Parent::Held(request), _) => Some(*request),
+            Cause::Known(..) | Cause::Later(_) => None,
+        };
+        self.wakes.sent(at.actor, at.time, known);
         if at.actor.context == 0 && self.settings.inference {
-            let known = match &cause {
-                Cause::Known(Parent::Held(request), _) => Some(*request),
-                Cause::Known(..) | Cause::Later(_) => None,
-            };
             self.reactions.sent(token, at.actor.tid, known);
         }
         let lineage = match cause {
@@ -389,7 +346,7 @@ impl Links {
         }
     }
 
-    fn cause_of_call(&self, at: Stamp, incoming: &Incoming, threads: Threads) -> Cause {
+    fn cause_of_call(&self, at: Stamp, incoming: &Incoming, threads: Threads, turns: bool) -> Cause {
         let Stamp { time, actor } = at;
         if let Incoming::Valid { parent, .. } = incoming {
             // A proxy hands on the context it was given; a library in the process made its own.
@@ -405,7 +362,17 @@ impl Links {
         if open == 0 {
             return Cause::Known(Parent::None, Rule::None);
         }
-        let lineage = self.executions.lineage(actor, time);
+        let mut lineage = self.executions.lineage(actor, time);
+        if self.hands.of(lineage[0].execution, time) == hand::Held::None
+            && let Some(woken) = self.wakes.of(actor)
+        {
+            if let Some(request) = self.woken_for(actor, woken, time, turns) {
+                return Cause::Known(Parent::Held(request), Rule::Woken);
+            }
+            // It was made for whoever came first, and sends for others.
+            lineage.truncate(1);
+            return Cause::Later(lineage);
+        }
         for (generation, step) in lineage.iter().enumerate() {
             let request = match self.hands.of(step.execution, step.time) {
                 hand::Held::None => continue,
@@ -427,6 +394,36 @@ impl Links {
             break;
         }
         Cause::Later(lineage)
+    }
+
+    /// The request of whoever has handed a call to the task that sends it: all that have woken it must have the same in
+    /// hand. `turns`: its protocol has one call after another on a connection. Then whoever had the one before may have
+    /// woken it once more, for the rest of the answer, and is meant only where nobody else is there.
+    fn woken_for(&self, actor: Actor, woken: &Woken, at: u64, turns: bool) -> Option<Token> {
+        if woken.by.len() > MAX_WAKERS {
+            return None;
+        }
+        let wakes = woken.by.iter().filter(|wake| wake.time <= at);
+        let mut requests: Vec<_> = wakes.map(|wake| self.request_of(actor, wake)).collect();
+        if turns {
+            // One that has nothing in hand any more is through with what it was answered.
+            requests.retain(Option::is_some);
+            if requests.iter().any(|request| *request != woken.before) {
+                requests.retain(|request| *request != woken.before);
+            }
+        }
+        let first = (*requests.first()?)?;
+        requests.iter().all(|request| *request == Some(first)).then_some(first)
+    }
+
+    /// What a task that woke another had in hand, or the one that had made it.
+    fn request_of(&self, woken: Actor, wake: &Wake) -> Option<Token> {
+        let steps = self.executions.lineage(Actor { context: wake.by, ..woken }, wake.time);
+        let mut held = steps.iter().map(|step| self.hands.of(step.execution, step.time));
+        match held.find(|held| *held != hand::Held::None)? {
+            hand::Held::One(request) => Some(request),
+            hand::Held::None | hand::Held::Several => None,
+        }
     }
 
     /// A request was answered: whoever wrote the response, by itself or through what it had made, sent its calls.

@@ -38,6 +38,8 @@ const SELDOM: f32 = 0.1;
 /// What chains that close must keep to, and what ends that hang loose must.
 const CLOSED: f32 = 0.9;
 const LOOSE: f32 = 0.985;
+/// Of a process's answers, the share that another thread reads than the one that sent the call: beyond it tasks move.
+const STRAY: f32 = 0.01;
 
 #[derive(Debug, Default)]
 pub(super) struct Reactions {
@@ -48,6 +50,8 @@ pub(super) struct Reactions {
     opened: HashMap<u64, Option<Edge>, foldhash::fast::FixedState>,
     steps: HashMap<Step, [Rate; REACTIONS], foldhash::fast::FixedState>,
     routes: HashMap<(u32, u64), Ends, foldhash::fast::FixedState>,
+    /// By process: how often an answer is read by another thread than the one that sent the call.
+    moves: HashMap<u32, Rate, foldhash::fast::FixedState>,
     /// How many open requests of each process wait for something that is due, a connection as a rule.
     starving: HashMap<u32, u32, foldhash::fast::FixedState>,
 }
@@ -111,6 +115,7 @@ enum End {
 #[derive(Debug)]
 struct Call {
     owner: Option<Token>,
+    tid: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -217,15 +222,24 @@ impl Reactions {
         } else {
             owner = None;
         }
-        self.calls.insert(call, Call { owner });
+        self.calls.insert(call, Call { owner, tid });
     }
 
     /// A call was answered, and `tid` has read it; `None`: it was given up.
     pub(super) fn answered(&mut self, call: Token, pid: u32, tid: Option<u32>) {
-        let owner = self.calls.get(&call).and_then(|call| call.owner);
+        let sent = self.calls.get(&call).map(|call| (call.owner, call.tid));
+        let owner = sent.and_then(|(owner, _)| owner);
+        let moved = sent.zip(tid).is_some_and(|((_, sender), reader)| sender != reader);
+        if sent.is_some() && tid.is_some() {
+            if self.moves.len() >= MAX_THREADS {
+                self.moves.clear();
+            }
+            self.moves.entry(pid).or_default().add(moved);
+        }
         let mut step = Step { pid, route: 0, sent: u8::MAX, open: u8::MAX };
         if let Some(course) = owner.and_then(|owner| self.courses.get_mut(&owner)) {
             course.open = course.open.saturating_sub(1);
+            course.thread = course.thread.filter(|thread| Some(*thread) == tid);
             step = Step { pid: course.pid, route: course.route, sent: course.sent, open: course.open };
         }
         let Some(tid) = tid else {
@@ -294,6 +308,11 @@ impl Reactions {
         if ends.prompt.samples < PLENTY || rates.iter().any(|rate| rate.samples < PLENTY) {
             return Judgement::NotYet;
         }
+        // Where tasks go from thread to thread, what a thread read last says less: all must have stayed on one.
+        let moves = self.moves.get(&verdict.pid).is_some_and(|rate| rate.value > STRAY);
+        if moves && !verdict.one_thread {
+            return Judgement::Own(Vec::new());
+        }
         let closed = verdict.end == End::Own;
         // Where responses follow answers as a rule, one that does not, or another's, puts the chain in doubt.
         let doubted = ends.prompt.value >= USUAL && !closed;
@@ -304,7 +323,7 @@ impl Reactions {
             && rates.iter().all(|rate| rate.value >= LOOSE);
         let usual = ends.counts[usize::from(verdict.sent).min(COUNTS - 1)].value >= CLOSED;
         let fine = flawless || (usual && verdict.one_thread);
-        let needed = if closed && fine { CLOSED } else { LOOSE };
+        let needed = if closed && fine && !moves { CLOSED } else { LOOSE };
         let mut own = Vec::new();
         if consistent && verdict.end != End::Other && (!doubted || matches!(verdict.end, End::Free(_))) {
             // A step that is not believed leaves those behind it hanging.
@@ -352,12 +371,14 @@ impl Reactions {
             self.steps.clear();
         }
         let rates = self.steps.entry(last.step).or_default();
-        let due = rates[0].samples < ENOUGH || rates[0].value >= SELDOM;
+        // The reaction that did not come: one more than there were.
+        let next = rates.get(usize::from(last.reactions)).copied().unwrap_or_default();
+        let unknown = next.samples < ENOUGH;
+        let due = if unknown { last.reactions == 0 } else { next.value >= SELDOM };
         for (index, rate) in (1..).zip(rates) {
             rate.add(last.reactions >= index);
         }
         if due
-            && last.reactions == 0
             && let Some(course) = last.owner.and_then(|owner| self.courses.get_mut(&owner))
             && !course.starved
         {

@@ -13,6 +13,8 @@ pub enum Rule {
     Writer,
     /// The task that sent the call was made, by one or several steps, by the one that has the request.
     Ancestry,
+    /// The task that sent the call was woken for it by one that has the request, or that this one has made.
+    Woken,
     /// The thread that sent the call had just read the request, or an answer to one of its calls; or wrote the
     /// response when it had just read this call's.
     Reaction,
@@ -27,12 +29,13 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::None,
         Self::SameThread,
         Self::SameTask,
         Self::Writer,
         Self::Ancestry,
+        Self::Woken,
         Self::Reaction,
         Self::Wire,
         Self::PassedOn,
@@ -49,6 +52,7 @@ impl Rule {
             Self::SameTask => "same_task",
             Self::Writer => "response_writer",
             Self::Ancestry => "task_ancestry",
+            Self::Woken => "woken",
             Self::Reaction => "reaction",
             Self::Wire => "wire",
             Self::PassedOn => "passed_on",
@@ -65,6 +69,7 @@ impl Rule {
             | Self::SameTask
             | Self::Writer
             | Self::Ancestry
+            | Self::Woken
             | Self::Reaction
             | Self::Ambiguous => true,
             Self::None | Self::Wire | Self::PassedOn | Self::Header => false,

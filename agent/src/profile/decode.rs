@@ -58,7 +58,7 @@ pub(super) fn decode(bytes: &[u8], period: u64) -> Result<Decoded, Malformed> {
         cpu: raw.cpu,
         comm: Comm::new(raw.comm),
         context: context(u8::try_from(raw.identity).map_err(|_| Malformed)?, raw.context),
-        moves: raw.identity == u64::from(identity::GOROUTINE),
+        moves: [identity::GOROUTINE, identity::TOKIO].map(u64::from).contains(&raw.identity),
         kernel,
         user: user_frames,
         outcome,

@@ -6,3 +6,4 @@ mod executions;
 mod flows;
 mod links;
 mod stream;
+mod wakes;

@@ -58,6 +58,8 @@ pub(crate) enum Running {
     Goroutine(u64, u32),
     /// A Python context.
     Context(u64),
+    /// A task of tokio's.
+    Task(u64),
 }
 
 /// A thread of a process.
@@ -105,6 +107,24 @@ impl Stream {
         let mut raw = Task::new_zeroed();
         raw.header = self.header(record::KIND_TASK);
         (raw.pid, raw.child, raw.parent, raw.identity) = (pid, child, parent, identity::PYTHON);
+        self.feed(raw.as_bytes());
+    }
+
+    /// A task of tokio's was spawned.
+    pub(crate) fn spawned(&mut self, pid: u32, parent: u64, child: u64) {
+        self.concerned(pid, parent, child, record::TASK_MADE);
+    }
+
+    /// A task of tokio's was woken by another.
+    pub(crate) fn woken(&mut self, pid: u32, by: u64, task: u64) {
+        self.concerned(pid, by, task, record::TASK_WOKEN);
+    }
+
+    fn concerned(&mut self, pid: u32, parent: u64, child: u64, relation: u8) {
+        let mut raw = Task::new_zeroed();
+        raw.header = self.header(record::KIND_TASK);
+        (raw.pid, raw.child, raw.parent, raw.identity) = (pid, child, parent, identity::TOKIO);
+        raw.relation = relation;
         self.feed(raw.as_bytes());
     }
 
@@ -193,6 +213,7 @@ impl Stream {
             Running::Thread => (identity::NONE, 0, 0),
             Running::Goroutine(id, creator) => (identity::GOROUTINE, id, creator),
             Running::Context(address) => (identity::PYTHON, address, 0),
+            Running::Task(id) => (identity::TOKIO, id, 0),
         };
         raw.length = u32::try_from(length).unwrap();
         raw.tail_length = u8::try_from(tail.len()).unwrap();

@@ -9,6 +9,8 @@ pub const NONE: u8 = 0;
 pub const GOROUTINE: u8 = 1;
 /// A Python context (`PyContext *`); every asyncio task runs in one of its own.
 pub const PYTHON: u8 = 2;
+/// A task of tokio's, by its id.
+pub const TOKIO: u8 = 3;
 
 /// The most processes whose runtime is known.
 pub const MAX_RUNTIMES: usize = 16_384;
@@ -20,7 +22,7 @@ pub const MAX_CALLS: usize = 16_384;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct Runtime {
-    /// [`GOROUTINE`] or [`PYTHON`].
+    /// [`GOROUTINE`], [`PYTHON`] or [`TOKIO`].
     pub kind: u32,
     /// Go: offset of `goid` in a `g`. Python: of `context` in a `PyThreadState`.
     pub first: u32,
@@ -30,7 +32,8 @@ pub struct Runtime {
     /// Go: offset of `conn` in a `net/http.persistConn`; 0 where it is not known.
     pub third: u32,
     /// Go: the program's own code, of which alone the register is believed. Python: the address of the key under
-    /// which each thread keeps its `PyThreadState` (`autoTSSkey`), and that of `PyContext_Type`.
+    /// which each thread keeps its `PyThreadState` (`autoTSSkey`), and that of `PyContext_Type`. tokio: where the
+    /// running task's id is, from the thread pointer on (`CONTEXT.current_task_id`).
     pub start: u64,
     pub end: u64,
 }

@@ -166,7 +166,12 @@ pub struct Bind {
     pub received: u64,
 }
 
-/// A task of a runtime was made by another: a Python context copied.
+/// `Task::relation`: `parent` has made `child`.
+pub const TASK_MADE: u8 = 0;
+/// It has woken it: what `child` does next may be on its behalf.
+pub const TASK_WOKEN: u8 = 1;
+
+/// A task of a runtime was made or woken by another: a Python context copied, a task of tokio's spawned.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
@@ -178,7 +183,9 @@ pub struct Task {
     pub child: u64,
     pub parent: u64,
     pub identity: u8,
-    pub padding: [u8; 7],
+    /// `TASK_*`.
+    pub relation: u8,
+    pub padding: [u8; 6],
 }
 
 /// A selected process has begun to open a TCP connection.

@@ -3,7 +3,9 @@
 
 use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
-use crate::identity;
+use honeyguide_common::record::{TASK_MADE, TASK_WOKEN};
+
+use crate::{identity, tokio};
 
 /// match-proto: `func (pc *persistConn) roundTrip(req *transportRequest) (*Response, error)`, Go 1.17's registers:
 /// the receiver in rax, the goroutine in r14
@@ -28,5 +30,26 @@ pub fn python_copy_rax(ctx: ProbeContext) -> u32 {
 pub fn python_copy_rdi(ctx: ProbeContext) -> u32 {
     // SAFETY: the context of a uprobe is its registers.
     identity::python_copy(unsafe { (*ctx.regs).rdi });
+    0
+}
+
+/// match-proto: `unsafe fn wake_by_val(ptr: *const ())`, `unsafe fn wake_by_ref(ptr: *const ())` of
+/// `tokio::runtime::task::waker`, tokio 1: the task's header in rdi
+#[uprobe]
+pub fn tokio_wake(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context of a uprobe is its registers.
+    tokio::concerns(unsafe { (*ctx.regs).rdi }, TASK_WOKEN);
+    0
+}
+
+/// match-proto: `fn schedule_option_task_without_yield(&self, task: Option<Notified>)` of tokio's `multi_thread::Handle`,
+/// tokio 1.30: what was just made goes to be run
+#[uprobe]
+pub fn tokio_spawn(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context of a uprobe is its registers.
+    let header = unsafe { (*ctx.regs).rsi };
+    if header != 0 {
+        tokio::concerns(header, TASK_MADE);
+    }
     0
 }

@@ -76,7 +76,7 @@ pub fn all() -> &'static [Case] {
     &CASES
 }
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     Case {
         name: "python-threads",
         what: "flask and requests under gunicorn's threads; fan-out by a pool of threads",
@@ -144,8 +144,15 @@ const CASES: [Case; 14] = [
         name: "rust-tokio",
         what: "axum and reqwest on tokio's threads; fan-out by spawn",
         packages: &[],
-        patterns: &[(Seq, Inferred(0.99)), (Pause, Inferred(0.99)), (Fan, NotWrong)],
-        start: rust_tokio,
+        patterns: &[(Seq, Inferred(0.99)), (Pause, Inferred(0.99)), (Fan, Inferred(0.99))],
+        start: |behind| rust_tokio(false, behind),
+    },
+    Case {
+        name: "rust-stripped",
+        what: "the same program without its symbols",
+        packages: &[],
+        patterns: &[(Seq, NotWrong), (Pause, NotWrong), (Fan, NotWrong)],
+        start: |behind| rust_tokio(true, behind),
     },
     Case {
         name: "node-http",
@@ -303,12 +310,18 @@ fn java(class: &str, behind: &Behind) -> Result<Running> {
     Ok(App::start(command)?.into())
 }
 
-fn rust_tokio(behind: &Behind) -> Result<Running> {
+fn rust_tokio(stripped: bool, behind: &Behind) -> Result<Running> {
     let target = paths::target().join("truth-rust");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--release", "--locked", "--quiet"]).current_dir(paths::app("truth/rust"));
     python::quietly(cargo.env("CARGO_TARGET_DIR", &target))?;
-    let mut command = Command::new(target.join("release/truth-server"));
+    let mut program = target.join("release/truth-server");
+    if stripped {
+        let bare = target.join("release/truth-server-stripped");
+        python::quietly(Command::new("strip").arg("-o").arg(&bare).arg(&program))?;
+        program = bare;
+    }
+    let mut command = Command::new(program);
     behind.told(&mut command);
     Ok(App::start(command)?.into())
 }

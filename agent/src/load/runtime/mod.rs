@@ -6,6 +6,7 @@
 mod frames;
 mod go;
 mod python;
+mod tokio;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -48,7 +49,8 @@ const MAX_FILES: usize = 4_096;
 const MAX_MAPS: u64 = 4 << 20;
 
 /// The programs that runtimes' functions are probed with.
-const PROGRAMS: [&str; 3] = ["go_round_trip", "python_copy_rax", "python_copy_rdi"];
+const PROGRAMS: [&str; 5] =
+    ["go_round_trip", "python_copy_rax", "python_copy_rdi", "tokio_wake", "tokio_spawn"];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuntimeCounters {
@@ -204,7 +206,7 @@ impl Found {
 
 fn examine(path: &Path) -> Option<Found> {
     let image = Image::open(path).ok()?;
-    python::examine(&image).or_else(|| go::examine(&image))
+    python::examine(&image).or_else(|| go::examine(&image)).or_else(|| tokio::examine(&image))
 }
 
 fn attach(ebpf: &mut Ebpf, path: &Path, probes: &[Probe]) -> (Vec<(&'static str, UProbeLinkId)>, u64) {

@@ -249,6 +249,11 @@ impl Image {
         found
     }
 
+    /// As [`Elf::functions_with`].
+    pub(in crate::load) fn functions_with(&self, parts: &[&str]) -> Vec<(usize, Function)> {
+        self.elf.functions_with(parts)
+    }
+
     /// `size` bytes of code at an address, or as many as there are.
     pub(in crate::load) fn code(&self, address: u64, size: u64) -> Option<Function> {
         self.elf.function(address, size)

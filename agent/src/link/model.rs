@@ -1,0 +1,73 @@
+//! What comes out of the link stage, and what it is told.
+
+use std::sync::Arc;
+
+use honeyguide_protocols::Exchange;
+
+use super::Rule;
+use crate::{
+    flow::{ConnectionInfo, Detail, Role},
+    span::{SpanId, TraceId, context::Identity, sampler::Sampler},
+};
+
+/// Names an exchange: its socket, and its ordinal on that connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token {
+    pub socket: u64,
+    pub exchange: u64,
+}
+
+/// An exchange with its place in a trace.
+#[derive(Debug)]
+pub struct Linked {
+    pub connection: Arc<ConnectionInfo>,
+    pub role: Role,
+    pub exchange: Exchange<Detail>,
+    pub identity: Identity,
+    /// Monotonic nanoseconds, made consistent with the other end's where that was seen.
+    pub start: u64,
+    pub end: u64,
+    pub rule: Rule,
+    /// Spans that may have caused it, of an ambiguous one.
+    pub candidates: Vec<(TraceId, SpanId)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct LinkSettings {
+    /// Nanoseconds that an exchange waits after its end.
+    pub linger: u64,
+    /// Exchanges held at once; beyond it the oldest loses its links.
+    pub limit: usize,
+    pub sampler: Sampler,
+    /// Honour `traceparent` and `tracestate`.
+    pub trace_context: bool,
+    /// Let calls wait for what is learned later.
+    pub inference: bool,
+    /// Nanoseconds that a call waits at most to be decided.
+    pub hold: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkCounters {
+    /// In the order of [`Rule::ALL`].
+    pub by_rule: [u64; Rule::ALL.len()],
+    /// `traceparent` headers that break the format.
+    pub malformed_context: u64,
+    /// Exchanges that lost their links because too many were held.
+    pub evicted: u64,
+    /// Calls that were decided before all was known: their time was over, or there were too many.
+    pub hurried: u64,
+    /// Tasks forgotten because there were too many.
+    pub forgotten_tasks: u64,
+}
+
+/// What a runtime's threads are to its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// They stay with the request they read: one interpreter, no tasks that move.
+    Loyal,
+    /// What they do shows.
+    Observed,
+    /// Work moves between them at any time.
+    Shared,
+}

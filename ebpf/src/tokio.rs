@@ -1,0 +1,78 @@
+//! tokio: which task a thread runs, and which tasks it makes and wakes.
+//!
+//! A client's connection is a task of its own in hyper and in many drivers: it writes what others have handed to it,
+//! and whoever does that wakes it.
+
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use honeyguide_common::{
+    Failure,
+    identity::{Runtime, TOKIO},
+    record::{KIND_TASK, Task},
+};
+
+use crate::{
+    emit,
+    identity::{thread_pointer, word},
+    maps::RUNTIMES,
+    select,
+};
+
+/// `Header { state, queue_next, vtable, … }`, `#[repr(C)]` since tokio 1.0.
+const VTABLE: u64 = 16;
+/// `Vtable`: seven functions, then the offsets of the trailer, of the scheduler, and of the task's id (tokio 1.18,
+/// 1.21, 1.24). A compiler puts what is never null first and leaves the rest in its order.
+const TRAILER: u64 = 7 * 8;
+const SCHEDULER: u64 = 8 * 8;
+const ID: u64 = 9 * 8;
+/// A future may be large, but its id is in front of it.
+const FURTHEST: u64 = 4_096;
+
+/// The id of the task that the current thread polls; `None` where it polls none.
+#[inline(always)]
+pub fn current(runtime: &Runtime) -> Option<u64> {
+    word(thread_pointer()?.wrapping_add(runtime.start)).filter(|id| *id != 0)
+}
+
+/// The current task makes or wakes the one whose header is at `header`. `relation`: one of `TASK_*`.
+#[inline(always)]
+pub fn concerns(header: u64, relation: u8) {
+    if select::caller().is_none() {
+        return;
+    }
+    let ids = bpf_get_current_pid_tgid();
+    let (pid, tid) = ((ids >> 32) as u32, ids as u32);
+    let Some(runtime) = RUNTIMES.get_ptr(pid) else { return };
+    // SAFETY: an element of the table; the agent writes it whole.
+    let runtime = unsafe { &*runtime };
+    if runtime.kind != u32::from(TOKIO) {
+        return;
+    }
+    // Timers and the operating system's events wake from outside of any task: they say nothing.
+    let Some(parent) = current(runtime) else { return };
+    let Some(child) = id(header) else { return };
+    if child == parent {
+        return;
+    }
+    let record = Task {
+        header: emit::header(KIND_TASK, 0),
+        pid,
+        tid,
+        child,
+        parent,
+        identity: TOKIO,
+        relation,
+        padding: [0; 6],
+    };
+    emit::fixed(&record, Failure::RingFullTask);
+}
+
+/// What lies there is what it should be, or there is no id: `Cell { header, Core { scheduler, task_id, stage }, Trailer }`.
+#[inline(always)]
+fn id(header: u64) -> Option<u64> {
+    let table = word(header + VTABLE)?;
+    let (trailer, scheduler, id) = (word(table + TRAILER)?, word(table + SCHEDULER)?, word(table + ID)?);
+    if scheduler > id || id >= trailer || id > FURTHEST {
+        return None;
+    }
+    word(header + id).filter(|id| *id != 0)
+}
