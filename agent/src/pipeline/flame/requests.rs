@@ -289,7 +289,7 @@ mod tests {
             start: 0,
             duration: 1,
             period: 10,
-            samples: vec![sample(20, "slow"), sample(10, "slow"), sample(11, "between"), sample(1, "fast")],
+            samples: vec![sample(20, "slow"), sample(10, "slow"), sample(15, "between"), sample(1, "fast")],
         };
         let (graph, caption) = seen.compare(&[profile], "x".to_owned());
         assert_eq!(graph.root().total, Weights { now: 20, before: 10 });
