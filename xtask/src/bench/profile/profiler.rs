@@ -80,7 +80,7 @@ pub(super) fn native() -> Vec<Profiler> {
 }
 
 pub(super) fn python() -> Result<Vec<Profiler>> {
-    let spy = python::environment()?.join("bin/py-spy");
+    let spy = python::profiler_environment()?.join("bin/py-spy");
     let mut all = vec![
         Profiler { name: "flame --pid", hz: 99, kind: Kind::Flame },
         Profiler { name: "perf record --call-graph dwarf", hz: 99, kind: Kind::Perf },
