@@ -61,11 +61,15 @@ fn measure(
         for row in &mut rows {
             let profiler = &row.profiler;
             // Directly before it: a machine is busy with other things as well, now more, now less.
-            let without = match profiler.base() {
-                None => load.pace(settings.seconds)?,
-                Some(base) => base.measure(load, settings.seconds)?.0,
+            let (without, base) = match profiler.base() {
+                None => (load.pace(settings.seconds)?, None),
+                Some(base) => {
+                    let (pace, cost) = base.measure(load, settings.seconds)?;
+                    (pace, Some(cost))
+                }
             };
             let (with, cost) = profiler.measure(load, settings.seconds)?;
+            let cost = base.map_or(cost, |base| cost.beyond(&base));
             println!("bench: round {round}: {}: {}", profiler.name, told(&without, &with, &cost));
             row.pairs.push((without, with, cost));
         }

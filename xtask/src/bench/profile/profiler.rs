@@ -52,8 +52,8 @@ enum Kind {
 pub(super) struct Cost {
     /// Of a core, while it recorded.
     pub share: f64,
-    /// CPU time from its start to its end, whatever it takes to have names included.
-    pub cpu: Duration,
+    /// CPU seconds from its start to its end, whatever it takes to have names included.
+    pub cpu: f64,
     /// Bytes, when it was ready.
     pub at_start: u64,
     /// Bytes.
@@ -62,6 +62,13 @@ pub(super) struct Cost {
     pub written: Option<Duration>,
     /// Percent of the stacks.
     pub complete: Option<f64>,
+}
+
+impl Cost {
+    /// What it took beyond `base`. Memory is all of it.
+    pub(super) fn beyond(self, base: &Self) -> Self {
+        Self { share: self.share - base.share, cpu: self.cpu - base.cpu, ..self }
+    }
 }
 
 pub(super) fn native() -> Vec<Profiler> {
@@ -129,7 +136,7 @@ impl Profiler {
         ensure!(status.success() || !self.says_ready(), "{} ended with {status}\n{said}", self.name);
         let complete = self.complete(out.path(), said)?;
         let written = (!matches!(self.kind, Kind::Run)).then(|| ended.elapsed());
-        let cpu = proc::children_cpu_time().saturating_sub(waited_for);
+        let cpu = proc::children_cpu_time().saturating_sub(waited_for).as_secs_f64();
         Ok((pace, Cost { share, cpu, at_start, peak_rss, written, complete }))
     }
 

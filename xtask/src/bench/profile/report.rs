@@ -63,7 +63,7 @@ impl Report {
                 "rounds_ratio": row.ratio(|pace| Some(pace.rounds)),
                 "round_cpu_ratio": row.ratio(|pace| Some(pace.round_micros)),
                 "cpu_share_of_a_core": row.cost(|cost| Some(cost.share)),
-                "cpu_seconds": row.cost(|cost| Some(cost.cpu.as_secs_f64())),
+                "cpu_seconds": row.cost(|cost| Some(cost.cpu)),
                 "rss_at_start_bytes": row.cost(|cost| Some(megabytes(cost.at_start) * 1e6)),
                 "peak_rss_bytes": row.cost(|cost| Some(megabytes(cost.peak_rss) * 1e6)),
                 "written_seconds": row.cost(|cost| Some(cost.written?.as_secs_f64())),
@@ -117,7 +117,7 @@ impl fmt::Display for Report {
                 pair(row.ratio(|pace| pace.transactions), row.ratio(|pace| pace.transaction_micros));
             let rounds = pair(row.ratio(|pace| Some(pace.rounds)), row.ratio(|pace| Some(pace.round_micros)));
             let share = told(row.cost(|cost| Some(100.0 * cost.share)), 2, " %");
-            let cpu = told(row.cost(|cost| Some(cost.cpu.as_secs_f64())), 2, "");
+            let cpu = told(row.cost(|cost| Some(cost.cpu)), 2, "");
             let start = told(row.cost(|cost| Some(megabytes(cost.at_start))), 0, " MB");
             let rss = told(row.cost(|cost| Some(megabytes(cost.peak_rss))), 0, " MB");
             let written = told(row.cost(|cost| Some(cost.written?.as_secs_f64())), 2, " s");
@@ -162,7 +162,7 @@ mod tests {
         };
         let cost = Cost {
             share: 0.0123,
-            cpu: Duration::from_millis(250),
+            cpu: 0.25,
             at_start: 20_000_000,
             peak_rss: 30_000_000,
             written: Some(Duration::from_millis(310)),
