@@ -51,7 +51,7 @@ impl Profiles {
         taken: (Ring, Arena, Interpreters),
         who: &Who,
     ) -> Result<Self> {
-        let sampler = Sampler::start(hz, taken, who, None)?;
+        let sampler = Sampler::start(hz, taken, (settings, who), None)?;
         let (naming, batches) = sync_channel(QUEUE);
         let (done, named) = channel();
         let proc = who.proc.clone();

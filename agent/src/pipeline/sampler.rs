@@ -11,6 +11,7 @@ use honeyguide_protocols::Actor;
 use super::who::Who;
 use crate::{
     clock,
+    config::Settings,
     decode::{ProcessEvent, ProcessRecord},
     engine::Engine,
     load::{Arena, Interpreters},
@@ -63,12 +64,17 @@ impl Sampler {
     pub(super) fn start(
         hz: u32,
         (samples, arena, interpreters): (Ring, Arena, Interpreters),
-        who: &Who,
+        (settings, who): (&Settings, &Who),
         wanted: Option<Wanted>,
     ) -> Result<Self> {
+        let keeper = Keeper::start(arena, interpreters, who.proc.clone())?;
+        // A server that has nothing to do is not sampled before its first request.
+        if !settings.select.is_everything() {
+            keeper.expect(&who.selected());
+        }
         Ok(Self {
             drain: Drain::new(samples, hz, who.proc.clone()),
-            keeper: Keeper::start(arena, interpreters, who.proc.clone())?,
+            keeper,
             waiting: Waiting::default(),
             wanted,
             polled: Instant::now(),

@@ -140,6 +140,11 @@ impl Who {
         std::mem::take(&mut self.loaded)
     }
 
+    /// Processes that were asked for, in ascending order.
+    pub(super) fn selected(&self) -> Vec<u32> {
+        self.discovery.selected()
+    }
+
     /// Processes whose bytes may be handed over, in ascending order.
     pub(super) fn watched(&self) -> Vec<u32> {
         let selection = self.discovery.selection();

@@ -147,6 +147,13 @@ impl Keeper {
         }
     }
 
+    /// Processes that will be sampled: their tables are made before, and nobody waits for it.
+    pub fn expect(&self, pids: &[u32]) {
+        for &pid in pids {
+            self.look(pid, 0);
+        }
+    }
+
     /// A process should be looked at soon.
     pub(super) fn look(&self, pid: u32, space: u64) -> bool {
         self.send(Request::Look { pid, space, done: None })

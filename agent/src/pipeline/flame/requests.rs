@@ -54,7 +54,7 @@ pub(super) fn flame(
             tracer.steering.clock,
             tracer.steering.clock.unix(clock::monotonic()),
         )?,
-        sampler: Sampler::start(flame.hz, taken, &tracer.steering.who, Some(wanted.clone()))?,
+        sampler: Sampler::start(flame.hz, taken, (&settings, &tracer.steering.who), Some(wanted.clone()))?,
         seen: Seen::new(wanted),
     };
     tracer.drain(&settings, &mut recording)?;
