@@ -88,7 +88,8 @@ fn of_a_route_and_of_a_trace() -> Result<()> {
     let (code, folded, said) = by_route.finish()?;
     ensure!(code == 0 && said.contains("within the 41 of /compute/*"), "{code}\n{said}");
     ensure_near(total(&folded)?, 2_500 * MILLISECOND, &said)?;
-    ensure!(folded.lines().all(|line| line.contains("do_GET")), "another's samples: {folded}");
+    // The server parses a request and flushes its answer outside of the handler.
+    ensure!(folded.lines().all(|line| line.contains("handle_one_request")), "another's samples: {folded}");
     let (code, folded, said) = by_trace.finish()?;
     ensure!(code == 0 && said.contains(&format!("within the 1 of trace {TRACE}")), "{code}\n{said}");
     ensure_near(total(&folded)?, 500 * MILLISECOND, &said)
