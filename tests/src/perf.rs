@@ -14,7 +14,8 @@ pub enum CallGraph {
     /// By the DWARF of the program, from 8 KiB of stack that are copied with each sample: enough for the tests.
     Dwarf,
     /// By frame pointers. Go keeps them, and of its `.debug_frame` perf 6.1 makes nothing, compressed or not: it
-    /// stops at the innermost function.
+    /// stops at the innermost function. The whole machine is sampled: a clock that belongs to a task begins anew
+    /// whenever the task is given a processor, and of threads that change as often as Go's it sees the changes most.
     FramePointers,
 }
 
@@ -23,6 +24,8 @@ pub enum CallGraph {
 pub struct Perf {
     guard: Guard,
     out: Scratch,
+    /// Whose samples count, with commas between.
+    pids: String,
 }
 
 impl Perf {
@@ -33,17 +36,17 @@ impl Perf {
     pub fn start(pids: &[u32], call_graph: CallGraph, duration: Duration, hz: u32) -> Result<Self> {
         let out = Scratch::new("perf")?;
         let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+        let pids = pids.join(",");
         let mut command = Command::new("perf");
-        let call_graph = match call_graph {
-            CallGraph::Dwarf => "dwarf,8192",
-            CallGraph::FramePointers => "fp",
+        command.args(["record", "--event", "cpu-clock", "--freq", &hz.to_string(), "--call-graph"]);
+        match call_graph {
+            CallGraph::Dwarf => command.args(["dwarf,8192", "--pid", &pids]),
+            CallGraph::FramePointers => command.args(["fp", "--all-cpus"]),
         };
-        command.args(["record", "--event", "cpu-clock", "--call-graph", call_graph]);
-        command.args(["--freq", &hz.to_string()]);
-        command.args(["--pid", &pids.join(","), "--output"]).arg(out.join("perf.data"));
+        command.arg("--output").arg(out.join("perf.data"));
         command.args(["--", "sleep", &format!("{:.3}", duration.as_secs_f64())]);
         let guard = Guard::spawn(command).context("perf: `apt-get install linux-perf` brings it")?;
-        Ok(Self { guard, out })
+        Ok(Self { guard, out, pids })
     }
 
     /// Waits for its end, and for perf to unwind what it has copied.
@@ -53,19 +56,21 @@ impl Perf {
     pub fn finish(mut self) -> Result<Stacks> {
         let status = self.guard.wait(PATIENCE)?;
         ensure!(status.success(), "perf record ended with {status}\n{}", self.guard.log());
-        script(&self.out.join("perf.data"))
+        script(&self.out.join("perf.data"), Some(&self.pids))
     }
 }
 
-/// The stacks of a recording of perf's.
+/// The stacks of a recording of perf's, of all processes or of some.
 ///
 /// # Errors
 /// When perf cannot read it.
-pub fn script(data: &Path) -> Result<Stacks> {
-    let output = Command::new("perf")
-        .args(["script", "--no-inline", "--fields", "ip,sym", "--input"])
-        .arg(data)
-        .output()?;
+pub fn script(data: &Path, pids: Option<&str>) -> Result<Stacks> {
+    let mut command = Command::new("perf");
+    command.args(["script", "--no-inline", "--fields", "ip,sym", "--input"]).arg(data);
+    if let Some(pids) = pids {
+        command.args(["--pid", pids]);
+    }
+    let output = command.output()?;
     ensure!(output.status.success(), "perf script: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout);
     let mut counts: HashMap<Vec<String>, u64> = HashMap::new();

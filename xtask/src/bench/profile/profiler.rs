@@ -193,7 +193,7 @@ impl Profiler {
         Ok(match &self.kind {
             Kind::Flame | Kind::FlameHost => Some(Recorded { stacks: Stacks::default(), said }.complete()?),
             Kind::Perf => {
-                let stacks = perf::script(&out.join("perf.data"))?;
+                let stacks = perf::script(&out.join("perf.data"), None)?;
                 Some(whole(&stacks))
             }
             Kind::PySpy(_) => sampled(&said),
