@@ -42,6 +42,15 @@ const TRUTH_PACKAGES: [&str; 8] = [
     "uvloop==0.*",
 ];
 
+/// OpenTelemetry's own instrumentation, which must not be where it is not asked for.
+const SDK_PACKAGES: [&str; 5] = [
+    "flask==3.1.*",
+    "opentelemetry-exporter-otlp-proto-http==1.*",
+    "opentelemetry-instrumentation-flask",
+    "opentelemetry-instrumentation-requests",
+    "requests==2.*",
+];
+
 /// A running Python server.
 #[derive(Debug)]
 pub struct Python {
@@ -149,6 +158,14 @@ pub fn environment() -> Result<PathBuf> {
 /// As for [`environment`].
 pub fn truth_environment() -> Result<PathBuf> {
     made("venv-truth", &TRUTH_PACKAGES)
+}
+
+/// A virtual environment with OpenTelemetry's SDK.
+///
+/// # Errors
+/// As for [`environment`].
+pub fn sdk_environment() -> Result<PathBuf> {
+    made("venv-sdk", &SDK_PACKAGES)
 }
 
 fn made(name: &str, packages: &[&str]) -> Result<PathBuf> {
