@@ -21,6 +21,7 @@ pub mod node;
 pub mod otlp;
 pub mod paths;
 pub mod perf;
+pub mod pgbouncer;
 pub mod port;
 pub mod postgres;
 pub mod privilege;
