@@ -40,8 +40,8 @@ pub(super) fn pgbench<'a>(server: &'a Postgres, protocol: &'static str) -> Work<
 pub(super) fn sysbench<'a>(server: &'a MySql, prepared: bool) -> Work<'a> {
     Box::new(move |settings| {
         let mut command = sysbench_command(server);
-        command.args(["--threads", &settings.connections.to_string()]);
-        command.args(["--time", &settings.seconds.to_string()]);
+        command.arg(format!("--threads={}", settings.connections));
+        command.arg(format!("--time={}", settings.seconds));
         command.arg(if prepared { "--db-ps-mode=auto" } else { "--db-ps-mode=disable" });
         let said = said(command.arg("run"))?;
         sysbench_report(&said).with_context(|| format!("cannot read what sysbench said:\n{said}"))
