@@ -229,29 +229,37 @@ fn is_context(runtime: &Runtime, object: u64) -> bool {
 /// something of another type.
 #[inline(always)]
 pub fn python_copy(child: u64) {
-    if select::caller().is_none() {
-        return;
-    }
-    let ids = bpf_get_current_pid_tgid();
-    let (pid, tid) = ((ids >> 32) as u32, ids as u32);
-    let Some(runtime) = RUNTIMES.get_ptr(pid) else { return };
-    // SAFETY: an element of the table; the agent writes it whole.
-    let runtime = unsafe { &*runtime };
-    if runtime.kind != u32::from(PYTHON) || child == 0 || !is_context(runtime, child) {
+    let Some((caller, runtime)) = runtime_of_caller(PYTHON) else { return };
+    if child == 0 || !is_context(runtime, child) {
         return;
     }
     let Some(parent) = python_context(runtime) else { return };
-    if parent == child {
+    relate(&caller, PYTHON, child, parent, TASK_MADE);
+}
+
+/// The current task, if it is selected and has a runtime of this kind.
+#[inline(always)]
+pub fn runtime_of_caller(kind: u8) -> Option<(select::Caller, &'static Runtime)> {
+    let caller = select::caller()?;
+    // SAFETY: an element of the table, which lives as long as the program; the agent writes it whole.
+    let runtime = unsafe { &*RUNTIMES.get_ptr(caller.pid)? };
+    (runtime.kind == u32::from(kind)).then_some((caller, runtime))
+}
+
+/// Tells of two tasks of one process. `relation`: one of `TASK_*`.
+#[inline(always)]
+pub fn relate(caller: &select::Caller, identity: u8, child: u64, parent: u64, relation: u8) {
+    if child == parent {
         return;
     }
     let record = Task {
         header: emit::header(KIND_TASK, 0),
-        pid,
-        tid,
+        pid: caller.pid,
+        tid: caller.tid,
         child,
         parent,
-        identity: PYTHON,
-        relation: TASK_MADE,
+        identity,
+        relation,
         padding: [0; 6],
     };
     emit::fixed(&record, Failure::RingFullTask);

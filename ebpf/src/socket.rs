@@ -53,11 +53,7 @@ pub fn admit(sk: *const u8, caller: &Caller, direction: u8, result: i32) -> Opti
         if (*state).verdict == verdict::UNDECIDED {
             if let Some(word) = VERDICTS.get_ptr((*state).cookie) {
                 (*state).verdict = *word;
-                if *word == verdict::WHOLE {
-                    (*state).whole = BY_OPERATION;
-                } else if *word == verdict::FRAMES {
-                    (*state).whole = BY_FRAME;
-                }
+                (*state).whole = whole(*word, (*state).whole);
             }
         }
         if !(caller.by_pid || (*state).by_port != 0) {
@@ -71,6 +67,16 @@ pub fn admit(sk: *const u8, caller: &Caller, direction: u8, result: i32) -> Opti
         }
     }
     Some(state)
+}
+
+/// How a stream is captured after the agent's verdict, that was captured `before`.
+#[inline(always)]
+pub fn whole(word: u8, before: u8) -> u8 {
+    match word {
+        verdict::WHOLE => BY_OPERATION,
+        verdict::FRAMES => BY_FRAME,
+        _ => before,
+    }
 }
 
 /// What an ignored socket carries may be TLS, of which the plaintext is followed: then its operations lead to its

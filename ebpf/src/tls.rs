@@ -379,11 +379,7 @@ unsafe fn ask(stream: *mut TlsStream, socket: u64) {
     // SAFETY: map values.
     unsafe {
         (*stream).verdict = *word;
-        if *word == verdict::WHOLE {
-            (*stream).whole = socket::BY_OPERATION;
-        } else if *word == verdict::FRAMES {
-            (*stream).whole = socket::BY_FRAME;
-        }
+        (*stream).whole = socket::whole(*word, (*stream).whole);
     }
 }
 

@@ -3,19 +3,9 @@
 //! A client's connection is a task of its own in hyper and in many drivers: it writes what others have handed to it,
 //! and whoever does that wakes it.
 
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use honeyguide_common::{
-    Failure,
-    identity::{Runtime, TOKIO},
-    record::{KIND_TASK, Task},
-};
+use honeyguide_common::identity::{Runtime, TOKIO};
 
-use crate::{
-    emit,
-    identity::{thread_pointer, word},
-    maps::RUNTIMES,
-    select,
-};
+use crate::identity::{relate, runtime_of_caller, thread_pointer, word};
 
 /// `Header { state, queue_next, vtable, … }`, `#[repr(C)]` since tokio 1.0.
 const VTABLE: u64 = 16;
@@ -36,34 +26,11 @@ pub fn current(runtime: &Runtime) -> Option<u64> {
 /// The current task makes or wakes the one whose header is at `header`. `relation`: one of `TASK_*`.
 #[inline(always)]
 pub fn concerns(header: u64, relation: u8) {
-    if select::caller().is_none() {
-        return;
-    }
-    let ids = bpf_get_current_pid_tgid();
-    let (pid, tid) = ((ids >> 32) as u32, ids as u32);
-    let Some(runtime) = RUNTIMES.get_ptr(pid) else { return };
-    // SAFETY: an element of the table; the agent writes it whole.
-    let runtime = unsafe { &*runtime };
-    if runtime.kind != u32::from(TOKIO) {
-        return;
-    }
+    let Some((caller, runtime)) = runtime_of_caller(TOKIO) else { return };
     // Timers and the operating system's events wake from outside of any task: they say nothing.
     let Some(parent) = current(runtime) else { return };
     let Some(child) = id(header) else { return };
-    if child == parent {
-        return;
-    }
-    let record = Task {
-        header: emit::header(KIND_TASK, 0),
-        pid,
-        tid,
-        child,
-        parent,
-        identity: TOKIO,
-        relation,
-        padding: [0; 6],
-    };
-    emit::fixed(&record, Failure::RingFullTask);
+    relate(&caller, TOKIO, child, parent, relation);
 }
 
 /// What lies there is what it should be, or there is no id: `Cell { header, Core { scheduler, task_id, stage }, Trailer }`.
