@@ -161,15 +161,16 @@ pub fn profiler_environment() -> Result<PathBuf> {
     made("venv-profiler", &PROFILER_PACKAGES)
 }
 
-/// CPython from 3.9 on, as far as it is on this machine: Debian's, and each version that pyenv has made.
+/// CPython 3.9 to 3.13, as far as it is on this machine: Debian's, and each version that pyenv has made.
 ///
 /// # Errors
 /// Where there is no Debian's.
 pub fn interpreters() -> Result<Vec<PathBuf>> {
     let debian = PathBuf::from("/usr/bin/python3");
     let mut found = vec![fs::canonicalize(debian).context("`apt-get install python3` brings CPython")?];
-    let home = std::env::var_os("PYENV_ROOT").map_or_else(|| "/root/.pyenv".into(), PathBuf::from);
-    for minor in 9..=14 {
+    let own = || std::env::home_dir().unwrap_or_default().join(".pyenv");
+    let home = std::env::var_os("PYENV_ROOT").map_or_else(own, PathBuf::from);
+    for minor in 9..=13 {
         let prefix = format!("3.{minor}.");
         let versions = fs::read_dir(home.join("versions")).into_iter().flatten().flatten();
         let mut of_it: Vec<PathBuf> = versions

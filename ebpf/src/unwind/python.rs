@@ -11,7 +11,11 @@ use honeyguide_common::{
 };
 
 use super::{Walk, field};
-use crate::{identity, maps::INTERPRETERS, memory};
+use crate::{
+    identity::{python_state, word},
+    maps::INTERPRETERS,
+    memory,
+};
 
 /// Walks up to `N` frames; `None` where there are more.
 #[inline(always)]
@@ -37,7 +41,7 @@ pub fn frames<const N: usize>(walk: *mut Walk) -> Option<Walked> {
 /// The thread's current frame; 0 where it has none.
 #[inline(always)]
 fn first(layout: &Python) -> Result<u64, Walked> {
-    let state = identity::python_state(layout.key, layout.block).ok_or(Walked::NoThread)?;
+    let state = python_state(layout.key, layout.block).ok_or(Walked::NoThread)?;
     if state == 0 {
         return Err(Walked::NoThread);
     }
@@ -117,10 +121,4 @@ fn unit(layout: &Python, frame: u64, code: u64) -> u64 {
     };
     // Before its first instruction a frame is at -1.
     if unit < UNIT_UNKNOWN { unit } else { UNIT_UNKNOWN }
-}
-
-#[inline(always)]
-fn word(address: u64) -> Option<u64> {
-    // SAFETY: bpf_probe_read_user checks the address.
-    unsafe { bpf_probe_read_user(address as *const u64) }.ok()
 }
