@@ -208,13 +208,15 @@ pub(super) mod tests {
             found.push(PathBuf::from(format!("/usr/bin/python{version}")));
             found.push(PathBuf::from(format!("/usr/lib/x86_64-linux-gnu/libpython{version}.so.1.0")));
         }
-        let home = std::env::var_os("PYENV_ROOT").map_or_else(|| "/root/.pyenv".into(), PathBuf::from);
+        let own = || std::env::home_dir().unwrap_or_default().join(".pyenv");
+        let home = std::env::var_os("PYENV_ROOT").map_or_else(own, PathBuf::from);
         for version in std::fs::read_dir(home.join("versions")).into_iter().flatten().flatten() {
             let name = version.file_name().into_string().unwrap_or_default();
             let minor = name.rsplit_once('.').map_or("", |(minor, _)| minor);
             found.push(version.path().join(format!("lib/libpython{minor}.so.1.0")));
         }
         found.retain(|path| path.exists());
+        assert!(!found.is_empty(), "there is no CPython from 3.9 to 3.13 on this machine");
         found
     }
 
