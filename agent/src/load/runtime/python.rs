@@ -216,7 +216,8 @@ pub(super) mod tests {
             found.push(version.path().join(format!("lib/libpython{minor}.so.1.0")));
         }
         found.retain(|path| path.exists());
-        assert!(!found.is_empty(), "there is no CPython from 3.9 to 3.13 on this machine");
+        // Elsewhere than in CI there may be another one, or none.
+        assert!(!found.is_empty() || std::env::var_os("CI").is_none(), "no CPython from 3.9 to 3.13 is here");
         found
     }
 
