@@ -31,6 +31,12 @@ impl Attributes {
         }
     }
 
+    /// [`Self::set`] of a key that is not there yet, for lists whose keys are known.
+    pub fn add(&mut self, key: &'static str, value: impl Into<Value>) {
+        debug_assert!(self.find(key).is_none(), "{key} is set already");
+        self.0.push((Cow::Borrowed(key), value.into()));
+    }
+
     #[must_use]
     pub fn find(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v)

@@ -272,12 +272,13 @@ impl Head {
     #[must_use]
     pub fn route(&self) -> u64 {
         let Self::Http(head) = self else { return 0 };
-        let path = head.target.split(['?', '#']).next().unwrap_or_default();
+        let target = head.target.as_bytes();
+        let path = target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
         let mut hasher = foldhash::fast::FixedState::default().build_hasher();
         head.method.hash(&mut hasher);
-        for segment in path.split('/') {
-            let varies = segment.bytes().any(|byte| byte.is_ascii_digit());
-            if varies { "{}" } else { segment }.hash(&mut hasher);
+        for segment in path.split(|byte| *byte == b'/') {
+            let varies = segment.iter().any(u8::is_ascii_digit);
+            if varies { b"{}" } else { segment }.hash(&mut hasher);
         }
         hasher.finish()
     }

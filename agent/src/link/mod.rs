@@ -61,6 +61,8 @@ pub struct Links {
     /// In order of arrival; tokens that are gone are skipped.
     arrivals: VecDeque<Token>,
     finished: VecDeque<(u64, Token)>,
+    /// Those of connections whose other end is elsewhere.
+    finished_alone: VecDeque<(u64, Token)>,
     /// Those whose time had come before their place was decided, and now is.
     ready: VecDeque<Token>,
     hands: Hands,
@@ -73,6 +75,8 @@ pub struct Links {
     verdicts: VecDeque<(u64, u64, Verdict)>,
     wire: Wire,
     ids: IdGenerator,
+    /// Room for a chain of parents; empty.
+    chain: Vec<Token>,
     pub counters: LinkCounters,
 }
 
@@ -108,6 +112,7 @@ impl Links {
             held: HashMap::default(),
             arrivals: VecDeque::new(),
             finished: VecDeque::new(),
+            finished_alone: VecDeque::new(),
             ready: VecDeque::new(),
             hands: Hands::default(),
             executions: Executions::new(settings.limit.saturating_mul(TASKS)),
@@ -118,6 +123,7 @@ impl Links {
             verdicts: VecDeque::new(),
             wire: Wire::default(),
             ids,
+            chain: Vec::with_capacity(MAX_DEPTH),
             counters: LinkCounters::default(),
         }
     }
@@ -239,7 +245,11 @@ impl Links {
                 }
             }
         }
-        self.finished.push_back((now + self.settings.linger, token));
+        if self.wire.is_alone(token.socket) {
+            self.finished_alone.push_back((now + self.settings.linger_alone, token));
+        } else {
+            self.finished.push_back((now + self.settings.linger, token));
+        }
     }
 
     /// The next exchange whose time has come; `now` is on the records' clock.
@@ -254,16 +264,12 @@ impl Links {
                 return Some(linked);
             }
         }
-        loop {
-            let &(due, token) = self.finished.front()?;
-            if due > now {
-                return None;
-            }
-            self.finished.pop_front();
+        while let Some(token) = self.due(now) {
             if let Some(linked) = self.finish(token) {
                 return Some(linked);
             }
         }
+        None
     }
 
     /// Entries of the queue that says which exchange is oldest; bounded by those that are held.
@@ -576,6 +582,18 @@ impl Links {
         }
     }
 
+    /// The next ended exchange that has waited long enough.
+    fn due(&mut self, now: u64) -> Option<Token> {
+        let is_due = |queue: &VecDeque<(u64, Token)>| queue.front().is_some_and(|(due, _)| *due <= now);
+        if is_due(&self.finished) {
+            return self.finished.pop_front().map(|(_, token)| token);
+        }
+        if is_due(&self.finished_alone) {
+            return self.finished_alone.pop_front().map(|(_, token)| token);
+        }
+        None
+    }
+
     fn finish(&mut self, token: Token) -> Option<Linked> {
         if let Some(call) = self.undecided_above(token) {
             if let Some(call) = self.held.get_mut(&call) {
@@ -598,6 +616,9 @@ impl Links {
         // had been sent: the earlier of the two is nearer to the truth.
         start = start.min(held.partner_start.unwrap_or(start));
         let (partner, references) = (held.partner, held.references);
+        if partner.is_none() && held.partner_start.is_none() {
+            self.wire.missed(token.socket);
+        }
         // One that the client gave up may well go on.
         let call =
             partner.and_then(|call| self.held.get(&call)).filter(|call| call.whole && is_whole(&exchange));
@@ -616,6 +637,9 @@ impl Links {
 
     /// The first exchange on the way up, from `token` itself on, whose parent is not decided yet.
     fn undecided_above(&self, token: Token) -> Option<Token> {
+        if self.waiting.is_empty() {
+            return None;
+        }
         let mut at = token;
         for _ in 0..MAX_DEPTH {
             if self.waiting.contains(at) {
@@ -644,7 +668,7 @@ impl Links {
 
     /// The place of an exchange in its trace; decides that of its parents first.
     fn identity(&mut self, token: Token) -> Identity {
-        let mut chain = Vec::new();
+        let mut chain = std::mem::take(&mut self.chain);
         let mut at = Some(token);
         while let Some(token) = at
             && chain.len() < MAX_DEPTH
@@ -665,6 +689,7 @@ impl Links {
                 held.identity = Some(identity);
             }
         }
+        self.chain = chain;
         self.held.get(&token).and_then(|held| held.identity.clone()).unwrap_or_default()
     }
 

@@ -36,6 +36,8 @@ pub struct Linked {
 pub struct LinkSettings {
     /// Nanoseconds that an exchange waits after its end.
     pub linger: u64,
+    /// The same, where the other end of its connection does not show.
+    pub linger_alone: u64,
     /// Exchanges held at once; beyond it the oldest loses its links.
     pub limit: usize,
     pub sampler: Sampler,

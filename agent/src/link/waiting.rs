@@ -150,6 +150,10 @@ impl Waiting {
     pub(super) fn len(&self) -> usize {
         self.calls.len()
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
 }
 
 /// Names of decided calls that may lie in the queues, beyond as many as wait.

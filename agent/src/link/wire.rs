@@ -5,7 +5,8 @@
 //! are counted from when each end was first seen. A hash of the request's first bytes guards both.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
+    hash::{Hash, Hasher},
     net::{IpAddr, SocketAddr},
 };
 
@@ -15,7 +16,7 @@ use super::Token;
 use crate::flow::{ConnectionInfo, Endpoints, Head, Role};
 
 /// Names a request on the wire; equal for both ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Tcp {
         client: SocketAddr,
@@ -33,17 +34,39 @@ pub(super) enum Key {
     },
 }
 
+/// Who asks, and where the request begins, tell requests apart well enough for a table; equality looks at all of it.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (who, begins) = match self {
+            Self::Tcp { client, sequence, .. } => (u64::from(client.port()), u64::from(*sequence)),
+            Self::Unix { client, offset, .. } => (*client, *offset),
+        };
+        state.write_u64(who);
+        state.write_u64(begins);
+    }
+}
+
 /// Requests seen at one end that wait for the other.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
     waiting: HashMap<Key, (Token, Role), foldhash::fast::FixedState>,
+    /// Sockets whose other end does not show: a request of theirs waited as long as any may.
+    alone: HashSet<u64, foldhash::fast::FixedState>,
 }
+
+/// Beyond it all are forgotten, and show again with their next request.
+const MAX_ALONE: usize = 16_384;
 
 impl Wire {
     /// The other end of `token`'s request, if it was here first; else `token` waits for it.
     pub(super) fn meet(&mut self, key: Key, token: Token, role: Role) -> Option<Token> {
         match self.waiting.entry(key) {
-            Entry::Occupied(other) if other.get().1 != role => Some(other.remove().0),
+            Entry::Occupied(other) if other.get().1 != role => {
+                let (partner, _) = other.remove();
+                self.alone.remove(&partner.socket);
+                self.alone.remove(&token.socket);
+                Some(partner)
+            }
             // The same end twice cannot be; the later one is the live one.
             Entry::Occupied(mut same) => {
                 same.insert((token, role));
@@ -58,9 +81,24 @@ impl Wire {
 
     /// `token` waits no longer.
     pub(super) fn forget(&mut self, key: &Key, token: Token) {
-        if self.waiting.get(key).is_some_and(|(waiting, _)| *waiting == token) {
-            self.waiting.remove(key);
+        if let Entry::Occupied(waiting) = self.waiting.entry(*key)
+            && waiting.get().0 == token
+        {
+            waiting.remove();
         }
+    }
+
+    /// The other end of a socket's request has not shown in all the time that was given to it.
+    pub(super) fn missed(&mut self, socket: u64) {
+        if self.alone.len() >= MAX_ALONE {
+            self.alone.clear();
+        }
+        self.alone.insert(socket);
+    }
+
+    /// Whether nobody is expected at the other end of a socket.
+    pub(super) fn is_alone(&self, socket: u64) -> bool {
+        self.alone.contains(&socket)
     }
 }
 

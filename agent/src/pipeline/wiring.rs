@@ -16,6 +16,10 @@ use crate::{
 /// Records of two CPUs, and of the two ends of a connection, are this far apart at most.
 const LINGER: Duration = Duration::from_millis(100);
 
+/// Records of two CPUs alone: what comes from a socket's other end is not waited for where it does not come. A tenth of
+/// the exchanges in memory is what caches hold.
+const LINGER_ALONE: Duration = Duration::from_millis(10);
+
 pub(super) fn load_settings(settings: &Settings) -> LoadSettings {
     LoadSettings {
         hook: settings.capture.hook,
@@ -37,6 +41,7 @@ pub(super) fn engine(settings: &Settings) -> EngineSettings {
         connections: settings.limits.connections,
         link: LinkSettings {
             linger: u64::try_from(LINGER.as_nanos()).unwrap_or(0),
+            linger_alone: u64::try_from(LINGER_ALONE.as_nanos()).unwrap_or(0),
             limit: settings.limits.held_exchanges,
             sampler: settings.sampler,
             trace_context: settings.context.tracecontext,

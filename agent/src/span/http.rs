@@ -196,22 +196,27 @@ impl<'a> Request<'a> {
     }
 
     fn set_server_side(&self, attributes: &mut Attributes, settings: &HttpSettings) {
-        attributes.set("url.path", settings.redaction.path(self.target.path).into_owned());
-        attributes.set("url.scheme", self.scheme);
+        attributes.add("url.path", settings.redaction.path(self.target.path).into_owned());
+        attributes.add("url.scheme", self.scheme);
         if let Some(query) = self.target.query {
-            attributes.set("url.query", settings.redaction.query(query).into_owned());
+            attributes.add("url.query", settings.redaction.query(query).into_owned());
         }
         let peer = self.peer().map(|p| (p.ip(), Some(p.port())));
         if let Some((address, port)) = self.origin.client.or(peer) {
-            attributes.set("client.address", address.to_string());
+            attributes.add("client.address", network::text(address));
             if let Some(port) = port.filter(|_| settings.network_details) {
-                attributes.set("client.port", port);
+                attributes.add("client.port", port);
             }
         }
-        if !settings.baggage.is_empty()
-            && let Some(header) = &self.head.baggage
-        {
-            for (key, value) in baggage(header, |key| settings.baggage.iter().any(|k| **k == *key)) {
+    }
+
+    /// What the user asked for of `baggage`; what the conventions say of the request stays as they say it.
+    fn set_baggage(&self, attributes: &mut Attributes, settings: &HttpSettings) {
+        let Some(header) = self.head.baggage.as_ref().filter(|_| !settings.baggage.is_empty()) else {
+            return;
+        };
+        for (key, value) in baggage(header, |key| settings.baggage.iter().any(|k| **k == *key)) {
+            if attributes.find(key).is_none() {
                 attributes.set(key.to_owned(), value.into_owned());
             }
         }
@@ -224,12 +229,12 @@ impl<'a> Request<'a> {
         }
         match self.endpoints {
             Endpoints::Tcp { local, .. } => {
-                attributes.set("network.local.address", local.ip().to_string());
-                attributes.set("network.local.port", local.port());
-                attributes.set("network.transport", "tcp");
+                attributes.add("network.local.address", network::text(local.ip()));
+                attributes.add("network.local.port", local.port());
+                attributes.add("network.transport", "tcp");
             }
             Endpoints::Unix { path: Some(path) } if self.role == Role::Server => {
-                attributes.set("network.local.address", path.to_string());
+                attributes.add("network.local.address", path.to_string());
             }
             Endpoints::Unix { .. } | Endpoints::Unknown => {}
         }
@@ -296,50 +301,53 @@ impl<'a> Call<'a> {
     fn attributes(&self, route: Option<&str>, settings: &HttpSettings) -> Attributes {
         let (request, head) = (&self.request, self.request.head);
         let mut attributes = Attributes::with_capacity(TYPICAL_ATTRIBUTES);
-        attributes.set("http.request.method", Value::Str(request.method.clone()));
+        attributes.add("http.request.method", Value::Str(request.method.clone()));
         if request.method == "_OTHER" && *head.method != *http::UNKNOWN {
-            attributes.set("http.request.method_original", head.method.to_string());
+            attributes.add("http.request.method_original", head.method.to_string());
         }
         if let Some(status) = self.status() {
-            attributes.set("http.response.status_code", status);
+            attributes.add("http.response.status_code", status);
         }
         if let Some(server) = &request.server {
-            attributes.set("server.address", server.to_string());
+            attributes.add("server.address", server.to_string());
         }
         if let Some(port) = request.port {
-            attributes.set("server.port", port);
+            attributes.add("server.port", port);
         }
         match request.role {
             Role::Server => request.set_server_side(&mut attributes, settings),
-            Role::Client => attributes.set("url.full", request.url_full(&settings.redaction)),
+            Role::Client => attributes.add("url.full", request.url_full(&settings.redaction)),
         }
         if let Some(route) = route {
             let key = if request.role == Role::Server { "http.route" } else { "url.template" };
-            attributes.set(key, route.to_owned());
+            attributes.add(key, route.to_owned());
         }
         request.set_network(&mut attributes, settings);
-        attributes.set("network.protocol.version", self.version());
+        attributes.add("network.protocol.version", self.version());
         let wanted = request.role == Role::Server || settings.client_user_agent;
         if let Some(agent) = head.user_agent.as_ref().filter(|_| wanted) {
-            attributes.set("user_agent.original", agent.to_string());
+            attributes.add("user_agent.original", agent.to_string());
         }
         if let Some(error) = self.error {
-            attributes.set("error.type", error);
+            attributes.add("error.type", error);
         }
         if settings.body_sizes {
             self.set_body_sizes(&mut attributes);
         }
         ending::mark(self.exchange, request.head.truncated, &mut attributes);
+        if request.role == Role::Server {
+            request.set_baggage(&mut attributes, settings);
+        }
         attributes
     }
 
     fn set_body_sizes(&self, attributes: &mut Attributes) {
         let HttpDetail { request_body, response_body, .. } = &self.exchange.detail;
         if let Some(size) = request_body.and_then(|s| i64::try_from(s).ok()) {
-            attributes.set("http.request.body.size", size);
+            attributes.add("http.request.body.size", size);
         }
         if let Some(size) = response_body.and_then(|s| i64::try_from(s).ok()) {
-            attributes.set("http.response.body.size", size);
+            attributes.add("http.response.body.size", size);
         }
     }
 }

@@ -134,7 +134,7 @@ impl<'a> Call<'a> {
             attributes.set("server.port", port);
         }
         if let (Role::Server, Endpoints::Tcp { remote, .. }) = (request.role, request.endpoints) {
-            attributes.set("client.address", remote.ip().to_string());
+            attributes.set("client.address", network::text(remote.ip()));
         }
         network::set_peer(request.role, request.endpoints, &mut attributes);
         ending::mark(self.exchange, request.head.truncated, &mut attributes);

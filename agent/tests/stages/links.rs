@@ -103,6 +103,33 @@ fn a_call_after_the_answer_is_nobodys_child() {
 }
 
 #[test]
+fn where_the_other_end_does_not_show_nobody_waits_for_it_again() {
+    let mut stream = Stream::new();
+    front_reads(&mut stream);
+    stream.sent(10, FRONT, OK);
+    stream.wait(50 * MS);
+    assert_eq!(stream.engine.links.len(), 1, "the other end may still show");
+    stream.wait(60 * MS);
+    assert_eq!(stream.engine.links.len(), 0);
+
+    stream.received(10, FRONT, GET);
+    stream.sent(10, FRONT, OK);
+    stream.wait(15 * MS);
+    assert_eq!(stream.engine.links.len(), 0);
+
+    // The client is traced from now on.
+    let client = By(3, 3);
+    stream.open(30, client, 5000, 80);
+    stream.lose_sent(30, 2 * GET.len() as u64);
+    stream.sent(30, client, GET);
+    stream.received(10, FRONT, GET);
+    stream.sent(10, FRONT, OK);
+    stream.received(30, client, OK);
+    stream.wait(50 * MS);
+    assert_eq!(stream.engine.links.len(), 2, "it has shown, and is waited for");
+}
+
+#[test]
 fn both_ends_of_a_connection_meet_in_either_order() {
     for server_first in [false, true] {
         let mut stream = Stream::new();

@@ -77,6 +77,7 @@ impl Stream {
             connections,
             link: LinkSettings {
                 linger: 100 * MS,
+                linger_alone: 10 * MS,
                 limit: held,
                 sampler: Sampler::default(),
                 trace_context: true,

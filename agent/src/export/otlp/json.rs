@@ -101,14 +101,13 @@ pub(super) fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
 
 pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut copied = 0;
-    for (index, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[copied..index]);
-        copied = index + 1;
+    let mut rest = text.as_bytes();
+    while !is_plain(rest)
+        && let Some(index) = rest.iter().position(|&byte| is_special(byte))
+    {
+        let (plain, byte) = (&rest[..index], rest[index]);
+        out.extend_from_slice(plain);
+        rest = &rest[index + 1..];
         match byte {
             b'"' => raw(out, r#"\""#),
             b'\\' => raw(out, r"\\"),
@@ -121,8 +120,30 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
             }
         }
     }
-    out.extend_from_slice(&bytes[copied..]);
+    out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// RFC 8259 section 7: a quotation mark, a backslash and controls are escaped.
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// Whether nothing is special, eight bytes at a time: nearly always so.
+fn is_plain(bytes: &[u8]) -> bool {
+    let Some(last) = bytes.last_chunk() else { return !bytes.iter().any(|&byte| is_special(byte)) };
+    let (words, _) = bytes.as_chunks();
+    !words.iter().chain([last]).any(|word| has_special(u64::from_ne_bytes(*word)))
+}
+
+/// [`is_special`] of any of eight bytes; never false where one is.
+fn has_special(word: u64) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const TOPS: u64 = ONES << 7;
+    // The top bit of each byte below `limit` (at most 128), and perhaps of one above such a byte.
+    let below = |bytes: u64, limit: u64| bytes.wrapping_sub(ONES * limit) & !bytes & TOPS;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    below(word, 0x20) | equal(b'"') | equal(b'\\') != 0
 }
 
 fn digit(nibble: u8) -> u8 {
@@ -205,4 +226,25 @@ fn any_value(out: &mut Vec<u8>, value: &Value) {
         }
     }
     raw(out, "}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_character_at_every_place_is_escaped_as_json_wants_it() {
+        for length in 0..20 {
+            for at in 0..=length {
+                for character in (0..=0x100_u32).chain([0x2028, 0x1f600]).filter_map(char::from_u32) {
+                    let text = ["a".repeat(at), character.into(), "é".repeat(length - at)].concat();
+                    let mut written = Vec::new();
+                    string(&mut written, &text);
+                    assert_eq!(serde_json::from_slice::<String>(&written).unwrap(), text);
+                    let escaped = written.len() > text.len() + 2;
+                    assert_eq!(escaped, character < ' ' || character == '"' || character == '\\', "{text:?}");
+                }
+            }
+        }
+    }
 }
