@@ -3,6 +3,7 @@
 //! A client's connection is a task of its own in hyper and in many drivers: it writes what others have handed to it,
 //! and whoever does that wakes it.
 
+use aya_ebpf::helpers::bpf_probe_read_user;
 use honeyguide_common::identity::{Runtime, TOKIO};
 
 use crate::identity::{relate, runtime_of_caller, thread_pointer, word};
@@ -11,9 +12,7 @@ use crate::identity::{relate, runtime_of_caller, thread_pointer, word};
 const VTABLE: u64 = 16;
 /// `Vtable`: seven functions, then the offsets of the trailer, of the scheduler, and of the task's id (tokio 1.18,
 /// 1.21, 1.24). A compiler puts what is never null first and leaves the rest in its order.
-const TRAILER: u64 = 7 * 8;
-const SCHEDULER: u64 = 8 * 8;
-const ID: u64 = 9 * 8;
+const OFFSETS: u64 = 7 * 8;
 /// A future may be large, but its id is in front of it.
 const FURTHEST: u64 = 4_096;
 
@@ -37,7 +36,9 @@ pub fn concerns(header: u64, relation: u8) {
 #[inline(always)]
 fn id(header: u64) -> Option<u64> {
     let table = word(header + VTABLE)?;
-    let (trailer, scheduler, id) = (word(table + TRAILER)?, word(table + SCHEDULER)?, word(table + ID)?);
+    // SAFETY: bpf_probe_read_user checks the address.
+    let [trailer, scheduler, id] =
+        unsafe { bpf_probe_read_user((table + OFFSETS) as *const [u64; 3]) }.ok()?;
     if scheduler > id || id >= trailer || id > FURTHEST {
         return None;
     }

@@ -23,7 +23,7 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
     let front = App::start(command)?;
     let subject = Subject {
         name: "the server",
-        traced: front.pid(),
+        traced: vec![front.pid()],
         working: Working::Processes(vec![front.pid()]),
         work: loads::wrk(format!("http://127.0.0.1:{}/call", front.port())),
     };

@@ -18,7 +18,7 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
     let nginx = Nginx::start(1, "location / { return 200 'ok'; }", &[])?;
     let subject = Subject {
         name: "nginx",
-        traced: nginx.pid(),
+        traced: vec![nginx.pid()],
         working: Working::Processes(nginx.workers()),
         work: loads::wrk(format!("http://127.0.0.1:{}/", nginx.port())),
     };

@@ -29,8 +29,8 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// The server that is loaded and traced.
 pub(super) struct Subject<'a> {
     pub name: &'static str,
-    /// The process to trace, with its children.
-    pub traced: u32,
+    /// The processes to trace, with their children.
+    pub traced: Vec<u32>,
     pub working: Working,
     /// What loads it.
     pub work: Work<'a>,
@@ -40,8 +40,8 @@ pub(super) struct Subject<'a> {
 #[derive(Debug)]
 pub(super) enum Working {
     Processes(Vec<u32>),
-    /// A process and all its children, those that have ended too: there is one for each connection.
-    Family(u32),
+    /// Processes and all their children, those that have ended too: some have one for each connection.
+    Families(Vec<u32>),
 }
 
 pub(super) struct Bench<'a> {
@@ -118,7 +118,7 @@ impl Bench<'_> {
     fn server_cpu(&self) -> Result<Duration> {
         match &self.subject.working {
             Working::Processes(pids) => pids.iter().map(|&pid| proc::exact_cpu_time(pid)).sum(),
-            Working::Family(pid) => proc::family_cpu_time(*pid),
+            Working::Families(pids) => pids.iter().map(|&pid| proc::family_cpu_time(pid)).sum(),
         }
     }
 
@@ -144,8 +144,9 @@ impl Bench<'_> {
 
     /// An agent that traces the server, and the CPU time that its start has taken.
     fn agent(&self, arguments: &[&str]) -> Result<(Agent, Duration)> {
-        let traced = self.subject.traced.to_string();
-        let agent = Agent::run(["--pid", &traced, "--print", "none"].iter().chain(arguments))?;
+        let traced = self.subject.traced.iter().flat_map(|pid| ["--pid".to_owned(), pid.to_string()]);
+        let others = ["--print", "none"].iter().chain(arguments).map(|&argument| argument.to_owned());
+        let agent = Agent::run(traced.chain(others))?;
         let at_start = proc::exact_cpu_time(agent.pid())?;
         Ok((agent, at_start))
     }

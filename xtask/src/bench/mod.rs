@@ -2,6 +2,7 @@
 
 mod go;
 mod http;
+mod links;
 mod loads;
 mod measure;
 mod profile;
@@ -23,6 +24,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "http" => http::run,
         "tls" => tls::run,
         "go" => go::run,
+        "links" => links::run,
         "sql" => sql::run,
         "profile" => profile::run,
         _ => bail!("there is no benchmark `{what}`; there is {NAMES}"),
@@ -40,7 +42,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     run(&settings)
 }
 
-const NAMES: &str = "`http`, `tls`, `go`, `sql` and `profile`";
+const NAMES: &str = "`http`, `tls`, `go`, `links`, `sql` and `profile`";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Settings {

@@ -52,7 +52,7 @@ fn postgres(name: &'static str, protocol: &'static str, settings: &Settings) -> 
     measure(
         name,
         title,
-        Subject { name: "PostgreSQL", traced: pid, working: Working::Family(pid), work },
+        Subject { name: "PostgreSQL", traced: vec![pid], working: Working::Families(vec![pid]), work },
         settings,
         POSTGRES,
     )
@@ -67,7 +67,7 @@ fn mariadb(name: &'static str, prepared: bool, settings: &Settings) -> Result<Re
     };
     let (pid, work) = (server.pid(), loads::sysbench(&server, prepared));
     let working = Working::Processes(vec![pid]);
-    measure(name, title, Subject { name: "MariaDB", traced: pid, working, work }, settings, MARIADB)
+    measure(name, title, Subject { name: "MariaDB", traced: vec![pid], working, work }, settings, MARIADB)
 }
 
 fn redis(name: &'static str, pipeline: u32, settings: &Settings) -> Result<Report> {
@@ -78,7 +78,7 @@ fn redis(name: &'static str, pipeline: u32, settings: &Settings) -> Result<Repor
     };
     let (pid, work) = (server.pid(), loads::redis(&server, pipeline));
     let working = Working::Processes(vec![pid]);
-    measure(name, title, Subject { name: "Redis", traced: pid, working, work }, settings, targets)
+    measure(name, title, Subject { name: "Redis", traced: vec![pid], working, work }, settings, targets)
 }
 
 fn measure(

@@ -25,7 +25,7 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
     let nginx = Nginx::start(1, &server, &[])?;
     let subject = Subject {
         name: "nginx",
-        traced: nginx.pid(),
+        traced: vec![nginx.pid()],
         working: Working::Processes(nginx.workers()),
         work: loads::wrk(format!("https://127.0.0.1:{port}/")),
     };

@@ -9,7 +9,7 @@ use honeyguide_common::identity::{Runtime, TOKIO};
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 
 use super::{Found, Probe};
-use crate::load::uprobe::{Image, entry};
+use crate::load::uprobe::{Image, passage};
 
 /// Parts of mangled names, the same in both ways of mangling: each part of a path is behind its length.
 const PARTS: [&str; 4] = [
@@ -29,7 +29,8 @@ pub(super) fn examine(image: &Image) -> Option<Found> {
     let mut probes = Vec::new();
     for (part, function) in functions.iter().filter(|(part, _)| *part > 0) {
         let (program, argument) = PROBES[part - 1];
-        let site = entry(&function.code, function.address, &[argument])?;
+        // To wake a task twice is to wake it.
+        let site = passage(&function.code, function.address, &[argument])?;
         probes.push(Probe { program, file_offset: function.file_offset + site.offset });
     }
     // A connection's task that is not seen to be woken would be nobody's.

@@ -16,6 +16,6 @@ mod watch;
 pub(super) use elf::{Elf, Function, Image, Symbol};
 pub(super) use mapped::{inside, mapped};
 pub(super) use plan::{Missed, Plan, Target};
-pub(super) use sites::{entry, returns, tails};
+pub(super) use sites::{entry, passage, returns, tails};
 pub(super) use table::{AttachCounters, AttachTable, program};
 pub(super) use watch::Watch;

@@ -33,23 +33,40 @@ pub(in crate::load) struct Site {
 
 /// The site at which every call of the function is seen once, with its arguments in `registers`.
 pub(in crate::load) fn entry(code: &[u8], address: u64, registers: &[Register]) -> Option<Site> {
+    // A loop back to here would be taken for another call.
+    first(&Listing::new(code, address), registers, |_| false)
+}
+
+/// The same where it does no harm that a call is seen more than once: in a loop as well, which leaves the registers
+/// alone. What tries until it succeeds (a compare and exchange) rarely goes around twice.
+pub(in crate::load) fn passage(code: &[u8], address: u64, registers: &[Register]) -> Option<Site> {
     let listing = Listing::new(code, address);
-    let first = listing.instructions.first()?;
-    let plain = Site { offset: 0, class: class(first) };
+    first(&listing, registers, |at| listing.loop_from(at).iter().all(|i| leaves_alone(i, registers)))
+}
+
+/// `enters`: whether the search may go on behind an address that is jumped to.
+fn first(listing: &Listing, registers: &[Register], enters: impl Fn(u64) -> bool) -> Option<Site> {
+    let address = listing.instructions.first()?.ip();
+    let plain = Site { offset: 0, class: class(listing.instructions.first()?) };
     for instruction in &listing.instructions {
-        // A loop back to here would be taken for another call.
-        if instruction.ip() != address && listing.is_target(instruction.ip()) {
+        let at = instruction.ip();
+        if at != address && listing.is_target(at) && !enters(at) {
             break;
         }
         if class(instruction) == Class::Emulated {
-            return Some(Site { offset: instruction.ip() - address, class: Class::Emulated });
+            return Some(Site { offset: at - address, class: Class::Emulated });
         }
-        let ends = instruction.flow_control() != FlowControl::Next;
-        if ends || registers.iter().any(|register| writes(instruction, *register)) {
+        if instruction.flow_control() != FlowControl::Next || !leaves_alone(instruction, registers) {
             break;
         }
     }
     Some(plain)
+}
+
+/// Whether an instruction changes none of the registers; a call may change any.
+fn leaves_alone(instruction: &Instruction, registers: &[Register]) -> bool {
+    let calls = matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall);
+    !calls && !registers.iter().any(|register| writes(instruction, *register))
 }
 
 /// The sites at which every return of the function is seen once, with its result in rax; empty where it returns by
@@ -162,6 +179,13 @@ impl Listing {
         self.targets.binary_search(&address).is_ok()
     }
 
+    /// The instructions from `address` to the last one that jumps back to it.
+    fn loop_from(&self, address: u64) -> &[Instruction] {
+        let from = self.instructions.partition_point(|i| i.ip() < address);
+        let back = self.instructions.iter().rposition(|i| target(i) == Some(address));
+        &self.instructions[from..back.map_or(from, |back| (back + 1).max(from))]
+    }
+
     /// The stack protector's way out: where the jump leads there is a call, and nothing that it comes back to.
     fn never_returns(&self, jump: &Instruction) -> bool {
         let Some(to) = target(jump) else { return false };
@@ -245,6 +269,19 @@ mod tests {
     }
 
     #[test]
+    fn a_loop_that_leaves_the_arguments_alone_has_a_passage() {
+        // sub $8,%rsp; test $2,%al; jne +0; jmp to the test
+        let code = [0x48, 0x83, 0xec, 0x08, 0xa8, 0x02, 0x75, 0x00, 0xeb, 0xfa];
+        assert_eq!(entry(&code, 0x1000, &C), Some(stepped(0)));
+        assert_eq!(passage(&code, 0x1000, &C), Some(emulated(6)));
+        // The same with xor %edi,%edi, or with a call, before it goes around.
+        let code = [0x48, 0x83, 0xec, 0x08, 0xa8, 0x02, 0x75, 0x00, 0x31, 0xff, 0xeb, 0xf8];
+        assert_eq!(passage(&code, 0x1000, &C), Some(stepped(0)));
+        let code = [0x48, 0x83, 0xec, 0x08, 0xa8, 0x02, 0x75, 0x00, 0xff, 0xd0, 0xeb, 0xf8];
+        assert_eq!(passage(&code, 0x1000, &C), Some(stepped(0)));
+    }
+
+    #[test]
     fn the_stack_protectors_jump_stands_for_the_return() {
         // jne +2; pop %rbx; ret; call away
         let code = [0x75, 0x02, 0x5b, 0xc3, 0xe8, 0, 0, 0, 0];
@@ -279,7 +316,13 @@ mod tests {
         for seed in 0..2_000_u64 {
             let code: Vec<u8> =
                 (0..64).map(|at| (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (at % 57)) as u8).collect();
-            let _ = (entry(&code, seed, &C), exits(&code, seed), returns(&code, seed), tails(&code, seed));
+            let _ = (
+                entry(&code, seed, &C),
+                passage(&code, seed, &C),
+                exits(&code, seed),
+                returns(&code, seed),
+                tails(&code, seed),
+            );
         }
     }
 
