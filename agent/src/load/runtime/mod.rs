@@ -22,13 +22,13 @@ use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
     maps::HashMap as BpfMap,
-    programs::{UProbe, uprobe::UProbeLinkId, uprobe::UProbeScope},
+    programs::uprobe::{UProbeLinkId, UProbeScope},
 };
 use honeyguide_common::identity::Runtime;
 use log::{debug, info, warn};
 use zerocopy::IntoBytes as _;
 
-use super::uprobe::Image;
+use super::uprobe::{self, Image, program};
 use crate::discover::ProcRoot;
 
 /// When a process is looked at after it was selected or has begun a program: what it runs is mapped in its first
@@ -105,10 +105,7 @@ struct Mapped {
 
 /// Loads the programs, which then wait for a runtime.
 pub(super) fn load(ebpf: &mut Ebpf) -> Result<()> {
-    for name in PROGRAMS {
-        program(ebpf, name)?.load().with_context(|| format!("{name} does not load"))?;
-    }
-    Ok(())
+    uprobe::load(ebpf, &PROGRAMS)
 }
 
 impl Runtimes {
@@ -271,11 +268,6 @@ fn beginning(line: &[u8]) -> Option<(u64, &str)> {
 /// A runtime as a library: `libpython3.12.so.1.0`.
 fn is_library(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|name| name.starts_with("libpython3") && name.contains(".so"))
-}
-
-fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe> {
-    let program = ebpf.program_mut(name).with_context(|| format!("no program {name} in the object"))?;
-    Ok(program.try_into()?)
 }
 
 #[cfg(test)]

@@ -6,23 +6,23 @@ mod rustls;
 
 use std::{collections::BTreeSet, io, path::PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use aya::{Ebpf, maps::HashMap};
 
-use super::uprobe::{AttachCounters, AttachTable, Elf, Plan, Target, Watch, inside, mapped, program};
+use super::uprobe::{self, AttachCounters, AttachTable, Elf, Plan, Target, Watch, inside, mapped};
 use crate::discover::ProcRoot;
 
-/// Every program of this feature.
+/// Every program of this feature, the largest first.
 const PROGRAMS: [&str; 10] = [
-    library::ENTER,
+    rustls::SENT,
     library::LEAVE,
+    go::LEAVE,
+    rustls::RECEIVED,
+    library::ENTER,
     library::HANDSHAKE,
     library::FREE,
     go::ENTER,
-    go::LEAVE,
-    rustls::RECEIVED,
     rustls::SEND,
-    rustls::SENT,
     LOADED,
 ];
 /// The dynamic linker's function for debuggers, and the program there.
@@ -53,10 +53,7 @@ pub struct TlsSites {
 
 /// Loads the programs, which then wait for a library.
 pub(super) fn load(ebpf: &mut Ebpf) -> Result<()> {
-    for name in PROGRAMS {
-        program(ebpf, name)?.load().with_context(|| format!("{name} does not load"))?;
-    }
-    Ok(())
+    uprobe::load(ebpf, &PROGRAMS)
 }
 
 /// The TLS libraries of a process, with the sites that probes have or would have.

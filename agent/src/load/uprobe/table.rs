@@ -11,14 +11,11 @@ use std::{
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
-    programs::{
-        UProbe,
-        uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope},
-    },
+    programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope},
 };
 use log::{debug, info, warn};
 
-use super::{Elf, Missed, Plan, plan::Placement};
+use super::{Elf, Missed, Plan, plan::Placement, program};
 
 /// Files that are remembered, most of them as having nothing of interest.
 const MAX_FILES: usize = 4_096;
@@ -191,10 +188,4 @@ fn detach(ebpf: &mut Ebpf, links: &mut Vec<(&'static str, UProbeLinkId)>) {
             debug!("{name} does not detach: {error:#}");
         }
     }
-}
-
-/// A probe's program, by its name in the object.
-pub(in crate::load) fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe> {
-    let program = ebpf.program_mut(name).with_context(|| format!("no program {name} in the object"))?;
-    Ok(program.try_into()?)
 }
