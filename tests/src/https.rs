@@ -39,6 +39,8 @@ pub struct Server {
 enum Process {
     Nginx(Nginx),
     Program(Guard),
+    /// Another's.
+    Elsewhere(u32),
 }
 
 impl Server {
@@ -73,11 +75,18 @@ impl Server {
         Ok(Self { process: Process::Program(guard), port, directory, certificate })
     }
 
+    /// A server that the caller keeps; the certificate is in `directory`.
+    #[must_use]
+    pub fn elsewhere(pid: u32, port: u16, directory: Scratch, certificate: PathBuf) -> Self {
+        Self { process: Process::Elsewhere(pid), port, directory, certificate }
+    }
+
     #[must_use]
     pub fn pid(&self) -> u32 {
         match &self.process {
             Process::Nginx(nginx) => nginx.pid(),
             Process::Program(guard) => guard.pid(),
+            Process::Elsewhere(pid) => *pid,
         }
     }
 

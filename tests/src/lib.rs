@@ -4,6 +4,7 @@
 //! All of them listen on loopback or on unix sockets, on ports of their own.
 
 pub mod agent;
+pub mod apache;
 pub mod apps;
 pub mod capture;
 pub mod certificate;

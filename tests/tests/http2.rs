@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::Write as _,
-    net::Ipv4Addr,
     ops::Range,
     process::Command,
     time::Duration,
@@ -13,6 +12,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use honeyguide_tests::{
     agent::Agent,
+    apache::Apache,
     apps::{self, App},
     capture::{Capture, Kind, Span},
     certificate,
@@ -136,7 +136,8 @@ fn go_and_go() -> Result<()> {
 #[test]
 fn an_upgrade_of_http1() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("http2::an_upgrade_of_http1") else { return Ok(()) };
-    let (server, port, _files) = apache()?;
+    let server = apache()?;
+    let port = server.port();
     let mut command = Command::new("nghttp");
     command.args(["-u", "-n"]);
     let mut sent = BTreeMap::new();
@@ -176,28 +177,15 @@ fn upgraded(command: &Command, port: u16) -> Result<Capture> {
 const UPGRADED: [u16; 4] = [200, 404, 410, 503];
 
 /// Debian's Apache, which upgrades; the statuses of [`UPGRADED`] by the path's first segment.
-fn apache() -> Result<(Guard, u16, Scratch)> {
-    let (files, port) = (Scratch::new("apache")?, port::free()?);
-    let root = files.path().display();
-    let mut text = format!(
-        "ServerRoot {root}\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile {root}/pid\n\
-         ErrorLog {root}/errors\nDocumentRoot {root}\nProtocols h2c http/1.1\nH2Upgrade on\n"
-    );
-    for module in ["mpm_event", "authz_core", "alias", "http2"] {
-        writeln!(text, "LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so")?;
-    }
-    std::fs::write(files.join("ok"), "ok")?;
-    writeln!(text, "AliasMatch ^/200/ {root}/ok")?;
-    for status in &UPGRADED[1..] {
-        writeln!(text, "RedirectMatch {status} ^/{status}/")?;
-    }
-    let file = files.join("apache.conf");
-    std::fs::write(&file, text)?;
-    let mut command = Command::new("/usr/sbin/apache2");
-    command.arg("-f").arg(file).arg("-DFOREGROUND");
-    let mut guard = Guard::spawn(command).context("`apt-get install apache2-bin` brings apache2")?;
-    port::wait(&mut guard, (Ipv4Addr::LOCALHOST, port).into())?;
-    Ok((guard, port, files))
+fn apache() -> Result<Apache> {
+    Apache::start(&["http2"], |files| {
+        let mut text = "Protocols h2c http/1.1\nH2Upgrade on\n".to_owned();
+        writeln!(text, "AliasMatch ^/200/ {}", files.join("ok").display())?;
+        for status in &UPGRADED[1..] {
+            writeln!(text, "RedirectMatch {status} ^/{status}/")?;
+        }
+        Ok(text)
+    })
 }
 
 /// A connection that was in use before the agent came. Paths that are new are read exactly, since HPACK counts its

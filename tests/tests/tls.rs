@@ -6,9 +6,12 @@ use std::{fs, process::Command};
 use anyhow::{Result, ensure};
 use honeyguide_tests::{
     agent::Agent,
+    apache::Apache,
+    certificate,
     gated::Gated,
     https::{REQUESTS, Server, connections_open_before, each_request_is_two_spans},
     privilege,
+    scratch::Scratch,
 };
 
 #[test]
@@ -35,6 +38,34 @@ fn curl_and_nginx_with_tls_1_2() -> Result<()> {
         command.args(server.urls().flat_map(|url| [url, "-o".into(), "/dev/null".into()])),
         "1.1",
     )
+}
+
+/// The server asks for another handshake for each request, in the middle of its connection: what is read and written then
+/// is no plaintext.
+#[test]
+fn renegotiation() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("tls::renegotiation") else { return Ok(()) };
+    let directory = Scratch::new("tls")?;
+    let (key, certificate) = certificate::make(directory.path())?;
+    let apache = Apache::start(&["ssl"], |files| {
+        Ok(format!(
+            "LogLevel ssl:info\nSSLEngine on\nSSLProtocol TLSv1.2\nSSLCertificateFile {}\n\
+             SSLCertificateKeyFile {}\nAliasMatch ^/item- {}\n\
+             <LocationMatch \"[02468]$\">\nSSLCipherSuite ECDHE-ECDSA-AES128-GCM-SHA256\n</LocationMatch>\n\
+             <LocationMatch \"[13579]$\">\nSSLCipherSuite ECDHE-ECDSA-AES256-GCM-SHA384\n</LocationMatch>\n",
+            certificate.display(),
+            key.display(),
+            files.join("ok").display(),
+        ))
+    })?;
+    let server = Server::elsewhere(apache.pid(), apache.port(), directory, certificate);
+    let mut command = Command::new("curl");
+    command.args(["-sS", "-k", "--http1.1", "-o", "/dev/null"]);
+    command.args(server.urls().flat_map(|url| [url, "-o".into(), "/dev/null".into()]));
+    each_request_is_two_spans(&server, &command, "1.1")?;
+    let handshakes = apache.errors()?.matches("Awaiting re-negotiation handshake").count();
+    ensure!(handshakes == REQUESTS, "{handshakes} of {REQUESTS}: {}", apache.errors()?);
+    Ok(())
 }
 
 /// Debian builds libcurl twice; its Python module is linked with the one of GnuTLS.
