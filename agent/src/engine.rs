@@ -50,6 +50,8 @@ pub trait Processes {
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
     pub connections: usize,
+    /// What connections may hold of messages that are not whole yet, in all.
+    pub buffered_bytes: usize,
     pub link: LinkSettings,
     /// Keep in mind which request each thread works for.
     pub serving: bool,
@@ -106,7 +108,7 @@ impl Engine {
     /// Where a configured route pattern cannot be read.
     pub fn new(settings: EngineSettings, ids: IdGenerator, clock: Clock, start: u64) -> anyhow::Result<Self> {
         Ok(Self {
-            flows: Flows::new(settings.connections),
+            flows: Flows::new(settings.connections, settings.buffered_bytes),
             links: Links::new(settings.link, ids),
             counters: EngineCounters::default(),
             routes: Routes::new(settings.routes.clone())?,

@@ -24,7 +24,7 @@ pub const TARGETS: &[(&str, Body)] = &[("decode", decode), ("pcap", pcap), ("rec
 /// When a table is not bounded, or what is meaningful of a record is not all of it.
 pub fn decode(data: &[u8]) {
     let mut reader = reader::Reader::new(data);
-    let mut flows = Flows::new(8);
+    let mut flows = Flows::new(8, 1 << 16);
     while let Some(length) = reader.u16() {
         let length = usize::from(length).min(reader.rest().len());
         let bytes = reader.take(length).unwrap_or_default();

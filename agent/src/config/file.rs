@@ -112,8 +112,9 @@ pub(super) fn read(root: Option<&Node>) -> Result<Layer, Vec<Problem>> {
     layer.print = root.read("print", p, |text| one_of(&PRINT, text));
     layer.duration = root.read("duration", p, positive_duration);
 
-    let limits = root.section("limits", &["connections", "held_exchanges", "processes"], p);
+    let limits = root.section("limits", &["connections", "buffered_bytes", "held_exchanges", "processes"], p);
     layer.connections = limits.read("connections", p, count);
+    layer.buffered_bytes = limits.read("buffered_bytes", p, buffered);
     layer.held_exchanges = limits.read("held_exchanges", p, count);
     layer.processes = limits.read("processes", p, count);
 
@@ -297,6 +298,15 @@ fn word(text: &str) -> Result<String, String> {
 fn path(text: &str) -> Result<PathBuf, String> {
     word(text).map(PathBuf::from)
 }
+
+fn buffered(text: &str) -> Result<usize, String> {
+    let allowed = || "a size of 1MiB or more is allowed".to_owned();
+    let bytes = size(text)?;
+    if bytes < LEAST_BUFFERED { Err(allowed()) } else { usize::try_from(bytes).map_err(|_| allowed()) }
+}
+
+/// Room for a few of the longest heads.
+const LEAST_BUFFERED: u64 = 1 << 20;
 
 fn count(text: &str) -> Result<usize, String> {
     usize::try_from(within(text, &(1..=100_000_000))?).map_err(|e| e.to_string())

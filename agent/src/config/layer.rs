@@ -51,6 +51,7 @@ pub struct Layer {
     pub out: Option<PathBuf>,
     pub print: Option<Print>,
     pub connections: Option<usize>,
+    pub buffered_bytes: Option<usize>,
     pub held_exchanges: Option<usize>,
     pub processes: Option<usize>,
     pub service_name: Option<String>,
@@ -96,6 +97,7 @@ impl Layer {
             out: self.out.or(lower.out),
             print: self.print.or(lower.print),
             connections: self.connections.or(lower.connections),
+            buffered_bytes: self.buffered_bytes.or(lower.buffered_bytes),
             held_exchanges: self.held_exchanges.or(lower.held_exchanges),
             processes: self.processes.or(lower.processes),
             service_name: self.service_name.or(lower.service_name),
@@ -168,6 +170,7 @@ impl Layer {
             },
             limits: Limits {
                 connections: self.connections.unwrap_or(100_000),
+                buffered_bytes: self.buffered_bytes.unwrap_or(256 << 20),
                 held_exchanges: self.held_exchanges.unwrap_or(65_536),
                 processes: self.processes.unwrap_or(32_768),
             },

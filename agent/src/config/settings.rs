@@ -97,6 +97,8 @@ pub struct Metrics {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub connections: usize,
+    /// What connections hold of messages that are not whole yet, in all.
+    pub buffered_bytes: usize,
     /// Finished exchanges that wait for what may still belong to them.
     pub held_exchanges: usize,
     pub processes: usize,

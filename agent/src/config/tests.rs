@@ -64,7 +64,7 @@ otlp:
 out: /var/lib/honeyguide
 print: json
 duration: 10m
-limits: { connections: 1_000, held_exchanges: 10, processes: 5 }
+limits: { connections: 1_000, buffered_bytes: 16MiB, held_exchanges: 10, processes: 5 }
 resource: { service_name: shop, attributes: { deployment.environment.name: production } }
 proc: /host/proc
 log: debug
@@ -160,7 +160,7 @@ fn every_key() {
             file: Some(FileSettings::to_directory("/var/lib/honeyguide")),
             terminal: TerminalSettings { print: Print::Json, ..TerminalSettings::default() },
         },
-        limits: Limits { connections: 1000, held_exchanges: 10, processes: 5 },
+        limits: Limits { connections: 1000, buffered_bytes: 16 << 20, held_exchanges: 10, processes: 5 },
         resource: ResourceSettings {
             traced: crate::resource::ResourceOptions {
                 service_name: Some("shop".into()),
@@ -186,7 +186,10 @@ fn nothing_said_prints_the_spans_of_everything() {
     assert!(settings.capture.tls);
     assert_eq!(settings.capture.ring_bytes, 8 << 20);
     assert_eq!(settings.sampler, Sampler { parent_based: true, rule: Rule::AlwaysOn });
-    assert_eq!(settings.limits, Limits { connections: 100_000, held_exchanges: 65_536, processes: 32_768 });
+    assert_eq!(
+        settings.limits,
+        Limits { connections: 100_000, buffered_bytes: 256 << 20, held_exchanges: 65_536, processes: 32_768 }
+    );
     assert_eq!(settings.proc, PathBuf::from("/proc"));
 }
 
@@ -236,7 +239,9 @@ fn wrong_values_name_the_key_the_line_and_what_is_allowed() {
     );
     check_problems(
         "limits: 5",
-        &["f:1: `limits` is `5`: a mapping with the keys connections, held_exchanges, processes is allowed"],
+        &[
+            "f:1: `limits` is `5`: a mapping with the keys connections, buffered_bytes, held_exchanges, processes is allowed",
+        ],
     );
     check_problems("out:\n  - x", &["f:2: `out` is a list: a single value is allowed"]);
     check_problems("duration:", &["f:1: `duration` is empty: leave the key out or give it a value"]);

@@ -251,6 +251,30 @@ impl Flow {
         self.report(counters, events);
     }
 
+    /// Bytes that are held for want of what belongs to them.
+    pub(super) fn buffered(&self) -> usize {
+        match &self.followed {
+            Followed::Detecting(detection) => detection.buffered(),
+            Followed::Known { parser, .. } => parser.buffered(),
+            Followed::Ignored => 0,
+        }
+    }
+
+    /// Nobody looks at it any more: what was under way ends unobserved.
+    pub(super) fn give_up(
+        &mut self,
+        at: Stamp,
+        counters: &mut FlowCounters,
+        events: &mut VecDeque<FlowEvent>,
+    ) {
+        if let Followed::Known { parser, .. } = &mut self.followed {
+            parser.handle_close(at, CloseReason::Unobserved);
+            parser.count(counters);
+        }
+        self.report(counters, events);
+        self.followed = Followed::Ignored;
+    }
+
     /// Whether a request is without its whole answer.
     pub(super) fn is_waiting(&self) -> bool {
         matches!(&self.followed, Followed::Known { parser, .. } if parser.outstanding() > 0)

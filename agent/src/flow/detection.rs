@@ -92,6 +92,12 @@ impl Detection {
         self.from_start
     }
 
+    /// Bytes that are kept.
+    pub(super) fn buffered(&self) -> usize {
+        let pieces = self.pending.iter().map(|piece| size_of::<Piece>() + piece.bytes.capacity());
+        pieces.chain(self.prefixes.iter().map(Vec::capacity)).sum()
+    }
+
     pub(super) fn take_pending(&mut self) -> Vec<Piece> {
         std::mem::take(&mut self.pending)
     }

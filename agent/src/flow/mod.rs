@@ -2,6 +2,7 @@
 //!
 //! Time is that of the records. What a table cannot hold is dropped oldest first, and counted.
 
+mod budget;
 mod connection;
 mod detection;
 mod endpoints;
@@ -19,6 +20,7 @@ use honeyguide_protocols::{
     detect::{Direction, Protocol},
 };
 
+use budget::Budget;
 pub use connection::ConnectionInfo;
 use connection::{Flow, Outcome};
 pub use endpoints::{Endpoints, Role, Vantage};
@@ -46,6 +48,7 @@ pub struct FlowEvent {
 pub struct Flows {
     table: HashMap<u64, Flow, foldhash::fast::FixedState>,
     limit: usize,
+    budget: Budget,
     ending: VecDeque<(u64, u64, CloseReason)>,
     events: VecDeque<FlowEvent>,
     verdicts: Vec<(u64, u8)>,
@@ -75,6 +78,8 @@ pub struct FlowCounters {
     pub unbound_dropped: u64,
     /// Connections given up after too many malformed messages.
     pub failed: u64,
+    /// Connections given up because all of them held too much of messages that were not whole.
+    pub over_budget: u64,
     /// Gaps that no record stands for: records were lost in the kernel.
     pub lost_stretches: u64,
     /// Records that came behind a later one of their direction.
@@ -108,12 +113,13 @@ impl FlowStates {
 }
 
 impl Flows {
-    /// `limit`: connections followed at once.
+    /// `limit`: connections followed at once. `bytes`: what they hold of messages that are not whole yet.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, bytes: usize) -> Self {
         Self {
             table: HashMap::default(),
             limit: limit.max(1),
+            budget: Budget::new(bytes),
             ending: VecDeque::new(),
             events: VecDeque::new(),
             verdicts: Vec::new(),
@@ -158,6 +164,19 @@ impl Flows {
             Outcome::Failed(errno) => {
                 self.end(record.socket, record.stamp.time, CloseReason::Error(errno));
             }
+        }
+        if self.budget.is_due(record.bytes.len()) {
+            self.keep_to_budget(record.stamp);
+        }
+    }
+
+    /// Those that hold too much are only counted from now on.
+    fn keep_to_budget(&mut self, at: Stamp) {
+        for socket in self.budget.excess(&self.table) {
+            let Some(flow) = self.table.get_mut(&socket) else { continue };
+            self.counters.over_budget += 1;
+            flow.give_up(Stamp { time: at.time, ..Stamp::default() }, &mut self.counters, &mut self.events);
+            self.verdicts.push((socket, verdict::IGNORE));
         }
     }
 
@@ -293,11 +312,29 @@ mod tests {
 
     const TCP: Endpoints = Endpoints::Unknown;
 
+    fn record(time: u64, direction: Direction, bytes: &[u8]) -> DataRecord<'_> {
+        DataRecord {
+            socket: 1,
+            plaintext: false,
+            unbound: false,
+            stamp: Stamp { time, ..Stamp::default() },
+            direction,
+            offset: 0,
+            length: bytes.len() as u64,
+            bytes,
+            tail: [0; 16],
+            tail_length: 0,
+            eof: false,
+            error: None,
+            creator: 0,
+        }
+    }
+
     struct Watched(Flows);
 
     impl Watched {
         fn new() -> Self {
-            let mut flows = Flows::new(8);
+            let mut flows = Flows::new(8, 1 << 20);
             flows.handle_connection(ConnectionRecord {
                 socket: 1,
                 time: 0,
@@ -312,21 +349,7 @@ mod tests {
         }
 
         fn data(&mut self, time: u64, direction: Direction, bytes: &[u8]) {
-            self.0.handle_data(&DataRecord {
-                socket: 1,
-                plaintext: false,
-                unbound: false,
-                stamp: Stamp { time, ..Stamp::default() },
-                direction,
-                offset: 0,
-                length: bytes.len() as u64,
-                bytes,
-                tail: [0; 16],
-                tail_length: 0,
-                eof: false,
-                error: None,
-                creator: 0,
-            });
+            self.0.handle_data(&record(time, direction, bytes));
         }
 
         fn state(&mut self, time: u64, change: StateChange) {
@@ -355,6 +378,34 @@ mod tests {
         assert_eq!(watched.ended(), [(Outcome::Complete, None)]);
         watched.0.handle_time(3 + END_LINGER);
         assert!(watched.0.is_empty());
+    }
+
+    #[test]
+    fn connections_that_hold_most_are_given_up_beyond_the_budget() {
+        let mut flows = Flows::new(100, 64 << 10);
+        let mut send = |socket, bytes: &[u8]| {
+            flows.handle_data(&DataRecord {
+                socket,
+                length: bytes.len() as u64,
+                ..record(1, Direction::Sent, bytes)
+            });
+        };
+        // A head without end, and small ones beside it.
+        let endless = [b"GET / HTTP/1.1\r\nX: ".as_slice(), &[b'a'; 20_000]].concat();
+        for socket in 1..=6 {
+            send(socket, &endless);
+        }
+        for socket in 7..50 {
+            send(socket, b"GET /small HTTP/1.1\r\nHo");
+        }
+        send(50, &endless);
+        let held: usize = flows.table.values().map(Flow::buffered).sum();
+        assert!(held <= 64 << 10, "{held}");
+        assert!((3..=5).contains(&flows.counters.over_budget), "{:?}", flows.counters);
+        assert_eq!(flows.take_verdicts().len() as u64, flows.counters.over_budget);
+        let states = flows.states();
+        assert_eq!(states.ignored, flows.counters.over_budget);
+        assert!(states.known[Protocol::Http1 as usize] >= 43, "small ones go on: {states:?}");
     }
 
     #[test]

@@ -130,6 +130,11 @@ impl Parser {
         each!(self, parser => parser.handle_shutdown(from, at));
     }
 
+    /// Bytes held for want of the rest.
+    pub(super) fn buffered(&self) -> usize {
+        each!(self, parser => parser.buffered())
+    }
+
     pub(super) fn handle_close(&mut self, at: Stamp, reason: CloseReason) {
         each!(self, parser => parser.handle_close(at, reason));
     }

@@ -39,6 +39,7 @@ pub(super) fn load_settings(settings: &Settings) -> LoadSettings {
 pub(super) fn engine(settings: &Settings) -> EngineSettings {
     EngineSettings {
         connections: settings.limits.connections,
+        buffered_bytes: settings.limits.buffered_bytes,
         link: LinkSettings {
             linger: u64::try_from(LINGER.as_nanos()).unwrap_or(0),
             linger_alone: u64::try_from(LINGER_ALONE.as_nanos()).unwrap_or(0),

@@ -201,9 +201,9 @@ impl Account {
             build.sum(
                 "honeyguide.connections.dropped",
                 "{connection}",
-                "Connections given up because the table was full.",
-                "",
-                &[("", flows.evicted)],
+                "Connections given up: the table was full, or all of them held too much.",
+                "cause",
+                &[("table_full", flows.evicted), ("over_budget", flows.over_budget)],
             ),
             build.sum(
                 "honeyguide.stretches.lost",

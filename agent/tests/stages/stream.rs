@@ -75,6 +75,7 @@ impl Stream {
         let settings = EngineSettings {
             serving: false,
             connections,
+            buffered_bytes: 64 << 20,
             link: LinkSettings {
                 linger: 100 * MS,
                 linger_alone: 10 * MS,
