@@ -25,6 +25,8 @@ pub(super) struct Held {
     pub(super) identity: Option<Identity>,
     /// It is in its reader's hand.
     pub(super) entry: Option<hand::Entry>,
+    /// An SDK in the process has a span for it. Of a request that is decided with its identity.
+    pub(super) by_sdk: bool,
     /// Its process's work moves between threads.
     pub(super) shares_threads: bool,
     /// Its name on the wire.
@@ -69,6 +71,7 @@ impl Held {
             rule: Rule::None,
             identity: None,
             entry: None,
+            by_sdk: false,
             shares_threads: false,
             key: None,
             partner: None,

@@ -16,6 +16,7 @@ mod held;
 mod model;
 mod reaction;
 mod rule;
+mod sdk;
 mod waiting;
 mod wake;
 mod wire;
@@ -36,6 +37,7 @@ use self::{
     hand::Hands,
     held::{Held, Parent, from_header},
     reaction::{Judgement, Reactions, Verdict},
+    sdk::Sdks,
     waiting::Waiting,
     wake::{MAX_WAKERS, Wake, Wakes, Woken},
     wire::Wire,
@@ -74,6 +76,7 @@ pub struct Links {
     /// What was seen of requests that are over, and when it is to be judged; each request is referred to.
     verdicts: VecDeque<(u64, u64, Verdict)>,
     wire: Wire,
+    sdks: Sdks,
     ids: IdGenerator,
     /// Room for a chain of parents; empty.
     chain: Vec<Token>,
@@ -122,6 +125,7 @@ impl Links {
             reactions: Reactions::default(),
             verdicts: VecDeque::new(),
             wire: Wire::default(),
+            sdks: Sdks::default(),
             ids,
             chain: Vec::with_capacity(MAX_DEPTH),
             counters: LinkCounters::default(),
@@ -138,6 +142,11 @@ impl Links {
     pub fn handle_wake(&mut self, pid: u32, woken: u64, by: u64, time: u64) {
         self.wakes.wake(pid, woken, by, time);
         self.count_forgotten();
+    }
+
+    /// A process was forked, or has begun another program: it is not what had its id before.
+    pub fn handle_process(&mut self, pid: u32) {
+        self.sdks.forget(pid);
     }
 
     /// A goroutine was made by the one of whose id this is the lower half.
@@ -192,7 +201,10 @@ impl Links {
                     self.reactions.read(token, actor.pid, actor.tid, head.route());
                 }
             }
-            Role::Client => self.called(token, &mut held, &incoming, threads, head.takes_turns()),
+            Role::Client => {
+                held.by_sdk = self.is_of_sdk(request.first, &incoming, head);
+                self.called(token, &mut held, &incoming, threads, head.takes_turns());
+            }
         }
         self.hold(&held.parent);
         held.key = wire::key(connection, role, request, head);
@@ -233,6 +245,7 @@ impl Links {
             Role::Server => {
                 if let Some(entry) = entry {
                     self.hands.leave(token, entry);
+                    self.sdks.leave(token);
                     self.answered(token, entry, (start, end), response.map(|(first, _)| first), now);
                 }
             }
@@ -316,8 +329,30 @@ impl Links {
             self.held.get(&before).is_some_and(|before| before.entry.is_some())
         });
         self.discipline.read(at.actor.tid, follows, at.time);
+        if let Some(passed) = passed.filter(|_| self.settings.defer_to_sdk) {
+            self.sdks.enter(token, at.actor.pid, passed.trace_id);
+        }
         let reader = self.executions.of(at.actor);
         self.hands.enter(token, at.actor.pid, reader, at.time, passed)
+    }
+
+    /// Whether an SDK in the process has a span for a call: it carries a context that no request has brought there.
+    fn is_of_sdk(&mut self, at: Stamp, incoming: &Incoming, head: &Head) -> bool {
+        let pid = at.actor.pid;
+        if !self.settings.defer_to_sdk {
+            return false;
+        }
+        self.sdks.sent(pid, head);
+        let Incoming::Valid { parent, .. } = incoming else { return false };
+        if self.hands.knows_context(pid, parent) {
+            return false;
+        }
+        let request = match self.hands.of(self.executions.of(at.actor), at.time) {
+            hand::Held::One(request) => Some(request),
+            hand::Held::None | hand::Held::Several => None,
+        };
+        self.sdks.made(pid, request, parent.trace_id);
+        true
     }
 
     /// A call was sent: its cause is known at once, or it waits.
@@ -609,7 +644,8 @@ impl Links {
         let exchange = held.exchange.take()?;
         held.done = true;
         let candidates = std::mem::take(&mut held.candidates);
-        let (rule, role, connection) = (held.rule, held.role, Arc::clone(&held.connection));
+        let (rule, role, by_sdk) = (held.rule, held.role, held.by_sdk);
+        let connection = Arc::clone(&held.connection);
         let mut start = held.request.first.time;
         let mut end = held.end.unwrap_or(start);
         // A send is seen after it happened, so the peer's read may carry an earlier time. What was read
@@ -632,7 +668,8 @@ impl Links {
         }
         self.counters.by_rule[rule as usize] += 1;
         let candidates = self.names(candidates);
-        Some(Linked { connection, role, exchange, identity, start, end: end.max(start), rule, candidates })
+        let end = end.max(start);
+        Some(Linked { connection, role, exchange, identity, start, end, rule, by_sdk, candidates })
     }
 
     /// The first exchange on the way up, from `token` itself on, whose parent is not decided yet.
@@ -659,7 +696,9 @@ impl Links {
         for candidate in candidates {
             if self.undecided_above(candidate).is_none() {
                 let identity = self.identity(candidate);
-                names.push((identity.trace_id, identity.span_id));
+                if !self.held.get(&candidate).is_some_and(|held| held.by_sdk) {
+                    names.push((identity.trace_id, identity.span_id));
+                }
             }
             self.release(&Parent::Held(candidate));
         }
@@ -684,17 +723,24 @@ impl Links {
         while let Some(token) = chain.pop() {
             let Some(held) = self.held.get(&token) else { continue };
             let (span_id, parent) = (held.span_id, held.parent.clone());
-            let identity = self.place(span_id, &parent);
+            let by_sdk = match held.role {
+                Role::Client => held.by_sdk,
+                Role::Server => self.sdks.reports(held.request.last.actor.pid),
+            };
+            let above = self.above(&parent);
+            // What is below one that is not reported belongs to what is above it.
+            let identity =
+                if by_sdk { above.unwrap_or_default() } else { self.place(span_id, &parent, above) };
             if let Some(held) = self.held.get_mut(&token) {
-                held.identity = Some(identity);
+                (held.identity, held.by_sdk) = (Some(identity), by_sdk);
             }
         }
         self.chain = chain;
         self.held.get(&token).and_then(|held| held.identity.clone()).unwrap_or_default()
     }
 
-    fn place(&mut self, span_id: SpanId, parent: &Parent) -> Identity {
-        let mut identity = Identity { span_id, ..Identity::default() };
+    /// The identity of a parent that is reported by somebody.
+    fn above(&self, parent: &Parent) -> Option<Identity> {
         let above = match parent {
             Parent::Held(token) => self.held.get(token).and_then(|held| held.identity.clone()),
             Parent::Remote { parent, state } => Some(Identity {
@@ -707,6 +753,11 @@ impl Links {
             }),
             Parent::None => None,
         };
+        above.filter(|above| above.span_id.is_valid())
+    }
+
+    fn place(&mut self, span_id: SpanId, parent: &Parent, above: Option<Identity>) -> Identity {
+        let mut identity = Identity { span_id, ..Identity::default() };
         let flags = above.as_ref().map(|above| above.trace_flags);
         match above {
             Some(above) => {
@@ -735,6 +786,7 @@ impl Links {
                 self.counters.evicted += 1;
                 if let Some(entry) = gone.entry {
                     self.hands.leave(token, entry);
+                    self.sdks.leave(token);
                 }
                 self.waiting.remove(token);
                 self.reactions.forget(token);

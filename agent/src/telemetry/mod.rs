@@ -240,7 +240,11 @@ impl Account {
                 "{span}",
                 "Spans made, and exchanges the sampler left out.",
                 "state",
-                &[("made", engine.spans), ("not_sampled", engine.not_sampled)],
+                &[
+                    ("made", engine.spans),
+                    ("not_sampled", engine.not_sampled),
+                    ("left_to_sdk", engine.left_to_sdk),
+                ],
             ),
             build.sum(
                 "honeyguide.spans.damaged",

@@ -5,5 +5,6 @@ mod event_loops;
 mod executions;
 mod flows;
 mod links;
+mod sdk;
 mod stream;
 mod wakes;

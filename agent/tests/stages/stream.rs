@@ -13,7 +13,7 @@ use honeyguide::{
 };
 use honeyguide_common::{
     identity,
-    record::{self, Connection, Data, Header, Open, State, Task},
+    record::{self, Connection, Data, Header, Open, Process, State, Task},
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -72,6 +72,15 @@ impl Stream {
     }
 
     pub(crate) fn with(connections: usize, held: usize) -> Self {
+        Self::set(connections, held, true)
+    }
+
+    /// An engine that reports also what an SDK reports.
+    pub(crate) fn beside_sdks() -> Self {
+        Self::set(100_000, 65_536, false)
+    }
+
+    fn set(connections: usize, held: usize, defer_to_sdk: bool) -> Self {
         let settings = EngineSettings {
             serving: false,
             connections,
@@ -81,6 +90,7 @@ impl Stream {
                 limit: held,
                 sampler: Sampler::default(),
                 trace_context: true,
+                defer_to_sdk,
                 inference: true,
                 hold: 10_000 * MS,
             },
@@ -101,6 +111,14 @@ impl Stream {
     /// From here on this runs on the threads.
     pub(crate) fn run(&mut self, running: Running) {
         self.running = running;
+    }
+
+    /// A process begins another program.
+    pub(crate) fn executed(&mut self, pid: u32) {
+        let mut raw = Process::new_zeroed();
+        raw.header = self.header(record::KIND_EXEC);
+        raw.pid = pid;
+        self.feed(raw.as_bytes());
     }
 
     /// A Python context was copied.
