@@ -83,7 +83,7 @@ fn trace(number: usize) -> String {
 /// `/two/N`, each in a trace of its own.
 fn in_traces() -> Vec<Request> {
     let request = |number| Request {
-        headers: vec![("traceparent".into(), format!("00-{}-{CALLER}-01", trace(number)))],
+        headers: format!("traceparent: 00-{}-{CALLER}-01\r\n", trace(number)),
         ..Request::get(format!("/two/{number}"))
     };
     (0..REQUESTS).map(request).collect()
@@ -115,7 +115,8 @@ fn calls_are_where_they_belong(capture: &Capture, oracle: &Oracle) -> Result<()>
 
 #[test]
 fn what_flask_and_requests_report_is_not_reported_twice() -> Result<()> {
-    let Some(_turn) = privilege::kernel_test("sdk::what_flask_and_requests_report_is_not_reported_twice") else {
+    let Some(_turn) = privilege::kernel_test("sdk::what_flask_and_requests_report_is_not_reported_twice")
+    else {
         return Ok(());
     };
     let programs = Programs::start(None)?;
@@ -161,7 +162,8 @@ fn with_the_setting_off_the_agent_reports_everything() -> Result<()> {
 /// Requests that come without a context and make no call: that spans are exported is all there is to see.
 #[test]
 fn a_program_that_exports_its_traces_is_left_to_itself() -> Result<()> {
-    let Some(_turn) = privilege::kernel_test("sdk::a_program_that_exports_its_traces_is_left_to_itself") else {
+    let Some(_turn) = privilege::kernel_test("sdk::a_program_that_exports_its_traces_is_left_to_itself")
+    else {
         return Ok(());
     };
     let receiver = Receiver::start()?;
