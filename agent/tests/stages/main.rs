@@ -1,6 +1,7 @@
 //! The stages between a record and a span, driven by records made by hand.
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests fail as tests do.
 
+mod bounds;
 mod event_loops;
 mod executions;
 mod flows;
