@@ -244,6 +244,9 @@ impl Engine {
         match event {
             Event::Request { id, extent, head } => {
                 let resource = processes.owner(&connection, extent.last.actor.pid);
+                if resource.instrumented {
+                    self.links.handle_instrumented(extent.last.actor.pid);
+                }
                 self.links.handle_request(&connection, role, id, &extent, &head, threads_of(&resource));
                 if let (Role::Server, Some(serving)) = (role, &mut self.serving) {
                     let token = Token { socket: connection.socket, exchange: id };

@@ -45,8 +45,10 @@ const TRUTH_PACKAGES: [&str; 8] = [
 const PROFILER_PACKAGES: [&str; 1] = ["py-spy==0.4.*"];
 
 /// OpenTelemetry's own instrumentation, which must not be where it is not asked for.
-const SDK_PACKAGES: [&str; 5] = [
+const SDK_PACKAGES: [&str; 6] = [
     "flask==3.1.*",
+    // Brings `opentelemetry-instrument`.
+    "opentelemetry-distro",
     "opentelemetry-exporter-otlp-proto-http==1.*",
     "opentelemetry-instrumentation-flask",
     "opentelemetry-instrumentation-requests",

@@ -108,11 +108,6 @@ impl Hands {
         self.by_process.get(&pid).and_then(|open| open.keys().next().copied())
     }
 
-    /// Whether any request in hand in this process came with the same context.
-    pub(super) fn knows_context(&self, pid: u32, context: &TraceParent) -> bool {
-        self.contexts.contains_key(&(pid, context.parent))
-    }
-
     /// The one request in hand in this process that came with the same context, if there is just one.
     pub(super) fn holding_context(&self, pid: u32, context: &TraceParent) -> Option<Token> {
         let hand = self.contexts.get(&(pid, context.parent))?;

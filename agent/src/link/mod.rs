@@ -14,6 +14,7 @@ mod execution;
 mod hand;
 mod held;
 mod model;
+mod place;
 mod reaction;
 mod rule;
 mod sdk;
@@ -49,8 +50,7 @@ pub use self::{
 use crate::{
     flow::{ConnectionInfo, Detail, Head, Role},
     span::{
-        SpanId, TraceId,
-        context::{self, Identity, Incoming},
+        context::{self, Incoming},
         id::IdGenerator,
     },
 };
@@ -149,6 +149,14 @@ impl Links {
         self.sdks.forget(pid);
     }
 
+    /// The process runs under an SDK's automatic instrumentation.
+    pub fn handle_instrumented(&mut self, pid: u32) {
+        if self.settings.defer_to_sdk {
+            self.sdks.started_under(pid);
+            self.counters.forgotten_sdks = self.sdks.forgotten;
+        }
+    }
+
     /// A goroutine was made by the one of whose id this is the lower half.
     pub fn handle_creator(&mut self, actor: Actor, parent: u32) {
         self.executions.creator(actor.pid, actor.context, parent);
@@ -194,6 +202,9 @@ impl Links {
         match role {
             Role::Server => {
                 (held.parent, held.rule) = from_header(&incoming);
+                if self.settings.defer_to_sdk {
+                    self.sdks.read(token, request.last.actor.pid, incoming.parent(), head);
+                }
                 held.entry = Some(self.read(token, request.last, &incoming));
                 let actor = request.last.actor;
                 held.shares_threads = threads == Threads::Shared;
@@ -320,39 +331,28 @@ impl Links {
 
     /// A request was read: it is in its reader's hand.
     fn read(&mut self, token: Token, at: Stamp, incoming: &Incoming) -> hand::Entry {
-        let passed = match incoming {
-            Incoming::Valid { parent, .. } => Some(*parent),
-            Incoming::Absent | Incoming::Malformed => None,
-        };
+        let passed = incoming.parent().copied();
         let follows = token.exchange.checked_sub(1).is_some_and(|before| {
             let before = Token { exchange: before, ..token };
             self.held.get(&before).is_some_and(|before| before.entry.is_some())
         });
         self.discipline.read(at.actor.tid, follows, at.time);
-        if let Some(passed) = passed.filter(|_| self.settings.defer_to_sdk) {
-            self.sdks.enter(token, at.actor.pid, passed.trace_id);
-        }
         let reader = self.executions.of(at.actor);
         self.hands.enter(token, at.actor.pid, reader, at.time, passed)
     }
 
-    /// Whether an SDK in the process has a span for a call: it carries a context that no request has brought there.
+    /// Whether an SDK in the process has a span for a call.
     fn is_of_sdk(&mut self, at: Stamp, incoming: &Incoming, head: &Head) -> bool {
-        let pid = at.actor.pid;
         if !self.settings.defer_to_sdk {
-            return false;
-        }
-        self.sdks.sent(pid, head);
-        let Incoming::Valid { parent, .. } = incoming else { return false };
-        if self.hands.knows_context(pid, parent) {
             return false;
         }
         let request = match self.hands.of(self.executions.of(at.actor), at.time) {
             hand::Held::One(request) => Some(request),
             hand::Held::None | hand::Held::Several => None,
         };
-        self.sdks.made(pid, request, parent.trace_id);
-        true
+        let by_sdk = self.sdks.sent(at.actor.pid, request, incoming.parent(), head);
+        self.counters.forgotten_sdks = self.sdks.forgotten;
+        by_sdk
     }
 
     /// A call was sent: its cause is known at once, or it waits.
@@ -688,92 +688,6 @@ impl Links {
             }
         }
         None
-    }
-
-    /// The candidates' places in their traces, which are let go.
-    fn names(&mut self, candidates: Vec<Token>) -> Vec<(TraceId, SpanId)> {
-        let mut names = Vec::with_capacity(candidates.len());
-        for candidate in candidates {
-            if self.undecided_above(candidate).is_none() {
-                let identity = self.identity(candidate);
-                if !self.held.get(&candidate).is_some_and(|held| held.by_sdk) {
-                    names.push((identity.trace_id, identity.span_id));
-                }
-            }
-            self.release(&Parent::Held(candidate));
-        }
-        names
-    }
-
-    /// The place of an exchange in its trace; decides that of its parents first.
-    fn identity(&mut self, token: Token) -> Identity {
-        let mut chain = std::mem::take(&mut self.chain);
-        let mut at = Some(token);
-        while let Some(token) = at
-            && chain.len() < MAX_DEPTH
-            && let Some(held) = self.held.get(&token)
-            && held.identity.is_none()
-        {
-            chain.push(token);
-            at = match held.parent {
-                Parent::Held(parent) => Some(parent),
-                Parent::None | Parent::Remote { .. } => None,
-            };
-        }
-        while let Some(token) = chain.pop() {
-            let Some(held) = self.held.get(&token) else { continue };
-            let (span_id, parent) = (held.span_id, held.parent.clone());
-            let by_sdk = match held.role {
-                Role::Client => held.by_sdk,
-                Role::Server => self.sdks.reports(held.request.last.actor.pid),
-            };
-            let above = self.above(&parent);
-            // What is below one that is not reported belongs to what is above it.
-            let identity =
-                if by_sdk { above.unwrap_or_default() } else { self.place(span_id, &parent, above) };
-            if let Some(held) = self.held.get_mut(&token) {
-                (held.identity, held.by_sdk) = (Some(identity), by_sdk);
-            }
-        }
-        self.chain = chain;
-        self.held.get(&token).and_then(|held| held.identity.clone()).unwrap_or_default()
-    }
-
-    /// The identity of a parent that is reported by somebody.
-    fn above(&self, parent: &Parent) -> Option<Identity> {
-        let above = match parent {
-            Parent::Held(token) => self.held.get(token).and_then(|held| held.identity.clone()),
-            Parent::Remote { parent, state } => Some(Identity {
-                trace_id: parent.trace_id,
-                span_id: parent.parent,
-                trace_flags: parent.flags,
-                trace_state: state.clone(),
-                parent_is_remote: true,
-                ..Identity::default()
-            }),
-            Parent::None => None,
-        };
-        above.filter(|above| above.span_id.is_valid())
-    }
-
-    fn place(&mut self, span_id: SpanId, parent: &Parent, above: Option<Identity>) -> Identity {
-        let mut identity = Identity { span_id, ..Identity::default() };
-        let flags = above.as_ref().map(|above| above.trace_flags);
-        match above {
-            Some(above) => {
-                identity.trace_id = above.trace_id;
-                identity.parent = Some(above.span_id);
-                identity.parent_is_remote = matches!(parent, Parent::Remote { .. });
-                identity.trace_flags = above.trace_flags;
-                identity.trace_state = above.trace_state;
-            }
-            None => {
-                identity.trace_id = self.ids.trace_id();
-                identity.trace_flags = context::RANDOM;
-            }
-        }
-        self.settings.sampler.decide(&mut identity, flags);
-        identity
     }
 
     fn make_room(&mut self) {

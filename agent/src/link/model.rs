@@ -65,6 +65,8 @@ pub struct LinkCounters {
     pub hurried: u64,
     /// Tasks forgotten because there were too many.
     pub forgotten_tasks: u64,
+    /// Processes with an SDK, or a relay's, forgotten because there were too many.
+    pub forgotten_sdks: u64,
 }
 
 /// What a runtime's threads are to its requests.

@@ -238,7 +238,7 @@ impl Account {
             build.sum(
                 "honeyguide.spans",
                 "{span}",
-                "Spans made, and exchanges the sampler left out.",
+                "Spans made, and exchanges that the sampler left out or an SDK in the process reports.",
                 "state",
                 &[
                     ("made", engine.spans),
@@ -269,6 +269,7 @@ impl Account {
                     ("held", links.evicted),
                     ("hurried", links.hurried),
                     ("forgotten_task", links.forgotten_tasks),
+                    ("forgotten_sdk", links.forgotten_sdks),
                 ],
             ),
             build.gauge(

@@ -53,6 +53,7 @@ fn neither_the_request_nor_the_call_has_a_second_span_and_what_is_behind_is_the_
 #[test]
 fn with_the_setting_off_all_are_reported() {
     let mut stream = Stream::beside_sdks();
+    stream.instrumented(1);
     front_reads(&mut stream);
     front_calls(&mut stream);
     stream.sent(10, FRONT, OK);
@@ -134,4 +135,51 @@ fn a_malformed_context_says_nothing_of_an_sdk() {
     assert_eq!(stream.engine.links.counters.malformed_context, 1);
     let spans = stream.finish();
     assert_eq!(spans.client(1).parent, Some(spans.server(1).span_id));
+}
+
+/// As a proxy in front of a collector does: what it hands on is not its own, and its other requests are nobody else's.
+#[test]
+fn whoever_hands_on_the_exports_of_others_has_no_sdk() {
+    const EXPORT: &[u8] = b"POST /v1/traces HTTP/1.1\r\nHost: c\r\nContent-Length: 2\r\n\r\nxx";
+    let mut stream = Stream::new();
+    stream.open(10, FRONT, 80, 5000);
+    stream.received(10, FRONT, EXPORT);
+    stream.open(11, FRONT, 6000, 4318);
+    stream.sent(11, FRONT, EXPORT);
+    stream.received(11, FRONT, OK);
+    stream.sent(10, FRONT, OK);
+    stream.received(10, FRONT, GET);
+    stream.sent(10, FRONT, OK);
+    assert_eq!(stream.finish().0.len(), 3);
+}
+
+/// The first request already, without a context and without a call.
+#[test]
+fn a_program_under_automatic_instrumentation_reports_what_it_serves() {
+    let mut stream = Stream::new();
+    stream.instrumented(1);
+    stream.open(10, FRONT, 80, 5000);
+    stream.received(10, FRONT, GET);
+    stream.open(12, FRONT, 6001, 91);
+    stream.sent(12, FRONT, GET);
+    stream.received(12, FRONT, OK);
+    stream.sent(10, FRONT, OK);
+    stream.wait(1_000 * MS);
+    assert_eq!(stream.engine.counters.left_to_sdk, 1);
+    let spans = stream.finish().0;
+    assert_eq!(spans.iter().map(|span| span.kind).collect::<Vec<_>>(), [SpanKind::Client]);
+    assert_root(&spans[0]);
+}
+
+/// The SDK exports nothing of a trace that is not sampled; whether the agent does is its own sampler's decision.
+#[test]
+fn what_the_sdk_does_not_sample_is_not_left_to_it() {
+    let mut stream = Stream::new();
+    stream.open(11, FRONT, 6000, 90);
+    let call = format!("GET / HTTP/1.1\r\nHost: a\r\ntraceparent: 00-{TRACE}-{MADE}-00\r\n\r\n");
+    stream.sent(11, FRONT, call.as_bytes());
+    stream.received(11, FRONT, OK);
+    stream.wait(1_000 * MS);
+    let counters = stream.engine.counters;
+    assert_eq!((counters.left_to_sdk, counters.not_sampled), (0, 1));
 }

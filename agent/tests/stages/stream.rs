@@ -28,6 +28,8 @@ pub(crate) struct Stream {
     pub(crate) now: u64,
     /// What runs on the threads now.
     running: Running,
+    /// The next receive is the stream's end.
+    ending: bool,
     offsets: HashMap<(u64, u8), u64>,
     spans: Vec<Span>,
 }
@@ -100,12 +102,26 @@ impl Stream {
         };
         let engine = Engine::new(settings, IdGenerator::seeded(1), Clock::with_offset(0), 0).unwrap();
         let (processes, offsets) = (Known::default(), HashMap::new());
-        Self { engine, processes, now: 1_000 * MS, running: Running::Thread, offsets, spans: Vec::new() }
+        Self {
+            engine,
+            processes,
+            now: 1_000 * MS,
+            running: Running::Thread,
+            ending: false,
+            offsets,
+            spans: Vec::new(),
+        }
     }
 
     /// The runtime of a process, as discovery would have found it.
     pub(crate) fn speaks(&mut self, pid: u32, language: &'static str) {
         self.processes.0.insert(pid, named(pid, Some(language)));
+    }
+
+    /// The process was started under an SDK's automatic instrumentation.
+    pub(crate) fn instrumented(&mut self, pid: u32) {
+        let resource = Resource { instrumented: true, ..(*named(pid, None)).clone() };
+        self.processes.0.insert(pid, Arc::new(resource));
     }
 
     /// From here on this runs on the threads.
@@ -182,6 +198,13 @@ impl Stream {
         self.data(socket, by, RECEIVED, bytes, bytes.len(), b"");
     }
 
+    /// The peer will send no more.
+    pub(crate) fn ended(&mut self, socket: u64, by: By) {
+        self.ending = true;
+        self.data(socket, by, RECEIVED, b"", 0, b"");
+        self.ending = false;
+    }
+
     /// An operation of `length` bytes of which only the first and the last were captured.
     pub(crate) fn sent_cut(&mut self, socket: u64, by: By, bytes: &[u8], length: usize, tail: &[u8]) {
         self.data(socket, by, SENT, bytes, length, tail);
@@ -224,6 +247,9 @@ impl Stream {
         let mut raw = Data::new_zeroed();
         raw.header = self.header(record::KIND_DATA);
         raw.header.captured = u32::try_from(bytes.len()).unwrap();
+        if self.ending {
+            raw.header.flags = record::FLAG_EOF;
+        }
         let offset = self.offsets.entry((socket, direction)).or_default();
         (raw.socket, raw.offset, raw.direction) = (socket, *offset, direction);
         *offset += length as u64;
