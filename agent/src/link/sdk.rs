@@ -203,6 +203,7 @@ mod tests {
             scheme: None,
             user_agent: None,
             forwarded: None,
+            client: None,
             traceparent: None,
             tracestate: None,
             baggage: None,
