@@ -156,8 +156,10 @@ impl Params {
 
     /// Bytes of the stream of pairs.
     pub(super) fn read(&mut self, mut bytes: &[u8], limits: &Limits) {
-        let wanted = FINGERPRINT.saturating_sub(self.first.len()).min(bytes.len());
-        self.first.extend_from_slice(&bytes[..wanted]);
+        if !self.truncated {
+            let wanted = FINGERPRINT.saturating_sub(self.first.len()).min(bytes.len());
+            self.first.extend_from_slice(&bytes[..wanted]);
+        }
         let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
         bytes = &bytes[skipped..];
         self.skip -= skipped as u64;
@@ -188,7 +190,9 @@ impl Params {
     pub(super) fn finish(self, whole: bool) -> (Arc<RequestHead>, bool) {
         let ended = self.buffer.is_empty() && (self.skip == 0 || self.truncated);
         let truncated = self.truncated || !whole || !ended;
-        let fingerprint = if truncated { 0 } else { fnv1a(&self.first) };
+        // Both ends compute the same, though one of them may have seen more.
+        let first = !truncated || self.first.len() == FINGERPRINT;
+        let fingerprint = if first { fnv1a(&self.first) } else { 0 };
         (Arc::new(self.known.head(truncated, fingerprint)), ended)
     }
 
@@ -230,7 +234,7 @@ fn length(reader: &mut Reader<'_>) -> Option<u64> {
 }
 
 /// A fingerprint covers as much of the parameters.
-const FINGERPRINT: usize = 256;
+const FINGERPRINT: usize = 64;
 /// The longest name that is kept.
 const LONGEST_PARAMETER: usize = 20;
 

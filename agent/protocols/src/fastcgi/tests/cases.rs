@@ -171,6 +171,37 @@ fn a_gap_in_the_parameters_costs_what_is_in_it() {
     check_recovered(&mut wire);
 }
 
+/// The web server writes them at once, of which the first bytes and the last are captured; both ends agree on what it is.
+#[test]
+fn more_parameters_than_are_captured() {
+    let (cookie, mut params) = ("c".repeat(9_000), get("/a"));
+    params.push(("HTTP_COOKIE", &cookie));
+    let whole = head(&params);
+    let asked = asks(1, true, &params, b"");
+    let mut connection = Connection::opened(Limits::default());
+    connection.handle_bytes(Client, Stamp::default(), 0, &asked[..8192]);
+    assert_eq!(connection.poll_event(), None);
+    connection.handle_gap(
+        Client,
+        Stamp::default(),
+        8192,
+        asked.len() as u64 - 8192,
+        &asked[asked.len() - 16..],
+    );
+    let Some(Event::Request { head: cut, .. }) = connection.poll_event() else { panic!() };
+    assert_eq!(
+        (&cut.target, &cut.method, cut.fingerprint),
+        (&whole.target, &whole.method, whole.fingerprint)
+    );
+    assert!(cut.truncated && !whole.truncated);
+    let mut wire = opened();
+    wire.connection = connection;
+    wire.offsets[0] = asked.len() as u64;
+    wire.send(Server, &answers(1, OK));
+    wire.exchanges.clear();
+    check_recovered(&mut wire);
+}
+
 /// php-fpm reads the end of a request's body, where nobody asked for the body, together with the next request.
 #[test]
 fn the_end_of_a_body_may_be_read_late() {
