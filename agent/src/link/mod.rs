@@ -346,11 +346,14 @@ impl Links {
         if !self.settings.defer_to_sdk {
             return false;
         }
-        let request = match self.hands.of(self.executions.of(at.actor), at.time) {
-            hand::Held::One(request) => Some(request),
-            hand::Held::None | hand::Held::Several => None,
-        };
-        let by_sdk = self.sdks.sent(at.actor.pid, request, incoming.parent(), head);
+        self.sdks.exported(at.actor.pid, head);
+        let by_sdk = incoming.parent().is_some_and(|context| {
+            let request = match self.hands.of(self.executions.of(at.actor), at.time) {
+                hand::Held::One(request) => Some(request),
+                hand::Held::None | hand::Held::Several => None,
+            };
+            self.sdks.sent(at.actor.pid, request, context)
+        });
         self.counters.forgotten_sdks = self.sdks.forgotten;
         by_sdk
     }

@@ -70,19 +70,16 @@ impl Sdks {
         }
     }
 
-    /// A process has sent a call with this context. `request`: the one that its sender has in hand. Says whether an SDK
-    /// there has a span for the call.
-    pub(super) fn sent(
-        &mut self,
-        pid: u32,
-        request: Option<Token>,
-        context: Option<&TraceParent>,
-        head: &Head,
-    ) -> bool {
+    /// A process has sent a call.
+    pub(super) fn exported(&mut self, pid: u32, head: &Head) {
         if is_export(head) {
             self.learn(pid, |process| process.exports = true);
         }
-        let Some(context) = context else { return false };
+    }
+
+    /// A process has sent a call with this context. `request`: the one that its sender has in hand. Says whether an SDK
+    /// there has a span for the call.
+    pub(super) fn sent(&mut self, pid: u32, request: Option<Token>, context: &TraceParent) -> bool {
         if self.brought.contains_key(&(pid, context.parent)) {
             if let Some(process) = self.processes.get_mut(&pid) {
                 process.goes_on = false;
@@ -217,7 +214,7 @@ mod tests {
     }
 
     fn sends(sdks: &mut Sdks, pid: u32, request: Option<u64>, context: &TraceParent) -> bool {
-        sdks.sent(pid, request.map(token), Some(context), &head("GET", "/"))
+        sdks.sent(pid, request.map(token), context)
     }
 
     #[test]
@@ -292,14 +289,14 @@ mod tests {
     fn exports_tell_unless_they_may_be_of_others() {
         let mut sdks = Sdks::default();
         for (pid, path) in [(7, "/v1/traces"), (8, GRPC_EXPORT), (9, "/v1/metrics")] {
-            assert!(!sdks.sent(pid, None, None, &head("POST", path)));
+            sdks.exported(pid, &head("POST", path));
         }
-        assert!(!sdks.sent(10, None, None, &head("GET", "/v1/traces")));
+        sdks.exported(10, &head("GET", "/v1/traces"));
         assert_eq!([7, 8, 9, 10].map(|pid| sdks.reports(pid)), [true, true, false, false]);
         // A proxy in front of a collector, and the collector.
         sdks.read(token(1), 7, None, &head("POST", "/otlp/v1/traces"));
         sdks.read(token(2), 11, None, &head("POST", "/v1/traces"));
-        sdks.sent(11, Some(token(2)), None, &head("POST", "/v1/traces"));
+        sdks.exported(11, &head("POST", "/v1/traces"));
         assert!(!sdks.reports(7) && !sdks.reports(11));
     }
 

@@ -158,21 +158,13 @@ impl Connection {
     }
 
     fn asked(&mut self, step: Step<'_>, part: Extent) {
-        let (header, part) = match step {
-            Step::Record(header, extent) => (header, extent),
-            Step::Body(header, _)
-            | Step::Content(header, _)
-            | Step::Unseen(header)
-            | Step::Padding(header)
-            | Step::Ended(header) => (header, part),
-            Step::More | Step::Passed | Step::Lost | Step::Invalid => return,
-        };
+        let Some((header, part)) = step.of_record(part) else { return };
         if header.kind == Kind::Begin {
-            return self.begins(&step, header, part);
+            return self.begins(step, header, part);
         }
         let Some(asked) = self.exchanges.find(header.request) else { return };
         asked.ask(part);
-        match (&step, header.kind) {
+        match (step, header.kind) {
             (Step::Content(_, bytes), Kind::Params) => {
                 if let Some(params) = asked.params() {
                     params.read(bytes, &self.limits);
@@ -184,16 +176,19 @@ impl Connection {
                 }
             }
             (Step::Content(..) | Step::Unseen(_), Kind::Stdin) => asked.upload(part.wire_bytes),
-            (Step::Ended(_), Kind::Params) if header.length == 0 => {
-                if !self.exchanges.announce(header.request, true, &self.limits) {
-                    self.fail();
-                }
-            }
+            (Step::Ended(_), Kind::Params) if header.length == 0 => self.told(header.request),
             _ => {}
         }
     }
 
-    fn begins(&mut self, step: &Step<'_>, header: Header, part: Extent) {
+    /// The parameters of a request are over.
+    fn told(&mut self, request: u16) {
+        if !self.exchanges.announce(request, true, &self.limits) {
+            self.fail();
+        }
+    }
+
+    fn begins(&mut self, step: Step<'_>, header: Header, part: Extent) {
         if let Step::Record(..) = step {
             self.beginning = part;
             return;
@@ -210,29 +205,21 @@ impl Connection {
     }
 
     fn answered(&mut self, step: Step<'_>, part: Extent) {
-        let (header, part) = match step {
-            Step::Record(header, extent) => (header, extent),
-            Step::Body(header, _)
-            | Step::Content(header, _)
-            | Step::Unseen(header)
-            | Step::Padding(header)
-            | Step::Ended(header) => (header, part),
-            Step::More | Step::Passed | Step::Lost | Step::Invalid => return,
-        };
+        let Some((header, part)) = step.of_record(part) else { return };
         if header.kind == Kind::Management {
             return;
         }
         self.exchanges.answer(header.request, part, &self.limits);
         if let Some(asked) = self.exchanges.find(header.request) {
-            match (&step, header.kind) {
+            match (step, header.kind) {
                 (Step::Content(_, bytes), Kind::Stdout) => asked.read(bytes),
                 (Step::Unseen(_), Kind::Stdout) => asked.skip(part.wire_bytes),
                 _ => {}
             }
         }
-        match (&step, header.kind) {
+        match (step, header.kind) {
             (Step::Record(..), Kind::End) => self.status = 0,
-            (Step::Body(_, [_, _, _, _, status, ..]), Kind::End) => self.status = *status,
+            (Step::Body(_, [_, _, _, _, status, ..]), Kind::End) => self.status = status,
             (Step::Ended(_), Kind::End) => self.ended(header.request),
             _ => {}
         }

@@ -71,7 +71,7 @@ pub(crate) fn looks_like_request(bytes: &[u8]) -> Option<bool> {
     if !is_prefix(bytes, 1) {
         return Some(false);
     }
-    let Some((header, rest)) = bytes.split_first_chunk() else { return None };
+    let (header, rest) = bytes.split_first_chunk()?;
     if !Header::parse(Party::Client, *header).is_some_and(|header| header.kind == Kind::Begin) {
         return Some(false);
     }
@@ -88,7 +88,7 @@ pub(crate) fn looks_like_response(bytes: &[u8]) -> Option<bool> {
     if !(is_prefix(bytes, 6) || is_prefix(bytes, 3)) {
         return Some(false);
     }
-    let Some((header, rest)) = bytes.split_first_chunk() else { return None };
+    let (header, rest) = bytes.split_first_chunk()?;
     match Header::parse(Party::Server, *header) {
         Some(Header { kind: Kind::End, .. }) => {
             (rest.len() >= BODY).then(|| rest[4] <= 3 && rest[5..BODY] == [0; 3])

@@ -32,7 +32,7 @@ pub(super) enum Place {
     Closed,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step<'a> {
     More,
     /// A record begins; the extent is that of its header.
@@ -53,6 +53,21 @@ pub(super) enum Step<'a> {
     Lost,
     /// What should be a header is none.
     Invalid,
+}
+
+impl Step<'_> {
+    /// The record that this is of, and what passed of it, which was `part` of the stream.
+    pub(super) fn of_record(&self, part: Extent) -> Option<(Header, Extent)> {
+        match *self {
+            Self::Record(header, extent) => Some((header, extent)),
+            Self::Body(header, _)
+            | Self::Content(header, _)
+            | Self::Unseen(header)
+            | Self::Padding(header)
+            | Self::Ended(header) => Some((header, part)),
+            Self::More | Self::Passed | Self::Lost | Self::Invalid => None,
+        }
+    }
 }
 
 impl Parser {

@@ -171,7 +171,7 @@ fn a_joined_connection_reports_nothing_that_was_not_asked() {
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
     let pieces: Vec<Vec<u8>> = cases()
         .into_iter()
-        .flat_map(|case| case.script.into_iter().map(|(_, bytes)| bytes.to_vec()))
+        .flat_map(|case| case.script.into_iter().map(|(_, bytes)| bytes))
         .filter(|bytes| bytes.len() < 256)
         .collect();
     prop_oneof![
