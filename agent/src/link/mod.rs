@@ -213,7 +213,7 @@ impl Links {
                 }
             }
             Role::Client => {
-                held.by_sdk = self.is_of_sdk(request.first, &incoming, head);
+                held.made = self.is_made(request.first, &incoming, head);
                 self.called(token, &mut held, &incoming, threads, head.takes_turns());
             }
         }
@@ -341,13 +341,13 @@ impl Links {
         self.hands.enter(token, at.actor.pid, reader, at.time, passed)
     }
 
-    /// Whether an SDK in the process has a span for a call.
-    fn is_of_sdk(&mut self, at: Stamp, incoming: &Incoming, head: &Head) -> bool {
+    /// Whether a call carries a context which was made in its process.
+    fn is_made(&mut self, at: Stamp, incoming: &Incoming, head: &Head) -> bool {
         if !self.settings.defer_to_sdk {
             return false;
         }
         self.sdks.exported(at.actor.pid, head);
-        let by_sdk = incoming.parent().is_some_and(|context| {
+        let made = incoming.parent().is_some_and(|context| {
             let request = match self.hands.of(self.executions.of(at.actor), at.time) {
                 hand::Held::One(request) => Some(request),
                 hand::Held::None | hand::Held::Several => None,
@@ -355,7 +355,7 @@ impl Links {
             self.sdks.sent(at.actor.pid, request, context)
         });
         self.counters.forgotten_sdks = self.sdks.forgotten;
-        by_sdk
+        made
     }
 
     /// A call was sent: its cause is known at once, or it waits.

@@ -43,8 +43,9 @@ impl Links {
         while let Some(token) = chain.pop() {
             let Some(held) = self.held.get(&token) else { continue };
             let (span_id, parent) = (held.span_id, held.parent.clone());
+            // Whoever answers has read the request; whoever calls has sent the first byte.
             let by_sdk = match held.role {
-                Role::Client => held.by_sdk,
+                Role::Client => held.made && self.sdks.reports(held.request.first.actor.pid),
                 Role::Server => self.sdks.reports(held.request.last.actor.pid),
             };
             let above = self.above(&parent);

@@ -1,11 +1,13 @@
 //! Processes that carry an OpenTelemetry SDK of their own: they report requests themselves, and what they report is not
 //! reported twice.
 //!
-//! A call whose sampled `traceparent` no request has brought to the process has a span there: the header names it. That
-//! the process reports the requests that it serves as well, four things tell: it was started under automatic
-//! instrumentation; it exports traces over OTLP, and not those that others send to it; such a call goes on with the
-//! trace that an open request came with; two calls of a request that came with none are of one trace, so there is a span
-//! above them. Whoever passes a context on unchanged made no span for it, which takes the last two back.
+//! Four things tell of one: the process was started under automatic instrumentation; it exports traces over OTLP, and
+//! not those that others send to it; a call goes on with the trace that an open request came with, by a context that no
+//! request has brought; two calls of a request that came with none are of one trace, so there is a span above them.
+//! Whoever passes a context on unchanged made no span for it, which takes the last two back.
+//!
+//! Such a process reports the requests that it serves, and its calls that carry a sampled context made there: the
+//! header names their span. Of any other process such a header says nothing; it may be made up, as in a test with curl.
 
 use std::collections::{HashMap, VecDeque, hash_map::Entry};
 
@@ -77,8 +79,8 @@ impl Sdks {
         }
     }
 
-    /// A process has sent a call with this context. `request`: the one that its sender has in hand. Says whether an SDK
-    /// there has a span for the call.
+    /// A process has sent a call with this context. `request`: the one that its sender has in hand. Says whether the
+    /// context is of a span that was made there, if there is an SDK.
     pub(super) fn sent(&mut self, pid: u32, request: Option<Token>, context: &TraceParent) -> bool {
         if self.brought.contains_key(&(pid, context.parent)) {
             if let Some(process) = self.processes.get_mut(&pid) {
@@ -107,7 +109,7 @@ impl Sdks {
         }
     }
 
-    /// Whether a process reports the requests that it serves.
+    /// Whether there is an SDK in a process.
     pub(super) fn reports(&self, pid: u32) -> bool {
         self.processes.get(&pid).is_some_and(Process::reports)
     }

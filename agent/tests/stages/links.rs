@@ -251,7 +251,7 @@ fn a_context_passed_on_links_through_a_busy_proxy() {
 /// A library inside the caller made a span of its own: the call is that span's child.
 #[test]
 fn a_context_made_in_the_process_is_the_calls_parent() {
-    let mut stream = Stream::beside_sdks();
+    let mut stream = Stream::new();
     front_reads(&mut stream);
     stream.open(11, FRONT, 6000, 90);
     stream.sent(11, FRONT, OUTSIDE);

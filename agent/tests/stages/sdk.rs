@@ -175,6 +175,7 @@ fn a_program_under_automatic_instrumentation_reports_what_it_serves() {
 #[test]
 fn what_the_sdk_does_not_sample_is_not_left_to_it() {
     let mut stream = Stream::new();
+    stream.instrumented(1);
     stream.open(11, FRONT, 6000, 90);
     let call = format!("GET / HTTP/1.1\r\nHost: a\r\ntraceparent: 00-{TRACE}-{MADE}-00\r\n\r\n");
     stream.sent(11, FRONT, call.as_bytes());
@@ -182,4 +183,32 @@ fn what_the_sdk_does_not_sample_is_not_left_to_it() {
     stream.wait(1_000 * MS);
     let counters = stream.engine.counters;
     assert_eq!((counters.left_to_sdk, counters.not_sampled), (0, 1));
+}
+
+/// As curl does in a test, or a generator of load: there is no span but the agent's.
+#[test]
+fn a_context_that_is_made_up_says_nothing() {
+    let mut stream = Stream::new();
+    stream.open(11, FRONT, 6000, 90);
+    stream.sent(11, FRONT, &request("/back", MADE));
+    stream.received(11, FRONT, OK);
+    let spans = stream.finish();
+    assert_eq!(parent(spans.client(1)), MADE);
+}
+
+/// Only the second call of a request without a context tells; the first is not decided before.
+#[test]
+fn calls_in_one_trace_below_a_request_without_a_context() {
+    let mut stream = Stream::new();
+    stream.open(10, FRONT, 80, 5000);
+    stream.received(10, FRONT, GET);
+    for (socket, local, span) in [(11, 6000, MADE), (12, 6001, OUTSIDE)] {
+        stream.open(socket, FRONT, local, 90);
+        stream.sent(socket, FRONT, &request("/back", span));
+        stream.received(socket, FRONT, OK);
+    }
+    stream.sent(10, FRONT, OK);
+    stream.wait(1_000 * MS);
+    assert_eq!(stream.engine.counters.left_to_sdk, 3);
+    assert_eq!(stream.finish().0.len(), 0);
 }
