@@ -22,6 +22,7 @@ pub mod node;
 pub mod otlp;
 pub mod paths;
 pub mod perf;
+pub mod pgbouncer;
 pub mod php;
 pub mod port;
 pub mod postgres;

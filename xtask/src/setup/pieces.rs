@@ -17,7 +17,7 @@ const APPLICATION: [Piece; 4] = [
     ("pg_ctlcluster", "postgresql"),
     ("python3", "python3"),
 ];
-const TESTS: [Piece; 17] = [
+const TESTS: [Piece; 18] = [
     // The server alone: Debian starts what `apache2` brings.
     ("apache2", "apache2-bin"),
     ("bpftool", "bpftool"),
@@ -32,6 +32,7 @@ const TESTS: [Piece; 17] = [
     ("npm", "npm"),
     // The other view of the same samples.
     ("perf", "linux-perf"),
+    ("pgbouncer", "pgbouncer"),
     ("psql", "postgresql-client"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("redis-server", "redis-server"),
