@@ -10,7 +10,7 @@ use honeyguide_protocols::{
 use crate::{
     attribute::Attributes,
     clock::Clock,
-    decode::{DataRecord, Record},
+    decode::{DataRecord, ProcessEvent, Record},
     flow::{ConnectionInfo, Detail, FlowEvent, Flows, Head, Role},
     link::{LinkSettings, Linked, Links, Threads, Token},
     metrics::{
@@ -95,6 +95,8 @@ pub struct EngineCounters {
     pub spans: u64,
     /// Exchanges whose span the sampler left out.
     pub not_sampled: u64,
+    /// Exchanges that an SDK in their process reports.
+    pub left_to_sdk: u64,
     /// Spans of which some bytes were not seen.
     pub damaged: u64,
     /// Open requests that the active-requests metric leaves out, because too many are open.
@@ -151,7 +153,12 @@ impl Engine {
                 self.flows.handle_bind(bind);
                 self.take_events(bind.time, processes);
             }
-            Record::Process(_) => self.counters.process_records += 1,
+            Record::Process(process) => {
+                self.counters.process_records += 1;
+                if matches!(process.event, ProcessEvent::Fork { .. } | ProcessEvent::Exec) {
+                    self.links.handle_process(process.pid);
+                }
+            }
             Record::Times(times) => self.times.handle(&times),
             Record::Task(task) => {
                 self.counters.task_records += 1;
@@ -239,6 +246,9 @@ impl Engine {
         match event {
             Event::Request { id, extent, head } => {
                 let resource = processes.owner(&connection, extent.last.actor.pid);
+                if resource.instrumented {
+                    self.links.handle_instrumented(extent.last.actor.pid);
+                }
                 self.links.handle_request(&connection, role, id, &extent, &head, threads_of(&resource));
                 if let (Role::Server, Some(serving)) = (role, &mut self.serving) {
                     let token = Token { socket: connection.socket, exchange: id };
@@ -283,7 +293,7 @@ impl Engine {
     }
 
     fn finish(&mut self, linked: Linked, processes: &mut dyn Processes) {
-        let Linked { connection, role, exchange, identity, start, end, rule, candidates } = linked;
+        let Linked { connection, role, exchange, identity, start, end, rule, by_sdk, candidates } = linked;
         let resource = processes.owner(&connection, exchange.request.last.actor.pid);
         let damaged = exchange.damaged;
         self.counters.times_dropped = self.times.dropped;
@@ -292,7 +302,7 @@ impl Engine {
             role,
             connection: &connection,
             resource,
-            sampled: identity.trace_flags & SAMPLED != 0,
+            sampled: identity.trace_flags & SAMPLED != 0 && !by_sdk,
             identity,
             start: self.clock.unix(start),
             end: self.clock.unix(end),
@@ -330,6 +340,7 @@ impl Engine {
                 self.counters.damaged += u64::from(damaged);
                 self.spans.push(span);
             }
+            None if by_sdk => self.counters.left_to_sdk += 1,
             None => self.counters.not_sampled += u64::from(!sampled),
         }
     }

@@ -1,7 +1,7 @@
 """An OTLP receiver on the official generated stubs. Takes a port for HTTP and prints the one for gRPC.
 
 It prints a line for each span and metric that it could decode:
-    span PROTOCOL TRACE_ID SPAN_ID KIND NAME
+    span PROTOCOL TRACE_ID SPAN_ID KIND PARENT_ID PATH NAME
     metric PROTOCOL NAME POINTS
 """
 
@@ -10,6 +10,7 @@ import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
@@ -26,7 +27,13 @@ def report(*words):
 def took_traces(protocol, request):
     for group in request.resource_spans:
         for span in (span for scope in group.scope_spans for span in scope.spans):
-            report("span", protocol, span.trace_id.hex(), span.span_id.hex(), span.kind, span.name)
+            parent, path = span.parent_span_id.hex() or "-", path_of(span)
+            report("span", protocol, span.trace_id.hex(), span.span_id.hex(), span.kind, parent, path, span.name)
+
+
+def path_of(span):
+    texts = {pair.key: pair.value.string_value for pair in span.attributes}
+    return texts.get("url.path") or urlsplit(texts.get("url.full", "")).path or "-"
 
 
 def took_metrics(protocol, request):
@@ -40,7 +47,8 @@ def took_json(request):
     # Not through the stubs' own JSON reader: OTLP writes ids as hex, protobuf's mapping as base64.
     for group in request.get("resourceSpans", []):
         for span in (span for scope in group["scopeSpans"] for span in scope["spans"]):
-            report("span", "json", span["traceId"], span["spanId"], span["kind"], span["name"])
+            parent = span.get("parentSpanId") or "-"
+            report("span", "json", span["traceId"], span["spanId"], span["kind"], parent, "-", span["name"])
     for group in request.get("resourceMetrics", []):
         for metric in (metric for scope in group["scopeMetrics"] for metric in scope["metrics"]):
             (data,) = (metric[kind] for kind in ("sum", "gauge", "histogram") if kind in metric)

@@ -22,6 +22,8 @@ pub mod node;
 pub mod otlp;
 pub mod paths;
 pub mod perf;
+pub mod pgbouncer;
+pub mod php;
 pub mod port;
 pub mod postgres;
 pub mod privilege;

@@ -6,9 +6,11 @@ use anyhow::{Context, Result};
 
 use crate::{paths, python::quietly};
 
-/// What is installed. Changing the list installs anew.
+/// What is installed. Changing a list installs anew.
 const PACKAGES: [&str; 5] =
     ["@grpc/grpc-js@1", "mariadb@3.4.5", "mysql2@3.14.5", "pg@8", "pg-copy-streams@7"];
+/// OpenTelemetry's own instrumentation, which must not be where it is not asked for.
+const SDK_PACKAGES: [&str; 2] = ["@opentelemetry/api@1", "@opentelemetry/auto-instrumentations-node@0.81"];
 
 /// A program of `tests/apps` that may `require` the packages.
 ///
@@ -25,13 +27,25 @@ pub fn app(script: &str) -> Result<Command> {
 /// # Errors
 /// When there is no npm, or a package cannot be fetched.
 pub fn packages() -> Result<PathBuf> {
+    made("node", &PACKAGES)
+}
+
+/// The same with OpenTelemetry's automatic instrumentation.
+///
+/// # Errors
+/// As for [`packages`].
+pub fn sdk_packages() -> Result<PathBuf> {
+    made("node-sdk", &SDK_PACKAGES)
+}
+
+fn made(name: &str, packages: &[&str]) -> Result<PathBuf> {
     static LOCK: Mutex<()> = Mutex::new(());
     let _one_at_a_time = LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let directory = paths::target().join("node");
+    let directory = paths::target().join(name);
     let modules = directory.join("node_modules");
     // The stamp is written last and names the packages, so a half-made or older directory is made again.
     let stamp = directory.join("packages");
-    let wanted = PACKAGES.join("\n");
+    let wanted = packages.join("\n");
     if fs::read_to_string(&stamp).is_ok_and(|held| held == wanted) && modules.is_dir() {
         return Ok(modules);
     }
@@ -40,7 +54,7 @@ pub fn packages() -> Result<PathBuf> {
     }
     fs::create_dir_all(&directory)?;
     let mut npm = Command::new("npm");
-    npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&directory).args(PACKAGES);
+    npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&directory).args(packages);
     quietly(&mut npm).context("`apt-get install npm` brings npm")?;
     fs::write(stamp, wanted)?;
     Ok(modules)

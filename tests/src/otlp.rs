@@ -52,17 +52,27 @@ impl Receiver {
     /// When a span has arrived twice.
     pub fn spans(&self, protocol: &str) -> Result<BTreeSet<(String, String)>> {
         let mut spans = BTreeSet::new();
-        for [_, by, trace, span] in self.lines("span") {
+        for [_, by, trace, span] in self.lines::<4>("span") {
             let is_new = by != protocol || spans.insert((trace.clone(), span.clone()));
             ensure!(is_new, "span {span} of trace {trace} has arrived twice");
         }
         Ok(spans)
     }
 
+    /// What the spans that have arrived by `protocol` say, in the order of their arrival.
+    #[must_use]
+    pub fn told(&self, protocol: &str) -> Vec<Told> {
+        let lines = self.lines::<7>("span").into_iter();
+        let told = |[_, by, trace, span, kind, parent, path]: [String; 7]| {
+            (by == protocol).then_some(Told { trace, span, kind, parent, path })
+        };
+        lines.filter_map(told).collect()
+    }
+
     /// The names of the metrics that have arrived by `protocol`.
     #[must_use]
     pub fn metrics(&self, protocol: &str) -> BTreeSet<String> {
-        self.lines("metric")
+        self.lines::<4>("metric")
             .into_iter()
             .filter(|[_, by, ..]| by == protocol)
             .map(|[_, _, name, _]| name)
@@ -90,17 +100,31 @@ impl Receiver {
         }
     }
 
-    /// The first four words of every line that begins with `what`.
-    fn lines(&self, what: &str) -> Vec<[String; 4]> {
+    /// The first words of every line that begins with `what`.
+    fn lines<const WORDS: usize>(&self, what: &str) -> Vec<[String; WORDS]> {
         let log = self.guard.log();
         // A last line without its end is still being written.
         let whole = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        let words = whole.map(|line| line.split_whitespace().take(4).map(str::to_owned).collect::<Vec<_>>());
+        let words =
+            whole.map(|line| line.split_whitespace().take(WORDS).map(str::to_owned).collect::<Vec<_>>());
         words
             .filter_map(|words| words.try_into().ok())
-            .filter(|words: &[String; 4]| words[0] == what)
+            .filter(|words: &[String; WORDS]| words[0] == what)
             .collect()
     }
+}
+
+/// A span of somebody else's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub trace: String,
+    pub span: String,
+    /// OTLP's number of the kind.
+    pub kind: String,
+    /// `-` where there is none.
+    pub parent: String,
+    /// `url.path`, or that of `url.full`; `-` where there is none.
+    pub path: String,
 }
 
 /// A running rotel, which sends everything on to another receiver by OTLP/HTTP.

@@ -143,7 +143,7 @@ fn program(name: &str) -> Result<PathBuf> {
 }
 
 /// The server refuses to run as root: the user that the package made gets `directory`.
-fn owner(directory: &Path) -> Result<Option<(u32, u32)>> {
+pub(crate) fn owner(directory: &Path) -> Result<Option<(u32, u32)>> {
     if !privilege::is_root() {
         return Ok(None);
     }

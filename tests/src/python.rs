@@ -44,6 +44,17 @@ const TRUTH_PACKAGES: [&str; 8] = [
 /// What samples Python's stacks by itself.
 const PROFILER_PACKAGES: [&str; 1] = ["py-spy==0.4.*"];
 
+/// OpenTelemetry's own instrumentation, which must not be where it is not asked for.
+const SDK_PACKAGES: [&str; 6] = [
+    "flask==3.1.*",
+    // Brings `opentelemetry-instrument`.
+    "opentelemetry-distro",
+    "opentelemetry-exporter-otlp-proto-http==1.*",
+    "opentelemetry-instrumentation-flask",
+    "opentelemetry-instrumentation-requests",
+    "requests==2.*",
+];
+
 /// A running Python server.
 #[derive(Debug)]
 pub struct Python {
@@ -181,6 +192,14 @@ pub fn interpreters() -> Result<Vec<PathBuf>> {
         found.extend(of_it.pop());
     }
     Ok(found)
+}
+
+/// A virtual environment with OpenTelemetry's SDK.
+///
+/// # Errors
+/// As for [`environment`].
+pub fn sdk_environment() -> Result<PathBuf> {
+    made("venv-sdk", &SDK_PACKAGES)
 }
 
 fn made(name: &str, packages: &[&str]) -> Result<PathBuf> {

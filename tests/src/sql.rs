@@ -38,9 +38,18 @@ pub const fn said<'a>(summary: &'a str, text: &'a str, rows: &'a str) -> Said<'a
 /// # Errors
 /// When something of it does not hold, or the client or the agent fails.
 pub fn traced(server: u32, system: &str, command: &Command) -> Result<(Capture, String)> {
+    traced_through(&[server], system, command)
+}
+
+/// The same with several processes behind the client, each of which speaks the same to the next.
+///
+/// # Errors
+/// As for [`traced`].
+pub fn traced_through(servers: &[u32], system: &str, command: &Command) -> Result<(Capture, String)> {
     let client = Gated::new(command)?;
-    let pids = [server, client.pid()].map(|pid| pid.to_string());
-    let agent = Agent::run(["--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
+    let pids = servers.iter().copied().chain([client.pid()]);
+    let selected = pids.flat_map(|pid| ["--pid".to_owned(), pid.to_string()]);
+    let agent = Agent::run(selected.chain(["--print".to_owned(), "none".to_owned()]))?;
     let out = agent.out().to_owned();
     let printed = client.finish()?;
     let capture = agent.stop_with(|said| {

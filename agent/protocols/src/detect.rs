@@ -1,6 +1,6 @@
 //! Which protocol a connection speaks and who is its client, from the first bytes of each direction.
 
-use crate::{exchange::Party, http1, http2, memcached, mysql, postgres, redis};
+use crate::{exchange::Party, fastcgi, http1, http2, memcached, mysql, postgres, redis};
 
 /// The direction of bytes as the traced process sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,8 @@ pub enum Protocol {
     Memcached,
     /// The client/server protocol of MySQL and MariaDB.
     MySql,
+    /// FastCGI, which carries HTTP's requests from a web server to an application server.
+    FastCgi,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,7 @@ pub const LONGEST_PREFIX: usize = http1::LONG_LINE + 64;
 /// a statement or by messages that follow each other to the end of an operation. MySQL is known by the server's
 /// greeting, which comes first, or the client's login; in the middle by a statement, the execution of a prepared
 /// one, a refusal, or the description of columns.
+/// FastCGI is known by the record that begins a request or, in the middle, by a response's first line or by the end of one.
 /// Redis is known by a command that is an array, Memcached by a command that stores or by a value. Other lines of
 /// text have to make sense as a command and as its answer.
 #[must_use]
@@ -81,8 +84,8 @@ pub fn detect(sent: &[u8], received: &[u8]) -> Verdict {
 }
 
 impl Protocol {
-    pub const ALL: [Self; 6] =
-        [Self::Http1, Self::Http2, Self::Postgres, Self::Redis, Self::Memcached, Self::MySql];
+    pub const ALL: [Self; 7] =
+        [Self::Http1, Self::Http2, Self::Postgres, Self::Redis, Self::Memcached, Self::MySql, Self::FastCgi];
 
     /// As the agent's own metrics name it.
     #[must_use]
@@ -94,6 +97,7 @@ impl Protocol {
             Self::Redis => "redis",
             Self::Memcached => "memcached",
             Self::MySql => "mysql",
+            Self::FastCgi => "fastcgi",
         }
     }
 }
@@ -135,6 +139,15 @@ fn first(bytes: &[u8]) -> First {
     let bytes = &bytes[blank..];
     if bytes.is_empty() {
         return First::Open;
+    }
+    // Its first byte is a version that no text begins with, and two bytes of it are little to go by.
+    if whole.len() >= 2 {
+        match (fastcgi::looks_like_request(whole), fastcgi::looks_like_response(whole)) {
+            (Some(true), _) => return First::Of(Protocol::FastCgi, Party::Client),
+            (_, Some(true)) => return First::Of(Protocol::FastCgi, Party::Server),
+            (None, _) | (_, None) => return First::Open,
+            (Some(false), Some(false)) => {}
+        }
     }
     // What is MySQL's beyond doubt begins with a length, which may be any character.
     match (mysql::looks_like_client(whole), mysql::looks_like_server(whole)) {
@@ -374,6 +387,33 @@ mod tests {
         check(b"", b"Z\0\0\0\x05X", Verdict::NeedMore);
         check(b"\x01", b"Z\0\0\0\x05X", Verdict::Unknown);
         check(b"PUT / HTTP/1.1\r\n", b"Z\0\0\0\x05I", SENT);
+    }
+
+    const FASTCGI: Verdict = Verdict::Speaks { protocol: Protocol::FastCgi, client: Direction::Sent };
+
+    #[test]
+    fn fastcgi_is_told_by_what_begins_a_request() {
+        let begin = b"\x01\x01\0\x01\0\x08\0\0\0\x01\x01\0\0\0\0\0";
+        check(begin, b"", FASTCGI);
+        check(&[&begin[..], b"\x01\x04\0\x01"].concat(), b"", FASTCGI);
+        for length in 2..begin.len() {
+            check(&begin[..length], b"", Verdict::NeedMore);
+        }
+        for (at, byte) in [(0, 2), (1, 12), (3, 0), (5, 9), (9, 4), (10, 2), (15, 1)] {
+            let mut other = *begin;
+            other[at] = byte;
+            assert_ne!(detect(&other, b"\x7f"), FASTCGI, "{at}");
+        }
+    }
+
+    #[test]
+    fn fastcgi_is_told_in_the_middle_by_its_answers() {
+        let end = b"\x01\x03\0\x01\0\x08\0\0\0\0\0\0\0\0\0\0";
+        check(b"", end, FASTCGI);
+        check(b"rest of an upload", b"\x01\x06\0\x01\0\x20\0\0Content-type: text/html", FASTCGI);
+        check(b"", &end[..9], Verdict::NeedMore);
+        check(b"", b"\x01\x06\0\x01\0\x20\0\0Conte", Verdict::NeedMore);
+        check(b"\x7f", b"\x01\x06\0\x01\0\x20\0\0<html>", Verdict::Unknown);
     }
 
     const REDIS: Verdict = Verdict::Speaks { protocol: Protocol::Redis, client: Direction::Sent };

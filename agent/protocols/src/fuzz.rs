@@ -8,6 +8,7 @@ mod tests {
 use crate::{
     detect::detect,
     exchange::{CloseReason, Event, Party, Stamp},
+    fastcgi,
     http1::{Connection, Limits, State},
     http2, memcached, mysql, postgres,
     reader::Reader,
@@ -20,6 +21,7 @@ type Body = fn(&[u8]);
 /// Every target, by name. `seeds.rs` has what each of them begins with.
 pub const TARGETS: &[(&str, Body)] = &[
     ("detection", detection),
+    ("fastcgi", fastcgi),
     ("hpack", hpack),
     ("http1", http1),
     ("http2", http2),
@@ -260,6 +262,51 @@ pub fn redis(data: &[u8]) {
     connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
     ledger.drain(|| connection.poll_event());
     assert_eq!(connection.state(), redis::State::Closed);
+    assert_eq!(ledger.open, Vec::<u64>::new());
+}
+
+/// Any script of operations on a FastCGI connection, written as for [`http1`].
+///
+/// # Panics
+///
+/// When memory is not bounded, an exchange ends twice, or one stays open after the close.
+pub fn fastcgi(data: &[u8]) {
+    let limits =
+        fastcgi::Limits { parameter: 100, outstanding: 6, failures: 3, ..fastcgi::Limits::default() };
+    let mut reader = Reader::new(data);
+    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
+    let mut connection =
+        if opened { fastcgi::Connection::opened(limits) } else { fastcgi::Connection::new(limits) };
+    let mut ledger = Ledger::default();
+    let mut offsets = [0_u64; 2];
+    let mut time = 0;
+    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
+        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
+        time += u64::from(control >> 4);
+        let at = Stamp { time, ..Stamp::default() };
+        let offset = &mut offsets[side];
+        match control >> 1 & 7 {
+            0..=4 => {
+                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
+                connection.handle_bytes(from, at, *offset, bytes);
+                *offset += bytes.len() as u64;
+            }
+            5 => {
+                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
+                let gap = u64::from(length) * 7;
+                connection.handle_gap(from, at, *offset, gap, tail);
+                *offset += gap;
+            }
+            6 => *offset += u64::from(length),
+            _ => connection.handle_shutdown(from, at),
+        }
+        ledger.drain(|| connection.poll_event());
+        assert!(connection.buffered() <= 16 * 1024, "held {}", connection.buffered());
+        assert!(connection.outstanding() <= limits.outstanding);
+    }
+    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
+    ledger.drain(|| connection.poll_event());
+    assert_eq!(connection.state(), fastcgi::State::Closed);
     assert_eq!(ledger.open, Vec::<u64>::new());
 }
 

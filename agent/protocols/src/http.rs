@@ -10,6 +10,8 @@ pub enum Version {
     Http10,
     Http11,
     Http2,
+    /// Only where FastCGI says so.
+    Http3,
 }
 
 /// A request's head. Strings are bounded by the parser and lossily decoded where they are not UTF-8.
@@ -28,6 +30,8 @@ pub struct RequestHead {
     pub user_agent: Option<Box<str>>,
     /// `Forwarded` or, failing that, `X-Forwarded-For`, as sent.
     pub forwarded: Option<Forwarded>,
+    /// The client's address, where the protocol itself tells it: FastCGI's server says whom it serves.
+    pub client: Option<Box<str>>,
     pub traceparent: Option<Box<str>>,
     /// All `tracestate` headers, joined by a comma.
     pub tracestate: Option<Box<str>>,
@@ -47,6 +51,7 @@ impl RequestHead {
             &self.authority,
             &self.scheme,
             &self.user_agent,
+            &self.client,
             &self.traceparent,
             &self.tracestate,
             &self.baggage,

@@ -7,6 +7,7 @@
 
 pub mod detect;
 pub mod exchange;
+pub mod fastcgi;
 pub mod fuzz;
 pub mod grpc;
 pub mod http;

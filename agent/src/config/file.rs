@@ -94,12 +94,13 @@ pub(super) fn read(root: Option<&Node>) -> Result<Layer, Vec<Problem>> {
     layer.profile_hz = profile.read("hz", p, sample_rate);
     layer.profile_interval = profile.read("interval", p, positive_duration);
 
-    let context = root.section("context", &["propagators", "baggage"], p);
+    let context = root.section("context", &["propagators", "baggage", "defer_to_sdk"], p);
     if let Some(propagators) = context.list("propagators", p, propagator) {
         layer.tracecontext = Some(propagators.contains(&Propagator::TraceContext));
         layer.baggage_propagator = Some(propagators.contains(&Propagator::Baggage));
     }
     layer.baggage = context.list("baggage", p, word);
+    layer.defer_to_sdk = context.flag("defer_to_sdk", p);
 
     layer.sampler = sampling(&root, p);
     let metrics = root.section("metrics", &["interval", "temporality", "cardinality_limit"], p);

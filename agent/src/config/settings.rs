@@ -81,6 +81,8 @@ pub struct Profile {
 pub struct Context {
     /// `traceparent` and `tracestate`.
     pub tracecontext: bool,
+    /// Leave to an SDK in a process what it reports itself.
+    pub defer_to_sdk: bool,
     /// Keys of `baggage` that become span attributes; empty when the propagator is off.
     pub baggage: Vec<String>,
 }

@@ -9,6 +9,7 @@ use honeyguide_common::verdict;
 use honeyguide_protocols::{
     CloseReason, Event, Exchange, Party, Stamp,
     detect::Protocol,
+    fastcgi,
     http::{HttpDetail, RequestHead, Version},
     http1::{self, Successor},
     http2,
@@ -55,6 +56,7 @@ pub(super) enum Parser {
     Redis(Box<redis::Connection>),
     Memcached(Box<memcached::Connection>),
     MySql(Box<mysql::Connection>),
+    FastCgi(Box<fastcgi::Connection>),
 }
 
 /// The same call on whichever parser it is.
@@ -67,6 +69,7 @@ macro_rules! each {
             Self::Redis($parser) => $call,
             Self::Memcached($parser) => $call,
             Self::MySql($parser) => $call,
+            Self::FastCgi($parser) => $call,
         }
     };
 }
@@ -91,6 +94,7 @@ impl Parser {
             Protocol::Redis => Self::Redis(begin!(redis)),
             Protocol::Memcached => Self::Memcached(begin!(memcached)),
             Protocol::MySql => Self::MySql(begin!(mysql)),
+            Protocol::FastCgi => Self::FastCgi(begin!(fastcgi)),
         }
     }
 
@@ -103,7 +107,12 @@ impl Parser {
     pub(super) fn take_successor(&mut self) -> Option<Successor> {
         match self {
             Self::Http1(parser) => parser.take_successor(),
-            Self::Http2(_) | Self::Postgres(_) | Self::Redis(_) | Self::Memcached(_) | Self::MySql(_) => None,
+            Self::Http2(_)
+            | Self::Postgres(_)
+            | Self::Redis(_)
+            | Self::Memcached(_)
+            | Self::MySql(_)
+            | Self::FastCgi(_) => None,
         }
     }
 
@@ -115,6 +124,7 @@ impl Parser {
             Self::Redis(_) => Protocol::Redis,
             Self::Memcached(_) => Protocol::Memcached,
             Self::MySql(_) => Protocol::MySql,
+            Self::FastCgi(_) => Protocol::FastCgi,
         }
     }
 
@@ -151,6 +161,7 @@ impl Parser {
                 parser.poll_event().map(|event| lift(event, Head::KeyValue, Detail::KeyValue))
             }
             Self::MySql(parser) => parser.poll_event().map(|event| lift(event, Head::Sql, Detail::Sql)),
+            Self::FastCgi(parser) => parser.poll_event().map(|event| lift(event, Head::Http, Detail::Http)),
         }
     }
 
@@ -158,7 +169,12 @@ impl Parser {
     pub(super) fn greeting(&self) -> Option<mysql::Greeting> {
         match self {
             Self::MySql(parser) => parser.greeting(),
-            Self::Http1(_) | Self::Http2(_) | Self::Postgres(_) | Self::Redis(_) | Self::Memcached(_) => None,
+            Self::Http1(_)
+            | Self::Http2(_)
+            | Self::Postgres(_)
+            | Self::Redis(_)
+            | Self::Memcached(_)
+            | Self::FastCgi(_) => None,
         }
     }
 
@@ -166,7 +182,12 @@ impl Parser {
     pub(super) fn set_greeting(&mut self, greeting: mysql::Greeting) {
         match self {
             Self::MySql(parser) => parser.set_greeting(greeting),
-            Self::Http1(_) | Self::Http2(_) | Self::Postgres(_) | Self::Redis(_) | Self::Memcached(_) => {}
+            Self::Http1(_)
+            | Self::Http2(_)
+            | Self::Postgres(_)
+            | Self::Redis(_)
+            | Self::Memcached(_)
+            | Self::FastCgi(_) => {}
         }
     }
 
@@ -206,13 +227,17 @@ impl Parser {
                 mysql::State::Encrypted | mysql::State::Replicating => Standing::Upgraded,
                 mysql::State::Failed => Standing::Failed,
             },
+            Self::FastCgi(parser) => match parser.state() {
+                fastcgi::State::Open | fastcgi::State::Closed => Standing::Good,
+                fastcgi::State::Failed => Standing::Failed,
+            },
         }
     }
 
     /// What the kernel should do from here on, after as many exchanges; `None` while that is open.
     pub(super) fn verdict(&self, exchanges: u64) -> Option<u8> {
         let (pipelined, settled) = match self {
-            Self::Http1(_) | Self::Postgres(_) => (false, SETTLED),
+            Self::Http1(_) | Self::Postgres(_) | Self::FastCgi(_) => (false, SETTLED),
             Self::Http2(_) => return Some(verdict::FRAMES),
             Self::Redis(parser) => (parser.is_pipelined(), SETTLED_PIPELINE),
             Self::Memcached(parser) => (parser.is_pipelined(), SETTLED_PIPELINE),
@@ -249,6 +274,10 @@ impl Parser {
                 let seen = parser.counters();
                 let drops = seen.dropped_requests + seen.dropped_events + seen.dropped_statements;
                 (seen.failures, seen.orphan_responses, drops)
+            }
+            Self::FastCgi(parser) => {
+                let seen = parser.counters();
+                (seen.failures, seen.orphan_responses, seen.dropped_requests + seen.dropped_events)
             }
         };
         into.malformed_messages += u64::from(failures);

@@ -25,6 +25,10 @@ pub(super) struct Held {
     pub(super) identity: Option<Identity>,
     /// It is in its reader's hand.
     pub(super) entry: Option<hand::Entry>,
+    /// A call that carries a context which was made in its process.
+    pub(super) made: bool,
+    /// An SDK in the process has a span for it; decided with its identity.
+    pub(super) by_sdk: bool,
     /// Its process's work moves between threads.
     pub(super) shares_threads: bool,
     /// Its name on the wire.
@@ -69,6 +73,8 @@ impl Held {
             rule: Rule::None,
             identity: None,
             entry: None,
+            made: false,
+            by_sdk: false,
             shares_threads: false,
             key: None,
             partner: None,

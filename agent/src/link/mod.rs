@@ -14,8 +14,10 @@ mod execution;
 mod hand;
 mod held;
 mod model;
+mod place;
 mod reaction;
 mod rule;
+mod sdk;
 mod waiting;
 mod wake;
 mod wire;
@@ -36,6 +38,7 @@ use self::{
     hand::Hands,
     held::{Held, Parent, from_header},
     reaction::{Judgement, Reactions, Verdict},
+    sdk::Sdks,
     waiting::Waiting,
     wake::{MAX_WAKERS, Wake, Wakes, Woken},
     wire::Wire,
@@ -47,8 +50,7 @@ pub use self::{
 use crate::{
     flow::{ConnectionInfo, Detail, Head, Role},
     span::{
-        SpanId, TraceId,
-        context::{self, Identity, Incoming},
+        context::{self, Incoming},
         id::IdGenerator,
     },
 };
@@ -74,6 +76,7 @@ pub struct Links {
     /// What was seen of requests that are over, and when it is to be judged; each request is referred to.
     verdicts: VecDeque<(u64, u64, Verdict)>,
     wire: Wire,
+    sdks: Sdks,
     ids: IdGenerator,
     /// Room for a chain of parents; empty.
     chain: Vec<Token>,
@@ -122,6 +125,7 @@ impl Links {
             reactions: Reactions::default(),
             verdicts: VecDeque::new(),
             wire: Wire::default(),
+            sdks: Sdks::default(),
             ids,
             chain: Vec::with_capacity(MAX_DEPTH),
             counters: LinkCounters::default(),
@@ -138,6 +142,19 @@ impl Links {
     pub fn handle_wake(&mut self, pid: u32, woken: u64, by: u64, time: u64) {
         self.wakes.wake(pid, woken, by, time);
         self.count_forgotten();
+    }
+
+    /// A process was forked, or has begun another program: it is not what had its id before.
+    pub fn handle_process(&mut self, pid: u32) {
+        self.sdks.forget(pid);
+    }
+
+    /// The process runs under an SDK's automatic instrumentation.
+    pub fn handle_instrumented(&mut self, pid: u32) {
+        if self.settings.defer_to_sdk {
+            self.sdks.started_under(pid);
+            self.counters.forgotten_sdks = self.sdks.forgotten;
+        }
     }
 
     /// A goroutine was made by the one of whose id this is the lower half.
@@ -185,6 +202,9 @@ impl Links {
         match role {
             Role::Server => {
                 (held.parent, held.rule) = from_header(&incoming);
+                if self.settings.defer_to_sdk {
+                    self.sdks.read(token, request.last.actor.pid, incoming.parent(), head);
+                }
                 held.entry = Some(self.read(token, request.last, &incoming));
                 let actor = request.last.actor;
                 held.shares_threads = threads == Threads::Shared;
@@ -192,7 +212,10 @@ impl Links {
                     self.reactions.read(token, actor.pid, actor.tid, head.route());
                 }
             }
-            Role::Client => self.called(token, &mut held, &incoming, threads, head.takes_turns()),
+            Role::Client => {
+                held.made = self.is_made(request.first, &incoming, head);
+                self.called(token, &mut held, &incoming, threads, head.takes_turns());
+            }
         }
         self.hold(&held.parent);
         held.key = wire::key(connection, role, request, head);
@@ -233,6 +256,7 @@ impl Links {
             Role::Server => {
                 if let Some(entry) = entry {
                     self.hands.leave(token, entry);
+                    self.sdks.leave(token);
                     self.answered(token, entry, (start, end), response.map(|(first, _)| first), now);
                 }
             }
@@ -307,10 +331,7 @@ impl Links {
 
     /// A request was read: it is in its reader's hand.
     fn read(&mut self, token: Token, at: Stamp, incoming: &Incoming) -> hand::Entry {
-        let passed = match incoming {
-            Incoming::Valid { parent, .. } => Some(*parent),
-            Incoming::Absent | Incoming::Malformed => None,
-        };
+        let passed = incoming.parent().copied();
         let follows = token.exchange.checked_sub(1).is_some_and(|before| {
             let before = Token { exchange: before, ..token };
             self.held.get(&before).is_some_and(|before| before.entry.is_some())
@@ -318,6 +339,23 @@ impl Links {
         self.discipline.read(at.actor.tid, follows, at.time);
         let reader = self.executions.of(at.actor);
         self.hands.enter(token, at.actor.pid, reader, at.time, passed)
+    }
+
+    /// Whether a call carries a context which was made in its process.
+    fn is_made(&mut self, at: Stamp, incoming: &Incoming, head: &Head) -> bool {
+        if !self.settings.defer_to_sdk {
+            return false;
+        }
+        self.sdks.exported(at.actor.pid, head);
+        let made = incoming.parent().is_some_and(|context| {
+            let request = match self.hands.of(self.executions.of(at.actor), at.time) {
+                hand::Held::One(request) => Some(request),
+                hand::Held::None | hand::Held::Several => None,
+            };
+            self.sdks.sent(at.actor.pid, request, context)
+        });
+        self.counters.forgotten_sdks = self.sdks.forgotten;
+        made
     }
 
     /// A call was sent: its cause is known at once, or it waits.
@@ -609,7 +647,8 @@ impl Links {
         let exchange = held.exchange.take()?;
         held.done = true;
         let candidates = std::mem::take(&mut held.candidates);
-        let (rule, role, connection) = (held.rule, held.role, Arc::clone(&held.connection));
+        let (rule, role, by_sdk) = (held.rule, held.role, held.by_sdk);
+        let connection = Arc::clone(&held.connection);
         let mut start = held.request.first.time;
         let mut end = held.end.unwrap_or(start);
         // A send is seen after it happened, so the peer's read may carry an earlier time. What was read
@@ -632,7 +671,8 @@ impl Links {
         }
         self.counters.by_rule[rule as usize] += 1;
         let candidates = self.names(candidates);
-        Some(Linked { connection, role, exchange, identity, start, end: end.max(start), rule, candidates })
+        let end = end.max(start);
+        Some(Linked { connection, role, exchange, identity, start, end, rule, by_sdk, candidates })
     }
 
     /// The first exchange on the way up, from `token` itself on, whose parent is not decided yet.
@@ -653,78 +693,6 @@ impl Links {
         None
     }
 
-    /// The candidates' places in their traces, which are let go.
-    fn names(&mut self, candidates: Vec<Token>) -> Vec<(TraceId, SpanId)> {
-        let mut names = Vec::with_capacity(candidates.len());
-        for candidate in candidates {
-            if self.undecided_above(candidate).is_none() {
-                let identity = self.identity(candidate);
-                names.push((identity.trace_id, identity.span_id));
-            }
-            self.release(&Parent::Held(candidate));
-        }
-        names
-    }
-
-    /// The place of an exchange in its trace; decides that of its parents first.
-    fn identity(&mut self, token: Token) -> Identity {
-        let mut chain = std::mem::take(&mut self.chain);
-        let mut at = Some(token);
-        while let Some(token) = at
-            && chain.len() < MAX_DEPTH
-            && let Some(held) = self.held.get(&token)
-            && held.identity.is_none()
-        {
-            chain.push(token);
-            at = match held.parent {
-                Parent::Held(parent) => Some(parent),
-                Parent::None | Parent::Remote { .. } => None,
-            };
-        }
-        while let Some(token) = chain.pop() {
-            let Some(held) = self.held.get(&token) else { continue };
-            let (span_id, parent) = (held.span_id, held.parent.clone());
-            let identity = self.place(span_id, &parent);
-            if let Some(held) = self.held.get_mut(&token) {
-                held.identity = Some(identity);
-            }
-        }
-        self.chain = chain;
-        self.held.get(&token).and_then(|held| held.identity.clone()).unwrap_or_default()
-    }
-
-    fn place(&mut self, span_id: SpanId, parent: &Parent) -> Identity {
-        let mut identity = Identity { span_id, ..Identity::default() };
-        let above = match parent {
-            Parent::Held(token) => self.held.get(token).and_then(|held| held.identity.clone()),
-            Parent::Remote { parent, state } => Some(Identity {
-                trace_id: parent.trace_id,
-                span_id: parent.parent,
-                trace_flags: parent.flags,
-                trace_state: state.clone(),
-                parent_is_remote: true,
-                ..Identity::default()
-            }),
-            Parent::None => None,
-        };
-        let flags = above.as_ref().map(|above| above.trace_flags);
-        match above {
-            Some(above) => {
-                identity.trace_id = above.trace_id;
-                identity.parent = Some(above.span_id);
-                identity.parent_is_remote = matches!(parent, Parent::Remote { .. });
-                identity.trace_flags = above.trace_flags;
-                identity.trace_state = above.trace_state;
-            }
-            None => {
-                identity.trace_id = self.ids.trace_id();
-                identity.trace_flags = context::RANDOM;
-            }
-        }
-        self.settings.sampler.decide(&mut identity, flags);
-        identity
-    }
-
     fn make_room(&mut self) {
         while self.held.len() >= self.settings.limit
             && let Some(token) = self.arrivals.pop_front()
@@ -735,6 +703,7 @@ impl Links {
                 self.counters.evicted += 1;
                 if let Some(entry) = gone.entry {
                     self.hands.leave(token, entry);
+                    self.sdks.leave(token);
                 }
                 self.waiting.remove(token);
                 self.reactions.forget(token);

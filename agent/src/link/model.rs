@@ -28,6 +28,8 @@ pub struct Linked {
     pub start: u64,
     pub end: u64,
     pub rule: Rule,
+    /// An SDK in the process reports it: there is to be no span of it. Its identity is its parent's.
+    pub by_sdk: bool,
     /// Spans that may have caused it, of an ambiguous one.
     pub candidates: Vec<(TraceId, SpanId)>,
 }
@@ -43,6 +45,8 @@ pub struct LinkSettings {
     pub sampler: Sampler,
     /// Honour `traceparent` and `tracestate`.
     pub trace_context: bool,
+    /// What an SDK in a process reports itself is left to it.
+    pub defer_to_sdk: bool,
     /// Let calls wait for what is learned later.
     pub inference: bool,
     /// Nanoseconds that a call waits at most to be decided.
@@ -61,6 +65,8 @@ pub struct LinkCounters {
     pub hurried: u64,
     /// Tasks forgotten because there were too many.
     pub forgotten_tasks: u64,
+    /// Processes with an SDK, or a relay's, forgotten because there were too many.
+    pub forgotten_sdks: u64,
 }
 
 /// What a runtime's threads are to its requests.

@@ -46,6 +46,7 @@ pub(super) fn engine(settings: &Settings) -> EngineSettings {
             limit: settings.limits.held_exchanges,
             sampler: settings.sampler,
             trace_context: settings.context.tracecontext,
+            defer_to_sdk: settings.context.defer_to_sdk,
             inference: settings.link.inference,
             hold: u64::try_from(settings.link.hold.as_nanos()).unwrap_or(u64::MAX),
         },

@@ -19,7 +19,10 @@ const MAX_FRAME: usize = 1 << 20;
 const START: u8 = 1;
 /// `Record` body: a kernel record, without the unwritten rest of its size class.
 const RECORD: u8 = 2;
-/// `Process` body: pid (u32), then the resource's attributes as a JSON array of `[key, value]`.
+/// `Process` body: pid (u32), then the resource's attributes as a JSON array of `[key, value]`; [`INSTRUMENTED`] among them
+/// says what is no attribute.
 const PROCESS: u8 = 3;
+/// The key of what is no attribute: the program runs under an SDK's automatic instrumentation.
+const INSTRUMENTED: &str = "honeyguide.instrumented";
 /// `Lost` body: the kernel's failure counters (u64 each), in the contract's order. Last in the file.
 const LOST: u8 = 4;

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{LOST, MAGIC, MAX_FRAME, PROCESS, RECORD, START};
+use super::{INSTRUMENTED, LOST, MAGIC, MAX_FRAME, PROCESS, RECORD, START};
 use crate::{
     attribute::{Attributes, Value},
     clock::Clock,
@@ -99,12 +99,15 @@ fn process(body: &[u8]) -> Result<Frame<'_>> {
     let pairs: Vec<(String, serde_json::Value)> =
         serde_json::from_slice(json).context("a process frame that is not JSON")?;
     let mut attributes = Attributes::with_capacity(pairs.len());
+    let mut instrumented = false;
     for (key, value) in pairs {
-        if let Some(value) = attribute(value) {
+        if key == INSTRUMENTED {
+            instrumented = value == true;
+        } else if let Some(value) = attribute(value) {
             attributes.set(key, value);
         }
     }
-    Ok(Frame::Process { pid: u32::from_le_bytes(*pid), resource: Resource { attributes } })
+    Ok(Frame::Process { pid: u32::from_le_bytes(*pid), resource: Resource { attributes, instrumented } })
 }
 
 fn attribute(value: serde_json::Value) -> Option<Value> {

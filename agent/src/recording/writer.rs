@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use honeyguide_common::record::Data;
 
-use super::{LOST, MAGIC, PROCESS, RECORD, START, mask::Mask};
+use super::{INSTRUMENTED, LOST, MAGIC, PROCESS, RECORD, START, mask::Mask};
 use crate::{
     attribute::Value,
     clock::Clock,
@@ -108,9 +108,11 @@ impl Writer {
         }
         self.known.insert(pid, Arc::clone(resource));
         let mut body = pid.to_le_bytes().to_vec();
+        let instrumented = Value::Bool(true);
         let pairs: Vec<serde_json::Value> = resource
             .attributes
             .iter()
+            .chain(resource.instrumented.then_some((INSTRUMENTED, &instrumented)))
             .map(|(key, value)| serde_json::Value::from(vec![key.into(), json(value)]))
             .collect();
         body.extend_from_slice(serde_json::Value::from(pairs).to_string().as_bytes());
@@ -132,5 +134,29 @@ fn json(value: &Value) -> serde_json::Value {
         Value::Double(number) => (*number).into(),
         Value::Bool(flag) => (*flag).into(),
         Value::StrArray(items) => items.clone().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::{Frame, Reader};
+
+    #[test]
+    fn who_a_process_is_comes_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.hgr");
+        let mut writer = Writer::create(&path, Clock::default(), 0, true).unwrap();
+        let plain = Resource::named("plain".to_owned());
+        let instrumented = Resource { instrumented: true, ..Resource::named("instrumented".to_owned()) };
+        for (pid, resource) in [(1, &plain), (2, &instrumented)] {
+            writer.process(pid, &Arc::new(resource.clone())).unwrap();
+        }
+        writer.finish(&[]).unwrap();
+        let mut reader = Reader::new(File::open(&path).unwrap()).unwrap();
+        for expect in [&plain, &instrumented] {
+            let Some(Frame::Process { resource, .. }) = reader.next_frame().unwrap() else { panic!() };
+            assert_eq!(resource, *expect);
+        }
     }
 }

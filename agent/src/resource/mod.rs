@@ -4,6 +4,7 @@ mod budget;
 mod container;
 mod env;
 mod host;
+mod instrumented;
 mod process;
 mod resources;
 mod runtime;
@@ -20,6 +21,8 @@ use crate::attribute::Attributes;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resource {
     pub attributes: Attributes,
+    /// It runs under OpenTelemetry's automatic instrumentation, which reports its requests.
+    pub instrumented: bool,
 }
 
 impl Resource {
@@ -30,7 +33,7 @@ impl Resource {
         attributes.set("service.name", service);
         attributes.set("telemetry.distro.name", process::AGENT);
         attributes.set("telemetry.distro.version", env!("CARGO_PKG_VERSION"));
-        Self { attributes }
+        Self { attributes, instrumented: false }
     }
 
     /// `service.name`, which every resource the agent makes has.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Host, Runtime,
     container::container_id,
+    instrumented,
     service_name::{self, Launch, Name, VARIABLES},
 };
 use crate::{attribute::Attributes, discover::ProcRoot, resource::parse_attributes};
@@ -26,6 +27,8 @@ pub(super) struct Process {
     /// The other attributes of `OTEL_RESOURCE_ATTRIBUTES`.
     pub(super) told: Vec<(String, String)>,
     pub(super) container: Option<String>,
+    /// It runs under OpenTelemetry's automatic instrumentation.
+    pub(super) instrumented: bool,
 }
 
 /// The namespace the conventions give for `service.instance.id`.
@@ -37,7 +40,8 @@ impl Process {
         let process = proc.open(pid)?;
         let stat = process.stat()?;
         let executable = process.executable().map(|executable| executable.path);
-        let environ = process.environ(|name| VARIABLES.contains(&name));
+        let environ =
+            process.environ(|name| VARIABLES.contains(&name) || instrumented::VARIABLES.contains(&name));
         let argv = process.argv();
         let directory = process.working_directory();
         let launch = Launch {
@@ -48,6 +52,7 @@ impl Process {
             environ: &environ,
         };
         let name = service_name::derive(&launch);
+        let instrumented = instrumented::is(&launch, executable.as_deref().and_then(runtime));
         let variable = |key: &str| {
             environ
                 .iter()
@@ -74,6 +79,7 @@ impl Process {
             told_name,
             told,
             container,
+            instrumented,
         })
     }
 
@@ -90,6 +96,7 @@ impl Process {
             told_name: None,
             told: Vec::new(),
             container: None,
+            instrumented: false,
         }
     }
 
@@ -107,7 +114,7 @@ impl Process {
             .as_deref()
             .and_then(Path::file_name)
             .map(|name| name.to_string_lossy().into_owned());
-        let runtime = file.as_deref().and_then(Runtime::of_executable);
+        let runtime = self.executable.as_deref().and_then(runtime);
         if let Some(path) = &self.executable {
             attributes.set("process.executable.path", path.to_string_lossy().into_owned());
         }
@@ -138,6 +145,10 @@ impl Process {
         let unique = format!("{machine}/{boot}/{}/{start}", self.pid);
         Uuid::new_v5(&INSTANCE_NAMESPACE, unique.as_bytes())
     }
+}
+
+fn runtime(executable: &Path) -> Option<Runtime> {
+    Runtime::of_executable(&executable.file_name()?.to_string_lossy())
 }
 
 pub(super) const AGENT: &str = "honeyguide";

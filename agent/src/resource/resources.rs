@@ -173,7 +173,7 @@ impl Resources {
         for (key, value) in &self.options.attributes {
             attributes.set(key.clone(), value.clone());
         }
-        Resource { attributes }
+        Resource { attributes, instrumented: false }
     }
 
     #[must_use]
@@ -204,7 +204,7 @@ impl Resources {
         if let Some(name) = self.options.service_name.as_ref().or(process.told_name.as_ref()) {
             attributes.set("service.name", name.clone());
         }
-        Resource { attributes }
+        Resource { attributes, instrumented: process.instrumented }
     }
 
     /// A worker whose own command line says nothing belongs to the service of the parent that runs the same executable.
@@ -227,6 +227,7 @@ impl Resources {
         if let Some(parent) = parent {
             process.name.text = parent.service().to_owned();
             process.name.weak = false;
+            process.instrumented = parent.instrumented;
         }
         let resource = self.describe(&process);
         if let Some(known) = self.known.get_mut(&pid) {
@@ -256,7 +257,7 @@ impl Resources {
         if let Some(name) = &self.options.service_name {
             attributes.set("service.name", name.clone());
         }
-        Resource { attributes }
+        Resource { attributes, instrumented: false }
     }
 
     /// Takes out the longest-ended process; says whether there was one.

@@ -44,6 +44,16 @@ pub enum Incoming {
     },
 }
 
+impl Incoming {
+    #[must_use]
+    pub fn parent(&self) -> Option<&TraceParent> {
+        match self {
+            Self::Valid { parent, .. } => Some(parent),
+            Self::Absent | Self::Malformed => None,
+        }
+    }
+}
+
 /// Reads both headers. A malformed `tracestate` does not affect `traceparent` (Trace Context 3.3).
 #[must_use]
 pub fn incoming(traceparent: Option<&str>, tracestate: Option<&str>) -> Incoming {

@@ -202,7 +202,8 @@ impl<'a> Request<'a> {
             attributes.add("url.query", settings.redaction.query(query).into_owned());
         }
         let peer = self.peer().map(|p| (p.ip(), Some(p.port())));
-        if let Some((address, port)) = self.origin.client.or(peer) {
+        let told = || Some((self.head.client.as_deref()?.parse().ok()?, None));
+        if let Some((address, port)) = self.origin.client.or_else(told).or(peer) {
             attributes.add("client.address", network::text(address));
             if let Some(port) = port.filter(|_| settings.network_details) {
                 attributes.add("client.port", port);
@@ -375,6 +376,7 @@ fn version(version: Version) -> &'static str {
         Version::Http10 => "1.0",
         Version::Http11 => "1.1",
         Version::Http2 => "2",
+        Version::Http3 => "3",
     }
 }
 

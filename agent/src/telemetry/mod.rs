@@ -238,9 +238,13 @@ impl Account {
             build.sum(
                 "honeyguide.spans",
                 "{span}",
-                "Spans made, and exchanges the sampler left out.",
+                "Spans made, and exchanges that the sampler left out or an SDK in the process reports.",
                 "state",
-                &[("made", engine.spans), ("not_sampled", engine.not_sampled)],
+                &[
+                    ("made", engine.spans),
+                    ("not_sampled", engine.not_sampled),
+                    ("left_to_sdk", engine.left_to_sdk),
+                ],
             ),
             build.sum(
                 "honeyguide.spans.damaged",
@@ -265,6 +269,7 @@ impl Account {
                     ("held", links.evicted),
                     ("hurried", links.hurried),
                     ("forgotten_task", links.forgotten_tasks),
+                    ("forgotten_sdk", links.forgotten_sdks),
                 ],
             ),
             build.gauge(

@@ -13,7 +13,7 @@ use honeyguide::{
 };
 use honeyguide_common::{
     identity,
-    record::{self, Connection, Data, Header, Open, State, Task},
+    record::{self, Connection, Data, Header, Open, Process, State, Task},
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -28,6 +28,8 @@ pub(crate) struct Stream {
     pub(crate) now: u64,
     /// What runs on the threads now.
     running: Running,
+    /// The next receive is the stream's end.
+    ending: bool,
     offsets: HashMap<(u64, u8), u64>,
     spans: Vec<Span>,
 }
@@ -72,6 +74,15 @@ impl Stream {
     }
 
     pub(crate) fn with(connections: usize, held: usize) -> Self {
+        Self::set(connections, held, true)
+    }
+
+    /// An engine that reports also what an SDK reports.
+    pub(crate) fn beside_sdks() -> Self {
+        Self::set(100_000, 65_536, false)
+    }
+
+    fn set(connections: usize, held: usize, defer_to_sdk: bool) -> Self {
         let settings = EngineSettings {
             serving: false,
             connections,
@@ -82,6 +93,7 @@ impl Stream {
                 limit: held,
                 sampler: Sampler::default(),
                 trace_context: true,
+                defer_to_sdk,
                 inference: true,
                 hold: 10_000 * MS,
             },
@@ -91,7 +103,15 @@ impl Stream {
         };
         let engine = Engine::new(settings, IdGenerator::seeded(1), Clock::with_offset(0), 0).unwrap();
         let (processes, offsets) = (Known::default(), HashMap::new());
-        Self { engine, processes, now: 1_000 * MS, running: Running::Thread, offsets, spans: Vec::new() }
+        Self {
+            engine,
+            processes,
+            now: 1_000 * MS,
+            running: Running::Thread,
+            ending: false,
+            offsets,
+            spans: Vec::new(),
+        }
     }
 
     /// The runtime of a process, as discovery would have found it.
@@ -99,9 +119,23 @@ impl Stream {
         self.processes.0.insert(pid, named(pid, Some(language)));
     }
 
+    /// The process was started under an SDK's automatic instrumentation.
+    pub(crate) fn instrumented(&mut self, pid: u32) {
+        let resource = Resource { instrumented: true, ..(*named(pid, None)).clone() };
+        self.processes.0.insert(pid, Arc::new(resource));
+    }
+
     /// From here on this runs on the threads.
     pub(crate) fn run(&mut self, running: Running) {
         self.running = running;
+    }
+
+    /// A process begins another program.
+    pub(crate) fn executed(&mut self, pid: u32) {
+        let mut raw = Process::new_zeroed();
+        raw.header = self.header(record::KIND_EXEC);
+        raw.pid = pid;
+        self.feed(raw.as_bytes());
     }
 
     /// A Python context was copied.
@@ -165,6 +199,13 @@ impl Stream {
         self.data(socket, by, RECEIVED, bytes, bytes.len(), b"");
     }
 
+    /// The peer will send no more.
+    pub(crate) fn ended(&mut self, socket: u64, by: By) {
+        self.ending = true;
+        self.data(socket, by, RECEIVED, b"", 0, b"");
+        self.ending = false;
+    }
+
     /// An operation of `length` bytes of which only the first and the last were captured.
     pub(crate) fn sent_cut(&mut self, socket: u64, by: By, bytes: &[u8], length: usize, tail: &[u8]) {
         self.data(socket, by, SENT, bytes, length, tail);
@@ -207,6 +248,9 @@ impl Stream {
         let mut raw = Data::new_zeroed();
         raw.header = self.header(record::KIND_DATA);
         raw.header.captured = u32::try_from(bytes.len()).unwrap();
+        if self.ending {
+            raw.header.flags = record::FLAG_EOF;
+        }
         let offset = self.offsets.entry((socket, direction)).or_default();
         (raw.socket, raw.offset, raw.direction) = (socket, *offset, direction);
         *offset += length as u64;

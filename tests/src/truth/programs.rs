@@ -1,12 +1,6 @@
 //! The programs of the benchmark, each a runtime and a way to call.
 
-use std::{
-    any::Any,
-    cell::OnceCell,
-    fmt, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{any::Any, cell::OnceCell, fmt, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 
@@ -14,12 +8,12 @@ use super::{Pattern, upstream::Upstream};
 use crate::{
     apps::{self, App},
     client::Address,
-    guard::Guard,
     nginx::Nginx,
-    node, paths, port,
+    node, paths,
+    php::{Listens, PhpFpm},
+    port,
     postgres::Postgres,
     python,
-    scratch::Scratch,
 };
 
 /// A program, and what can be expected of its links.
@@ -336,21 +330,7 @@ fn ruby_puma(behind: &Behind) -> Result<Running> {
 }
 
 fn php_fpm(behind: &Behind) -> Result<Running> {
-    let scratch = Scratch::new("php")?;
-    let socket = scratch.join("php.sock");
-    let configuration = format!(
-        "[global]\nerror_log = /dev/stderr\ndaemonize = no\n\
-         [www]\nlisten = {socket}\npm = static\npm.max_children = 64\npm.max_requests = 0\n\
-         clear_env = no\ncatch_workers_output = yes\nuser = {user}\ngroup = {user}\nlisten.mode = 0666\n",
-        socket = socket.display(),
-        user = if crate::privilege::is_root() { "root" } else { "nobody" },
-    );
-    fs::write(scratch.join("fpm.conf"), configuration)?;
-    let mut command = Command::new(php_binary()?);
-    command.args(["--nodaemonize", "--allow-to-run-as-root", "--fpm-config"]).arg(scratch.join("fpm.conf"));
-    behind.told(&mut command);
-    let mut fpm = Guard::spawn(command)?;
-    port::wait_unix(&mut fpm, &socket)?;
+    let fpm = PhpFpm::start(Listens::Unix, 64)?;
     let server = format!(
         "location / {{ fastcgi_pass fpm; fastcgi_keep_conn on; fastcgi_param DOCUMENT_URI $uri;\n\
          fastcgi_param REQUEST_METHOD $request_method; fastcgi_param REQUEST_URI $request_uri;\n\
@@ -358,16 +338,7 @@ fn php_fpm(behind: &Behind) -> Result<Running> {
         upstream = behind.upstream.url(),
         script = paths::app("truth/php/index.php").display(),
     );
-    let upstreams = format!("upstream fpm {{ server unix:{}; keepalive 64; }}\n", socket.display());
-    let nginx = Nginx::with_upstreams(1, &upstreams, &server, &[])?;
+    let nginx = Nginx::with_upstreams(1, &fpm.upstream(), &server, &[])?;
     let (address, pids) = (nginx.address(), vec![nginx.pid(), fpm.pid()]);
-    Ok(Running { address, pids, _held: Box::new((nginx, fpm, scratch)) })
-}
-
-/// Debian's has its version in its name.
-fn php_binary() -> Result<PathBuf> {
-    let entries = fs::read_dir("/usr/sbin").into_iter().flatten().flatten();
-    let named =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("php-fpm"));
-    entries.map(|entry| entry.path()).find(named).context("`apt-get install php-fpm` brings it")
+    Ok(Running { address, pids, _held: Box::new((nginx, fpm)) })
 }

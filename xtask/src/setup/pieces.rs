@@ -17,7 +17,7 @@ const APPLICATION: [Piece; 4] = [
     ("pg_ctlcluster", "postgresql"),
     ("python3", "python3"),
 ];
-const TESTS: [Piece; 17] = [
+const TESTS: [Piece; 18] = [
     // The server alone: Debian starts what `apache2` brings.
     ("apache2", "apache2-bin"),
     ("bpftool", "bpftool"),
@@ -32,6 +32,7 @@ const TESTS: [Piece; 17] = [
     ("npm", "npm"),
     // The other view of the same samples.
     ("perf", "linux-perf"),
+    ("pgbouncer", "pgbouncer"),
     ("psql", "postgresql-client"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("redis-server", "redis-server"),
@@ -39,8 +40,8 @@ const TESTS: [Piece; 17] = [
     // Brings dumpcap too.
     ("tshark", "tshark"),
 ];
-/// What the tests' own programs are linked with, and import.
-const LIBRARIES: [&str; 2] = ["libssl-dev", "python3-pycurl"];
+/// What the tests' own programs are linked with, and import; php-fpm has its version in its name.
+const LIBRARIES: [&str; 3] = ["libssl-dev", "php-fpm", "python3-pycurl"];
 /// By package and not by command: some bring libraries, some a command with a version in its name.
 const TRUTH: [&str; 7] = [
     "golang-github-lib-pq-dev",

@@ -263,6 +263,7 @@ impl<'a> StartLine<'a> {
                     user_agent: fields.user_agent.map(value),
                     forwarded: (fields.forwarded.map(value).map(Forwarded::Forwarded))
                         .or_else(|| fields.forwarded_for.map(value).map(Forwarded::XForwardedFor)),
+                    client: None,
                     traceparent: fields.traceparent.map(value),
                     tracestate: fields.tracestate.joined(limits.value),
                     baggage: fields.baggage.joined(limits.value),

@@ -112,6 +112,7 @@ impl Fields {
             scheme: self.scheme,
             user_agent: self.user_agent,
             forwarded: forwarded.or(self.forwarded_for.map(Forwarded::XForwardedFor)),
+            client: None,
             traceparent: self.traceparent,
             tracestate: self.tracestate,
             baggage: self.baggage,

@@ -22,7 +22,7 @@ fn attributes(pairs: Vec<(&'static str, Value)>) -> Attributes {
 }
 
 fn resource(service: &'static str) -> Arc<Resource> {
-    Arc::new(Resource { attributes: attributes(vec![("service.name", service.into())]) })
+    Arc::new(Resource { attributes: attributes(vec![("service.name", service.into())]), instrumented: false })
 }
 
 fn plain(resource: &Arc<Resource>, id: u8) -> Span {

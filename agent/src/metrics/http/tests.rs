@@ -22,6 +22,7 @@ fn exchange(method: &str, status: Option<u16>) -> Exchange<HttpDetail> {
         scheme: None,
         user_agent: None,
         forwarded: None,
+        client: None,
         traceparent: None,
         tracestate: None,
         baggage: None,

@@ -18,6 +18,7 @@ fn exchange(method: &str, status: u32) -> Exchange<HttpDetail> {
         scheme: None,
         user_agent: None,
         forwarded: None,
+        client: None,
         traceparent: None,
         tracestate: None,
         baggage: None,

@@ -101,7 +101,7 @@ impl<'a> Launch<'a> {
         self.argv.get(1..).unwrap_or_default()
     }
 
-    fn variable(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn variable(&self, name: &str) -> Option<&'a str> {
         self.environ
             .iter()
             .find(|(key, value)| key == name && !value.is_empty())

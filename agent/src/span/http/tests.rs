@@ -25,6 +25,7 @@ fn exchange(method: &str, target: &str, status: Option<u16>) -> Exchange<HttpDet
                 scheme: None,
                 user_agent: Some("curl/8".into()),
                 forwarded: None,
+                client: None,
                 traceparent: None,
                 tracestate: None,
                 baggage: None,

@@ -15,6 +15,7 @@ fn exchange(status: Option<u32>) -> Exchange<HttpDetail> {
         scheme: Some("http".into()),
         user_agent: None,
         forwarded: None,
+        client: None,
         traceparent: None,
         tracestate: None,
         baggage: None,

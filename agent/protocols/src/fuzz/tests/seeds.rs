@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     exchange::Party::{self, Client, Server},
+    fastcgi,
     fuzz::TARGETS,
     http1, http2, memcached, mysql, postgres, redis,
 };
@@ -13,6 +14,7 @@ type Seeds = fn() -> Vec<Vec<u8>>;
 
 const SEEDS: &[(&str, Seeds)] = &[
     ("detection", beginnings),
+    ("fastcgi", || fastcgi::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("hpack", header_blocks),
     ("http1", || http1::corpus::CASES.iter().map(|case| script(case.script)).collect()),
     ("http2", || http2::corpus::cases().iter().map(|case| script(&case.script)).collect()),
@@ -71,6 +73,7 @@ fn beginnings() -> Vec<Vec<u8>> {
         .chain(postgres::corpus::cases().into_iter().map(|case| case.script))
         .chain(mysql::corpus::cases().into_iter().map(|case| case.script))
         .chain(redis::corpus::cases().into_iter().map(|case| case.script))
+        .chain(fastcgi::corpus::cases().into_iter().map(|case| case.script))
     {
         seeds.extend(script.into_iter().map(|(_, bytes)| bytes));
     }
