@@ -60,6 +60,7 @@ fn frame(walk: *mut Walk) -> Next {
     let word = if exact != 0 { pc | FRAME_EXACT } else { pc };
     // SAFETY: the index is below MAX_FRAMES.
     unsafe { (&raw mut (*walk).words).cast::<u64>().add(at).write(word) };
+    base(walk, frames, 0);
     field!(walk.frames = frames + 1);
     if field!(walk.known) == 0 {
         return by_frame_pointer(walk, Outcome::UnknownProcess);
@@ -195,9 +196,18 @@ fn by_frame_pointer(walk: *mut Walk, cause: Outcome) -> Next {
     if next == fp {
         return Next::End(cause);
     }
+    base(walk, field!(walk.frames).wrapping_sub(1), fp);
     called(walk, caller, fp + 16);
     field!(walk.fp = next);
     Next::Frame
+}
+
+/// Notes what a frame was left by.
+#[inline(always)]
+fn base(walk: *mut Walk, frame: u64, pointer: u64) {
+    let at = memory::below::<MAX_USER_FRAMES>(frame as u32) as usize;
+    // SAFETY: the index is below MAX_USER_FRAMES.
+    unsafe { (&raw mut (*walk).bases).cast::<u64>().add(at).write(pointer) };
 }
 
 #[inline(always)]
