@@ -7,9 +7,9 @@ use honeyguide_symbolizer::names::{self, Image, KernelNames, Language, Name, Nam
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    interpreter::mix,
+    interpreter::{mix, script},
     jit::JitMaps,
-    model::{self, Frame, Interpreted, ObjectKind},
+    model::{self, Frame, Interpreted, ObjectKind, Place},
     named::{BuildId, FrameKind, Line, Location, Mapping, Stack},
 };
 use crate::discover::ProcRoot;
@@ -69,7 +69,15 @@ impl Naming {
         }
         let mut locations = Vec::with_capacity(kernel.len() + user.len());
         locations.extend(kernel.iter().map(|&address| self.kernel_location(address)));
-        locations.extend(user.iter().map(|frame| self.location(pid, frame)));
+        for (index, frame) in user.iter().enumerate() {
+            let native = self.location(pid, frame);
+            match interpreted.iter().find(|frame| frame.place == Place::Of(index as u16)) {
+                Some(Interpreted { location: Some(function), .. }) => {
+                    locations.extend(script(native, Arc::clone(function), index == 0));
+                }
+                _ => locations.push(native),
+            }
+        }
         let locations = mix(locations, interpreted, complete && frames.interpreted_complete);
         Stack { locations: locations.into(), complete }
     }

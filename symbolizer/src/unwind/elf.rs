@@ -178,6 +178,15 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         }
     }
 
+    /// Whether it exports V8's metadata for debuggers, whose names begin with `v8dbg_`.
+    pub(super) fn has_v8(&self) -> bool {
+        const BEGINNING: &[u8] = b"\0v8dbg_";
+        self.section_data(".dynstr").is_some_and(|names| {
+            names.len() as u64 <= MAX_SYMBOLS
+                && names.windows(BEGINNING.len()).any(|window| window == BEGINNING)
+        })
+    }
+
     /// Calls `found` with what may be the address of a function: of a program at fixed addresses every word of its
     /// data, else those that the loader moves. At most so many bytes are read.
     pub(super) fn pointers(&self, most: u64, mut found: impl FnMut(u64)) {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::profile::{
-    model::Interpreted,
-    named::{FrameKind, Location},
+    model::{Interpreted, Place},
+    named::{FrameKind, Line, Location},
 };
 
 /// The function that interprets; one call of it runs a frame, or several that called each other.
@@ -22,7 +22,7 @@ pub(in crate::profile) fn mix(
     if interpreted.is_empty() {
         return native;
     }
-    let mut groups: Vec<&[Interpreted]> = interpreted.split_inclusive(|frame| frame.entry).collect();
+    let mut groups: Vec<&[Interpreted]> = interpreted.split_inclusive(|frame| frame.place == Place::Last).collect();
     // Below a thread's first frame there may be a mark more.
     if groups.last().is_some_and(|group| group.iter().all(|frame| frame.location.is_none())) {
         groups.pop();
@@ -52,6 +52,26 @@ pub(in crate::profile) fn mix(
     mixed
 }
 
+/// V8's builtins, as its symbols name them, and those of them that do what bytecode says.
+const BUILTIN: &str = "Builtins_";
+const INTERPRETS: [&str; 2] = ["Handler", "InterpreterEntryTrampoline"];
+
+/// The frames that a native one stands for which belongs to a function of a script, innermost first.
+///
+/// Where `native` is the place that ran, the function may have called a builtin that makes no frame of its own.
+pub(in crate::profile) fn script(
+    native: Arc<Location>,
+    function: Arc<Location>,
+    is_innermost: bool,
+) -> impl Iterator<Item = Arc<Location>> {
+    let is_written = function.lines.iter().all(|line| line.file.is_some());
+    let called = |line: &Line| {
+        line.function.starts_with(BUILTIN) && !INTERPRETS.iter().any(|end| line.function.ends_with(end))
+    };
+    let keeps = is_innermost && is_written && native.lines.iter().any(called);
+    keeps.then_some(native).into_iter().chain([function])
+}
+
 fn evaluates(location: &Location) -> bool {
     location.kind == FrameKind::Native
         && location.lines.iter().any(|line| line.function.starts_with(EVALUATES))
@@ -67,7 +87,8 @@ mod tests {
         let frame = |word: &str| {
             let name = word.trim_end_matches('|');
             let location = (!name.is_empty()).then(|| location(name, FrameKind::CPython));
-            Interpreted { location, entry: word.ends_with('|') }
+            let place = if word.ends_with('|') { Place::Last } else { Place::Within };
+            Interpreted { location, place }
         };
         text.split_whitespace().map(frame).collect()
     }

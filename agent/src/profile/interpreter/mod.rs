@@ -6,6 +6,8 @@ mod cpython;
 mod lines;
 mod mix;
 mod reading;
+mod sources;
+mod v8;
 
 use std::{
     collections::HashMap,
@@ -13,24 +15,26 @@ use std::{
     fs,
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use foldhash::fast::RandomState;
-use honeyguide_common::interpreter::{CODE, ENTRY, UNIT_SHIFT};
+use honeyguide_common::interpreter::{CODE, UNIT_SHIFT};
 
-pub(super) use mix::mix;
+pub(super) use mix::{mix, script};
 pub(super) use reading::Reading;
 
+use sources::Sources;
+
 use super::{
-    model::{Interpreted, Mapping, Object, ObjectKind},
+    model::{Interpreted, Mapping, Object, ObjectKind, Place},
     named::{FrameKind, Line, Location},
 };
 use crate::{
     discover::ProcRoot,
-    load::{Interpreters, PythonFile, examine_frames},
+    load::{Interpreters, PythonFile, V8File, examine_frames, examine_v8},
 };
 
 /// Code objects that are remembered, of all processes.
@@ -39,6 +43,8 @@ const MAX_CODES: usize = 32_768;
 const CHECK: Duration = Duration::from_secs(1);
 /// Files of which it is remembered whether they hold an interpreter.
 const MAX_FILES: usize = 4_096;
+/// In the names of interpreters' libraries.
+const ROOTS: [&str; 2] = ["python", "libnode"];
 
 /// What interprets code in a process.
 pub(super) trait Interpreter: Debug + Send + Sync {
@@ -57,6 +63,9 @@ pub(super) trait Interpreter: Debug + Send + Sync {
     /// The line of an instruction; the first one where that has none.
     fn line(&self, code: &Code, unit: u16) -> u32;
 
+    /// Where among a sample's native frames a word's is.
+    fn place(&self, word: u64) -> Place;
+
     fn kind(&self) -> FrameKind;
 }
 
@@ -64,17 +73,26 @@ pub(super) trait Interpreter: Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct Code {
     function: Arc<str>,
-    file: Arc<str>,
+    file: Option<Arc<str>>,
     first_line: u32,
     lines: Vec<u8>,
     fingerprint: [u64; 4],
-    /// The interpreter's own, between a caller and what it calls.
+    /// The interpreter's own, and no frame: what runs it is shown, or nothing.
     is_glue: bool,
 }
 
 /// Which files are interpreters.
 #[derive(Debug, Default)]
-pub(super) struct Files(HashMap<u64, Option<PythonFile>>);
+pub(super) struct Files {
+    known: HashMap<u64, Option<Known>>,
+    sources: Arc<Mutex<Sources>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    CPython(PythonFile),
+    V8(V8File),
+}
 
 impl Files {
     /// The interpreter among a process's files; `directory` is its own of procfs.
@@ -86,38 +104,43 @@ impl Files {
         let executable = fs::read_link(directory.join("exe")).ok()?;
         let may_be = |object: &Object| {
             let name = object.path.rsplit('/').next().unwrap_or_default();
-            object.kind == ObjectKind::File
-                && (name.contains("python") || Path::new(&*object.path) == executable)
+            let is_named = ROOTS.iter().any(|root| name.contains(root));
+            object.kind == ObjectKind::File && (is_named || Path::new(&*object.path) == executable)
         };
         for mapping in mappings.filter(|mapping| may_be(&mapping.object)) {
-            if self.0.len() >= MAX_FILES {
-                self.0.clear();
+            if self.known.len() >= MAX_FILES {
+                self.known.clear();
             }
-            let found = *self.0.entry(mapping.object.id).or_insert_with(|| examine(&mapping.object));
-            if let Some(file) = found {
-                return Some(Arc::new(cpython::CPython::new(file, mapping.bias)));
+            let found = *self.known.entry(mapping.object.id).or_insert_with(|| examine(&mapping.object));
+            match found {
+                Some(Known::CPython(file)) => {
+                    return Some(Arc::new(cpython::CPython::new(file, mapping.bias)));
+                }
+                Some(Known::V8(file)) => return Some(Arc::new(v8::V8::new(file, Arc::clone(&self.sources)))),
+                None => {}
             }
         }
         None
     }
 }
 
-fn examine(object: &Object) -> Option<PythonFile> {
+fn examine(object: &Object) -> Option<Known> {
     let file = object.file.as_ref()?;
-    examine_frames(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())))
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    examine_frames(&path).map(Known::CPython).or_else(|| examine_v8(&path).map(Known::V8))
 }
 
 /// What frames' words are called, by process.
 #[derive(Debug)]
 pub(super) struct Frames {
     proc: ProcRoot,
-    known: HashMap<(u32, u64), Known, RandomState>,
+    known: HashMap<(u32, u64), Named, RandomState>,
     /// Frames whose code could not be read: the process had gone, or the object had.
     pub(super) unread: u64,
 }
 
 #[derive(Debug)]
-struct Known {
+struct Named {
     code: Code,
     checked: Instant,
     locations: HashMap<u32, Arc<Location>, RandomState>,
@@ -139,7 +162,7 @@ impl Frames {
         let mut frame = |&word: &u64| {
             let code = (word & CODE != 0).then(|| self.location(pid, interpreter, &memory, word));
             let location = code.flatten();
-            Interpreted { location, entry: word & ENTRY != 0 }
+            Interpreted { location, place: interpreter.place(word) }
         };
         words.iter().map(&mut frame).collect()
     }
@@ -169,6 +192,10 @@ impl Frames {
         }
         let Some(read) = interpreter.read(memory, code) else {
             self.unread += 1;
+            // A native frame has a name of its own.
+            if let Place::Of(_) = interpreter.place(word) {
+                return None;
+            }
             let function = format!("[{}]+{code:#x}", interpreter.kind().name()).into();
             let line = Line { function, system_name: None, file: None, line: 0 };
             return Some(location(interpreter.kind(), line));
@@ -176,12 +203,12 @@ impl Frames {
         if self.known.len() >= MAX_CODES {
             self.known.clear();
         }
-        let known = Known { code: read, checked: Instant::now(), locations: HashMap::default() };
+        let known = Named { code: read, checked: Instant::now(), locations: HashMap::default() };
         self.known.entry(key).or_insert(known).location(interpreter, unit)
     }
 }
 
-impl Known {
+impl Named {
     /// The same one for the same line: samples are told apart by it.
     fn location(&mut self, interpreter: &dyn Interpreter, unit: u16) -> Option<Arc<Location>> {
         if self.code.is_glue {
@@ -193,7 +220,7 @@ impl Known {
             let line = Line {
                 function: Arc::clone(function),
                 system_name: None,
-                file: Some(Arc::clone(file)),
+                file: file.clone(),
                 line,
             };
             location(interpreter.kind(), line)
