@@ -78,7 +78,10 @@ impl Naming {
                 _ => locations.push(native),
             }
         }
-        let locations = mix(locations, interpreted, complete && frames.interpreted_complete);
+        // A process has one interpreter: all frames have their places, or none has.
+        if !matches!(interpreted.first(), Some(Interpreted { place: Place::Of(_), .. })) {
+            locations = mix(locations, interpreted, complete && frames.interpreted_complete);
+        }
         Stack { locations: locations.into(), complete }
     }
 

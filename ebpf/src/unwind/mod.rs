@@ -46,7 +46,8 @@ pub struct Walk {
     pub interpreted: u64,
     pub frame: u64,
     pub within: u64,
-    /// Of each user frame that was left by its frame pointer, that pointer; 0 of the others.
+    /// Of each user frame that was left by its frame pointer, that pointer; [`BASE_NOT_YET`] of one that had not been made,
+    /// 0 of the others.
     pub bases: [u64; MAX_USER_FRAMES],
     /// Where a binary search stands.
     pub low: u64,
@@ -54,6 +55,9 @@ pub struct Walk {
     pub sample: Sample,
     pub words: [u64; MAX_FRAMES],
 }
+
+/// In [`Walk::bases`].
+pub const BASE_NOT_YET: u64 = 1;
 
 /// What comes after a frame.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -7,14 +7,17 @@
 use honeyguide_common::{
     interpreter::{CODE, UNIT_SHIFT, V8, Walked},
     sample::{MAX_FRAMES, MAX_USER_FRAMES},
+    unwind::X86_RSP,
 };
 
-use super::{Walk, field};
+use super::{BASE_NOT_YET, Walk, field};
 use crate::{identity::word, maps::SCRIPTS, memory};
 
 /// What the lowest bits of a pointer to an object are (`kHeapObjectTagMask`, `kHeapObjectTag`).
 const TAGS: u64 = 3;
 const OBJECT: u64 = 1;
+/// rdi, as DWARF numbers it: the function that is called (`kJSFunctionRegister`).
+const FUNCTION: u8 = 5;
 
 /// Looks at up to `N` native frames; `None` where there are more.
 #[inline(always)]
@@ -32,7 +35,7 @@ pub fn frames<const N: usize>(walk: *mut Walk) -> Option<Walked> {
         // SAFETY: the index is below MAX_USER_FRAMES.
         let base = unsafe { (&raw const (*walk).bases).cast::<u64>().add(at).read() };
         if base != 0
-            && let Some(shared) = function(layout, base)
+            && let Some(shared) = function(walk, layout, base, index)
         {
             note(walk, shared & CODE | index << UNIT_SHIFT);
         }
@@ -43,13 +46,30 @@ pub fn frames<const N: usize>(walk: *mut Walk) -> Option<Walked> {
 /// The `SharedFunctionInfo` of a frame's function. It is taken here, since it stays where it is for long, and the function
 /// may be moved before the agent has seen the sample.
 #[inline(always)]
-fn function(layout: &V8, base: u64) -> Option<u64> {
+fn function(walk: *mut Walk, layout: &V8, base: u64, index: u64) -> Option<u64> {
     let object = |address: u64, offset: i32| {
         word(address.wrapping_add(i64::from(offset) as u64)).filter(|object| object & TAGS == OBJECT)
     };
-    object(base, layout.context)?;
-    let function = object(base, layout.function)?;
+    let place = base.wrapping_add(i64::from(layout.function) as u64);
+    let is_made = index != 0 || (base != BASE_NOT_YET && place >= register(walk, X86_RSP));
+    let function = if is_made {
+        object(base, layout.context)?;
+        object(base, layout.function)?
+    } else {
+        let function = register(walk, FUNCTION);
+        if function & TAGS != OBJECT {
+            return None;
+        }
+        function
+    };
     object(function - OBJECT, layout.shared)
+}
+
+/// Of the innermost frame.
+#[inline(always)]
+fn register(walk: *mut Walk, number: u8) -> u64 {
+    // SAFETY: the number is one of theirs.
+    unsafe { (&raw const (*walk).registers).cast::<u64>().add(number as usize).read() }
 }
 
 #[inline(always)]

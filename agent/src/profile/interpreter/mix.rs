@@ -56,20 +56,22 @@ pub(in crate::profile) fn mix(
 const BUILTIN: &str = "Builtins_";
 const INTERPRETS: [&str; 2] = ["Handler", "InterpreterEntryTrampoline"];
 
-/// The frames that a native one stands for which belongs to a function of a script, innermost first.
+/// The frames that a native one stands for which belongs to a function of V8's, innermost first.
 ///
-/// Where `native` is the place that ran, the function may have called a builtin that makes no frame of its own.
+/// Where `native` is the place that ran, the function may have called a builtin that makes no frame of its own. A function
+/// that is in no script is a builtin itself, and has a more precise name as a symbol.
 pub(in crate::profile) fn script(
     native: Arc<Location>,
     function: Arc<Location>,
     is_innermost: bool,
 ) -> impl Iterator<Item = Arc<Location>> {
-    let is_written = function.lines.iter().all(|line| line.file.is_some());
+    let is_script = function.lines.iter().all(|line| line.file.is_some());
     let called = |line: &Line| {
         line.function.starts_with(BUILTIN) && !INTERPRETS.iter().any(|end| line.function.ends_with(end))
     };
-    let keeps = is_innermost && is_written && native.lines.iter().any(called);
-    keeps.then_some(native).into_iter().chain([function])
+    let is_builtin = native.lines.iter().any(called);
+    let (keeps, adds) = (is_builtin && (is_innermost || !is_script), is_script || !is_builtin);
+    keeps.then_some(native).into_iter().chain(adds.then_some(function))
 }
 
 fn evaluates(location: &Location) -> bool {
