@@ -149,6 +149,12 @@ impl Frame {
         self.address.wrapping_sub(u64::from(!self.exact))
     }
 
+    /// It is of code that lies in no file, as far as is known.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.mapping.as_ref().is_none_or(|mapping| mapping.object.kind == ObjectKind::Anonymous)
+    }
+
     /// The address as a position in the file.
     #[must_use]
     pub fn file_offset(&self) -> Option<u64> {

@@ -71,12 +71,11 @@ impl Naming {
         locations.extend(kernel.iter().map(|&address| self.kernel_location(address)));
         for (index, frame) in user.iter().enumerate() {
             let native = self.location(pid, frame);
-            match interpreted.iter().find(|frame| frame.place == Place::Of(index as u16)) {
-                Some(Interpreted { location: Some(function), .. }) => {
-                    locations.extend(script(native, Arc::clone(function), index == 0));
-                }
-                _ => locations.push(native),
-            }
+            let functions = interpreted
+                .iter()
+                .filter(|frame| frame.place == Place::Of(index as u16))
+                .filter_map(|frame| frame.location.clone());
+            script(native, functions.collect(), index == 0, &mut locations);
         }
         // A process has one interpreter: all frames have their places, or none has.
         if !matches!(interpreted.first(), Some(Interpreted { place: Place::Of(_), .. })) {

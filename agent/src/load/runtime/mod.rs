@@ -18,7 +18,7 @@ use std::{
 };
 
 pub use frames::{CodeLayout, PythonFile, examine_frames};
-pub use v8::{V8File, V8Layout, examine_v8};
+pub use v8::{V8Code, V8File, V8Layout, examine_v8};
 
 use anyhow::{Context as _, Result};
 use aya::{

@@ -12,6 +12,8 @@ use crate::load::uprobe::{Image, Symbol};
 pub struct V8File {
     pub v8: V8,
     pub layout: V8Layout,
+    /// `None`: what was compiled into what is not known.
+    pub code: Option<V8Code>,
 }
 
 /// Offsets in objects, from their first byte, and what their types are called by number.
@@ -51,6 +53,28 @@ pub struct V8Layout {
     pub is_external: u32,
     pub is_sliced: u32,
     pub is_thin: u32,
+}
+
+/// How to find what V8 notes of machine code that it made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct V8Code {
+    /// The type of the object that the instructions are in, and where in it they begin.
+    pub stream_type: u32,
+    pub instructions: u32,
+    /// In it, of the object that describes it; 0: it does so itself.
+    pub description: u32,
+    /// In that: what is needed to return to the interpreter, and the table of positions.
+    pub deoptimization: u32,
+    pub positions: u32,
+    /// In an array.
+    pub length: u32,
+    pub data: u32,
+    /// In the array for returning.
+    pub literals: u32,
+    pub inlined: u32,
+    /// Arrays of objects and of bytes have types by where they are.
+    pub arrays: [Option<u32>; 3],
+    pub bytes: [Option<u32>; 2],
 }
 
 /// What the metadata say, if there are any that are understood.
@@ -146,7 +170,47 @@ fn told(value: impl Fn(&[&str]) -> Option<i32>) -> Option<V8File> {
         is_thin: number("v8dbg_ThinStringTag")?,
     };
     let offsets = [shared, layout.function_name, layout.function_script];
-    offsets.iter().all(|offset| *offset < 512).then_some(V8File { v8, layout })
+    let code = code(|name| small(name, 1 << 16));
+    offsets.iter().all(|offset| *offset < 512).then_some(V8File { v8, layout, code })
+}
+
+fn code(told: impl Fn(&str) -> Option<u32>) -> Option<V8Code> {
+    let (stream_type, instructions, description) = match told("v8dbg_type_InstructionStream__INSTRUCTION_STREAM_TYPE")
+    {
+        // The description's address is the first of its fields.
+        Some(kind) => (kind, told("v8dbg_class_InstructionStream__instruction_start__uintptr_t")?, 8),
+        None => (told("v8dbg_type_Code__CODE_TYPE")?, told("v8dbg_class_Code__instruction_start__uintptr_t")?, 0),
+    };
+    let fields = told("v8dbg_class_Code__deoptimization_data__FixedArray")
+        .zip(told("v8dbg_class_Code__source_position_table__ByteArray"));
+    // Later versions do not tell them; they are the two before this one.
+    let before = || {
+        let next = told("v8dbg_class_Code__wrapper__Tagged_CodeWrapper_")?;
+        Some((next.checked_sub(16)?, next.checked_sub(8)?))
+    };
+    // V8 10.2, src/objects/code.h.
+    let first = || (description == 0).then_some((16, 24));
+    let (deoptimization, positions) = fields.or_else(before).or_else(first)?;
+    Some(V8Code {
+        stream_type,
+        instructions,
+        description,
+        deoptimization,
+        positions,
+        length: told("v8dbg_class_FixedArrayBase__length__SMI")?,
+        data: told("v8dbg_class_FixedArray__data__uintptr_t")?,
+        literals: told("v8dbg_DeoptimizationDataLiteralArrayIndex").unwrap_or(2),
+        inlined: told("v8dbg_DeoptimizationDataInliningPositionsIndex").unwrap_or(7),
+        arrays: [
+            told("v8dbg_type_FixedArray__FIXED_ARRAY_TYPE"),
+            told("v8dbg_type_TrustedFixedArray__TRUSTED_FIXED_ARRAY_TYPE"),
+            told("v8dbg_type_ProtectedFixedArray__PROTECTED_FIXED_ARRAY_TYPE"),
+        ],
+        bytes: [
+            told("v8dbg_type_ByteArray__BYTE_ARRAY_TYPE"),
+            told("v8dbg_type_TrustedByteArray__TRUSTED_BYTE_ARRAY_TYPE"),
+        ],
+    })
 }
 
 #[cfg(test)]
@@ -176,6 +240,8 @@ mod tests {
         assert_eq!((found.v8.context, found.v8.function, found.v8.shared), (-8, -16, 16));
         assert_eq!((found.layout.function_name, found.layout.function_script), (24, 16));
         assert_eq!(found.layout.scope_type, 280);
+        let code = found.code.unwrap();
+        assert_eq!((code.stream_type, code.description, code.deoptimization, code.positions), (280, 8, 16, 16));
     }
 
     #[test]

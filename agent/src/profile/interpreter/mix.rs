@@ -56,22 +56,28 @@ pub(in crate::profile) fn mix(
 const BUILTIN: &str = "Builtins_";
 const INTERPRETS: [&str; 2] = ["Handler", "InterpreterEntryTrampoline"];
 
-/// The frames that a native one stands for which belongs to a function of V8's, innermost first.
+/// Adds what a native frame stands for that belongs to `functions` of V8's, innermost first: the last one is the frame's,
+/// the others were compiled into it.
 ///
 /// Where `native` is the place that ran, the function may have called a builtin that makes no frame of its own. A function
 /// that is in no script is a builtin itself, and has a more precise name as a symbol.
 pub(in crate::profile) fn script(
     native: Arc<Location>,
-    function: Arc<Location>,
+    functions: Vec<Arc<Location>>,
     is_innermost: bool,
-) -> impl Iterator<Item = Arc<Location>> {
-    let is_script = function.lines.iter().all(|line| line.file.is_some());
+    mixed: &mut Vec<Arc<Location>>,
+) {
+    let is_script = functions.iter().any(|function| function.lines.iter().all(|line| line.file.is_some()));
     let called = |line: &Line| {
         line.function.starts_with(BUILTIN) && !INTERPRETS.iter().any(|end| line.function.ends_with(end))
     };
     let is_builtin = native.lines.iter().any(called);
-    let (keeps, adds) = (is_builtin && (is_innermost || !is_script), is_script || !is_builtin);
-    keeps.then_some(native).into_iter().chain(adds.then_some(function))
+    if functions.is_empty() || is_builtin && (is_innermost || !is_script) {
+        mixed.push(native);
+    }
+    if is_script || !is_builtin {
+        mixed.extend(functions);
+    }
 }
 
 fn evaluates(location: &Location) -> bool {
@@ -101,6 +107,30 @@ mod tests {
         let mixed = mix(native, &interpreted(frames), are_whole);
         let names: Vec<_> = mixed.iter().map(|location| &*location.lines[0].function).collect();
         assert_eq!(names.join(" ").replace(EVALUATES, "E"), expect);
+    }
+
+    #[test]
+    fn functions_of_scripts_take_the_place_of_what_runs_them() {
+        let check = |native: &str, functions: &str, is_innermost: bool, expect: &str| {
+            let functions = functions.split_whitespace().map(|name| {
+                let mut location = (*location(name, FrameKind::V8)).clone();
+                location.lines[0].file = name.starts_with('f').then(|| "app.js".into());
+                Arc::new(location)
+            });
+            let mut mixed = Vec::new();
+            script(location(native, FrameKind::Native), functions.collect(), is_innermost, &mut mixed);
+            let names: Vec<_> = mixed.iter().map(|location| &*location.lines[0].function).collect();
+            assert_eq!(names.join(" "), expect, "{native} {functions:?}", functions = mixed);
+        };
+        check("[anon]+0x1", "f1 f2", true, "f1 f2");
+        check("[anon]+0x1", "", true, "[anon]+0x1");
+        check("Builtins_LdaGlobalHandler", "f1", true, "f1");
+        check("Builtins_InterpreterEntryTrampoline", "f1", false, "f1");
+        // It has no frame of its own where it runs, and none where it is returned to.
+        check("Builtins_StringAdd_CheckNone", "f1", true, "Builtins_StringAdd_CheckNone f1");
+        check("Builtins_ArrayForEach", "forEach", false, "Builtins_ArrayForEach");
+        // Without symbols the builtin's own function tells more.
+        check("libnode.so+0x1", "map", false, "map");
     }
 
     #[test]

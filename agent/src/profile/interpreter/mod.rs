@@ -6,7 +6,6 @@ mod cpython;
 mod lines;
 mod mix;
 mod reading;
-mod sources;
 mod v8;
 
 use std::{
@@ -26,10 +25,10 @@ use honeyguide_common::interpreter::{CODE, UNIT_SHIFT};
 pub(super) use mix::{mix, script};
 pub(super) use reading::Reading;
 
-use sources::Sources;
+use v8::Remembered;
 
 use super::{
-    model::{Interpreted, Mapping, Object, ObjectKind, Place},
+    model::{Frame, Interpreted, Mapping, Object, ObjectKind, Place},
     named::{FrameKind, Line, Location},
 };
 use crate::{
@@ -66,6 +65,12 @@ pub(super) trait Interpreter: Debug + Send + Sync {
     /// Where among a sample's native frames a word's is.
     fn place(&self, word: u64) -> Place;
 
+    /// The functions that were compiled into another one at an address of its machine code, innermost first.
+    fn inlined(&self, memory: &Reading, address: u64) -> Vec<u64> {
+        let _ = (memory, address);
+        Vec::new()
+    }
+
     fn kind(&self) -> FrameKind;
 }
 
@@ -85,7 +90,7 @@ pub(super) struct Code {
 #[derive(Debug, Default)]
 pub(super) struct Files {
     known: HashMap<u64, Option<Known>>,
-    sources: Arc<Mutex<Sources>>,
+    remembered: Arc<Mutex<Remembered>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +121,9 @@ impl Files {
                 Some(Known::CPython(file)) => {
                     return Some(Arc::new(cpython::CPython::new(file, mapping.bias)));
                 }
-                Some(Known::V8(file)) => return Some(Arc::new(v8::V8::new(file, Arc::clone(&self.sources)))),
+                Some(Known::V8(file)) => {
+                    return Some(Arc::new(v8::V8::new(file, Arc::clone(&self.remembered))));
+                }
                 None => {}
             }
         }
@@ -151,20 +158,31 @@ impl Frames {
         Self { proc, known: HashMap::default(), unread: 0 }
     }
 
-    /// The frames of a sample's words, innermost first.
+    /// The frames of a sample's words, innermost first; `user`: its native ones.
     pub(super) fn read(
         &mut self,
         pid: u32,
         interpreter: &dyn Interpreter,
         words: &[u64],
+        user: &[Frame],
     ) -> Vec<Interpreted> {
         let memory = Reading::new(&self.proc, pid);
-        let mut frame = |&word: &u64| {
-            let code = (word & CODE != 0).then(|| self.location(pid, interpreter, &memory, word));
-            let location = code.flatten();
-            Interpreted { location, place: interpreter.place(word) }
-        };
-        words.iter().map(&mut frame).collect()
+        let mut frames = Vec::with_capacity(words.len());
+        for &word in words {
+            let place = interpreter.place(word);
+            // Code of a file has nothing compiled into it.
+            let compiled = match place {
+                Place::Of(index) => user.get(usize::from(index)).filter(|frame| frame.is_anonymous()),
+                Place::Within | Place::Last => None,
+            };
+            let inlined =
+                compiled.map(|frame| interpreter.inlined(&memory, frame.lookup_address())).unwrap_or_default();
+            for word in inlined.into_iter().map(|code| code | word & !CODE).chain([word]) {
+                let code = (word & CODE != 0).then(|| self.location(pid, interpreter, &memory, word));
+                frames.push(Interpreted { location: code.flatten(), place });
+            }
+        }
+        frames
     }
 
     /// `None` for what nobody has written.

@@ -3,12 +3,17 @@
 //! The garbage collector may move or free any of it while it is read. So every object's type is looked at before what is
 //! in it is believed, and nothing is read without a bound.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod compiled;
+mod sources;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use honeyguide_common::interpreter::{CODE, UNIT_SHIFT};
 
-use super::{Code, FrameKind, Interpreter, Interpreters, Place, Reading, V8File, sources::Sources};
+use super::{Code, FrameKind, Interpreter, Interpreters, Place, Reading, V8File};
+use compiled::Compiled;
+use sources::Sources;
 
 /// The tag of a pointer to an object; the lowest bit of a small integer, which is in the upper half of its word, is 0.
 const OBJECT: u64 = 1;
@@ -41,7 +46,14 @@ const NAMELESS: &str = "(anonymous)";
 #[derive(Debug)]
 pub(super) struct V8 {
     file: V8File,
-    sources: Arc<Mutex<Sources>>,
+    remembered: Arc<Mutex<Remembered>>,
+}
+
+/// What is remembered of all processes: their memory changes often, and is then looked at anew.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    sources: Sources,
+    compiled: Compiled,
 }
 
 /// What a scope says of its function.
@@ -53,8 +65,13 @@ struct Scope {
 }
 
 impl V8 {
-    pub(super) fn new(file: V8File, sources: Arc<Mutex<Sources>>) -> Self {
-        Self { file, sources }
+    pub(super) fn new(file: V8File, remembered: Arc<Mutex<Remembered>>) -> Self {
+        Self { file, remembered }
+    }
+
+    /// A thread that panicked has left whole values behind: each is replaced at once.
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The name, or the scope, and the script of a `SharedFunctionInfo`; `None` where there is none.
@@ -110,8 +127,7 @@ impl V8 {
         let source = self.field(memory, script, layout.script_source)?;
         let line = start.and_then(|start| {
             let read = || self.units(memory, source, MAX_SOURCE);
-            let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-            sources.line((memory.pid(), script, source), start, read)
+            self.remembered().sources.line((memory.pid(), script, source), start, read)
         });
         Some((path, line.unwrap_or(0)))
     }
@@ -229,6 +245,11 @@ impl Interpreter for V8 {
 
     fn place(&self, word: u64) -> Place {
         Place::Of((word >> UNIT_SHIFT) as u16)
+    }
+
+    fn inlined(&self, memory: &Reading, address: u64) -> Vec<u64> {
+        let Some(layout) = &self.file.code else { return Vec::new() };
+        self.remembered().compiled.inlined(self, layout, memory, address).unwrap_or_default()
     }
 
     fn kind(&self) -> FrameKind {
