@@ -25,6 +25,7 @@ pub struct Naming {
     names: Names,
     kernel: KernelNames,
     jit: JitMaps,
+    inlines: bool,
     /// By object and address in its own terms; by 0 and address of the kernel.
     locations: HashMap<(u64, u64), Arc<Location>, RandomState>,
     /// By object and start in its own terms.
@@ -46,6 +47,7 @@ impl Naming {
     #[must_use]
     pub fn new(proc: ProcRoot, settings: names::Settings) -> Self {
         Self {
+            inlines: settings.inlines,
             names: Names::new(settings),
             kernel: KernelNames::default(),
             jit: JitMaps::new(proc.clone()),
@@ -75,7 +77,12 @@ impl Naming {
                 .iter()
                 .filter(|frame| frame.place == Place::Of(index as u16))
                 .filter_map(|frame| frame.location.clone());
-            script(native, functions.collect(), index == 0, &mut locations);
+            let mut functions: Vec<_> = functions.collect();
+            // What was compiled into the function that ran is told by its nearest position, as V8's own profiler does not.
+            if index == 0 && !self.inlines {
+                functions.drain(..functions.len().saturating_sub(1));
+            }
+            script(native, functions, index == 0, &mut locations);
         }
         // A process has one interpreter: all frames have their places, or none has.
         if !matches!(interpreted.first(), Some(Interpreted { place: Place::Of(_), .. })) {

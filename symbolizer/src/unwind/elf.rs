@@ -178,9 +178,9 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         }
     }
 
-    /// Whether it exports V8's metadata for debuggers, whose names begin with `v8dbg_`.
+    /// Whether it exports functions of V8's, or takes them from another file.
     pub(super) fn has_v8(&self) -> bool {
-        const BEGINNING: &[u8] = b"\0v8dbg_";
+        const BEGINNING: &[u8] = b"\0_ZN2v8";
         self.section_data(".dynstr").is_some_and(|names| {
             names.len() as u64 <= MAX_SYMBOLS
                 && names.windows(BEGINNING.len()).any(|window| window == BEGINNING)
