@@ -219,6 +219,15 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         }
     }
 
+    /// So many of the file's bytes from an address on. What is read stays in memory, and so no more is.
+    pub(super) fn code(&self, address: u64, size: u64) -> Option<&'data [u8]> {
+        self.segments.iter().find_map(|segment| {
+            let within = address.checked_sub(segment.address)?;
+            within.checked_add(size).filter(|end| *end <= segment.size)?;
+            self.data.read_bytes_at(segment.offset.checked_add(within)?, size).ok()
+        })
+    }
+
     /// The file's bytes from an address to the end of its segment.
     pub(super) fn memory(&self, address: u64) -> Option<&'data [u8]> {
         self.segments.iter().find_map(|segment| {

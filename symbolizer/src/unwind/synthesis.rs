@@ -41,15 +41,12 @@ pub(super) fn rules<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, gaps: &[(u64,
     let mut stretches = Vec::new();
     let mut size = 0;
     for &(start, end) in gaps.iter().filter(|(start, end)| end - start >= SHORTEST) {
-        let Some(code) = elf.memory(start).and_then(|code| code.get(..usize::try_from(end - start).ok()?))
-        else {
-            continue;
-        };
         // They keep frame pointers. Where their stack pointer is depends on the function that is interpreted.
         if end - start >= BUILTINS && elf.has_v8() {
             continue;
         }
         let Some(rest) = left.checked_sub(end - start) else { break };
+        let Some(code) = elf.code(start, end - start) else { continue };
         // What lies between functions, of whatever length.
         if code.iter().all(|byte| matches!(byte, 0 | 0x90 | 0xcc)) {
             continue;
