@@ -28,10 +28,7 @@ pub fn packages() -> Result<PathBuf> {
     installed("node", &PACKAGES)
 }
 
-/// Versions of Node that are to be had as packages.
-pub const VERSIONS: [u32; 4] = [18, 20, 22, 24];
-
-/// A version's program.
+/// The program of a version of Node, whatever the machine has itself.
 ///
 /// # Errors
 /// As for [`packages`].
