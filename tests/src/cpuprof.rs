@@ -90,7 +90,8 @@ fn stacks(profile: &Value, before: Duration) -> Option<Vec<Stack>> {
             at = parents.get(id);
         }
         stack.reverse();
-        let is_function = !matches!(stack.last()?.as_str(), "(program)" | "(idle)" | "(garbage collector)" | "(root)");
+        let is_function =
+            !matches!(stack.last()?.as_str(), "(program)" | "(idle)" | "(garbage collector)" | "(root)");
         if is_function {
             stacks.push((stack.split_off(1), count));
         }

@@ -24,22 +24,24 @@ fn functions_have_the_shares_that_v8_sees() -> Result<()> {
     };
     for version in [18, 22, 24] {
         let node = node::version(version)?;
-        let recorded = record(&node, &[]).with_context(|| format!("Node {version}"))?;
+        let recorded = record(&node, &[], DURATION).with_context(|| format!("Node {version}"))?;
         compare(&recorded, &[Kind::Own, Kind::Total], name).with_context(|| format!("Node {version}"))?;
         ensure_shape(&recorded).with_context(|| format!("Node {version}"))?;
     }
     Ok(())
 }
 
-/// Nothing is compiled.
+/// Nothing is compiled. V8's profiler takes much of what the interpreter's builtins do for the caller's then, and is
+/// nothing to compare with.
 #[test]
-fn interpreted_functions_have_the_shares_that_v8_sees() -> Result<()> {
-    let Some(_turn) = privilege::kernel_test("profile_node::interpreted_functions_have_the_shares_that_v8_sees")
+fn interpreted_functions_are_where_they_belong() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile_node::interpreted_functions_are_where_they_belong")
     else {
         return Ok(());
     };
-    let recorded = record(&node::version(20)?, &["--no-opt", "--no-maglev", "--no-sparkplug"])?;
-    compare(&recorded, &[Kind::Own, Kind::Total], name)
+    let arguments = ["--no-opt", "--no-maglev", "--no-sparkplug"];
+    let recorded = record(&node::version(20)?, &arguments, Duration::from_secs(2))?;
+    ensure_shape(&recorded)
 }
 
 /// Without V8's metadata there are the names that it writes into a perf map, of what it has compiled.
@@ -48,7 +50,7 @@ fn a_perf_map_names_what_metadata_do_not() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("profile_node::a_perf_map_names_what_metadata_do_not") else {
         return Ok(());
     };
-    let recorded = record(&node::without_metadata(20)?, &["--perf-basic-prof"])?;
+    let recorded = record(&node::without_metadata(20)?, &["--perf-basic-prof"], DURATION)?;
     compare(&recorded, &[Kind::Own], |frame| {
         // `JS:*divide /tests/apps/profile/spin.js:6:16`
         let written = frame.function.split_once(':').map_or("", |(_, rest)| rest);
@@ -65,11 +67,11 @@ struct Both {
     said: String,
 }
 
-fn record(node: &Path, arguments: &[&str]) -> Result<Both> {
+fn record(node: &Path, arguments: &[&str], duration: Duration) -> Result<Both> {
     let program = CpuProf::start(node, arguments, SCRIPT)?;
-    let (ours, said) = Flame::start_typed(program.pid(), DURATION, RATE)?.finish_typed()?;
+    let (ours, said) = Flame::start_typed(program.pid(), duration, RATE)?.finish_typed()?;
     // Writing takes a moment, in which nothing changes.
-    let theirs = program.finish(DURATION)?;
+    let theirs = program.finish(duration)?;
     Ok(Both { ours, theirs, said })
 }
 
@@ -113,7 +115,8 @@ fn name(frame: &Frame) -> String {
 
 /// V8's profiler does not say for which function memory is collected.
 fn collects(sample: &Typed) -> bool {
-    let of_heap = ["Heap::CollectGarbage", "Heap::PerformGarbageCollection", "ScavengerCollector", "MarkCompact"];
+    let of_heap =
+        ["Heap::CollectGarbage", "Heap::PerformGarbageCollection", "ScavengerCollector", "MarkCompact"];
     sample.frames.iter().any(|frame| of_heap.iter().any(|part| frame.function.contains(part)))
 }
 
@@ -160,7 +163,8 @@ fn ensure_shape(both: &Both) -> Result<()> {
     let (mut total, mut nameless) = (0, 0);
     for Typed { frames, nanoseconds } in ours {
         total += nanoseconds;
-        nameless += if frames.iter().any(|frame| frame.function.starts_with("[anon]")) { *nanoseconds } else { 0 };
+        nameless +=
+            if frames.iter().any(|frame| frame.function.starts_with("[anon]")) { *nanoseconds } else { 0 };
         for (name, line) in LINES {
             for frame in frames.iter().filter(|frame| frame.kind == "v8js" && frame.function == name) {
                 ensure!(frame.file.ends_with("/profile/spin.js") && frame.line == line, "{frame:?}");
@@ -181,7 +185,7 @@ fn ensure_shape(both: &Both) -> Result<()> {
     let ensure_path = |path: &[&str]| {
         let name = path.last().copied().unwrap_or_default();
         let (by_path, all) = (stacks.passing(path), stacks.passing(&[name]));
-        ensure!(all * 200 > total, "{name} hardly runs: {all} of {total} ns\n{said}");
+        ensure!(all * 500 > total, "{name} hardly runs: {all} of {total} ns\n{said}");
         ensure!(by_path * 100 >= all * 97, "{by_path} of {all} ns came by {path:?}\n{stacks:#?}");
         Ok(())
     };

@@ -175,12 +175,16 @@ fn told(value: impl Fn(&[&str]) -> Option<i32>) -> Option<V8File> {
 }
 
 fn code(told: impl Fn(&str) -> Option<u32>) -> Option<V8Code> {
-    let (stream_type, instructions, description) = match told("v8dbg_type_InstructionStream__INSTRUCTION_STREAM_TYPE")
-    {
-        // The description's address is the first of its fields.
-        Some(kind) => (kind, told("v8dbg_class_InstructionStream__instruction_start__uintptr_t")?, 8),
-        None => (told("v8dbg_type_Code__CODE_TYPE")?, told("v8dbg_class_Code__instruction_start__uintptr_t")?, 0),
-    };
+    let (stream_type, instructions, description) =
+        match told("v8dbg_type_InstructionStream__INSTRUCTION_STREAM_TYPE") {
+            // The description's address is the first of its fields.
+            Some(kind) => (kind, told("v8dbg_class_InstructionStream__instruction_start__uintptr_t")?, 8),
+            None => (
+                told("v8dbg_type_Code__CODE_TYPE")?,
+                told("v8dbg_class_Code__instruction_start__uintptr_t")?,
+                0,
+            ),
+        };
     let fields = told("v8dbg_class_Code__deoptimization_data__FixedArray")
         .zip(told("v8dbg_class_Code__source_position_table__ByteArray"));
     // Later versions do not tell them; they are the two before this one.
@@ -226,7 +230,9 @@ mod tests {
                 "v8dbg_off_fp_context_or_frame_type" => -8,
                 "v8dbg_off_fp_function" => -16,
                 "v8dbg_class_SharedFunctionInfo__name_or_scope_info__Tagged_NameOrScopeInfoT_" => 24,
-                name if name.contains("name_or_scope_info") || name.contains("script_or_debug_info") => return None,
+                name if name.contains("name_or_scope_info") || name.contains("script_or_debug_info") => {
+                    return None;
+                }
                 name if name.starts_with("v8dbg_type_") => 280,
                 _ => 16,
             })
@@ -241,7 +247,10 @@ mod tests {
         assert_eq!((found.layout.function_name, found.layout.function_script), (24, 16));
         assert_eq!(found.layout.scope_type, 280);
         let code = found.code.unwrap();
-        assert_eq!((code.stream_type, code.description, code.deoptimization, code.positions), (280, 8, 16, 16));
+        assert_eq!(
+            (code.stream_type, code.description, code.deoptimization, code.positions),
+            (280, 8, 16, 16)
+        );
     }
 
     #[test]

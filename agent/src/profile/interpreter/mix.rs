@@ -22,7 +22,8 @@ pub(in crate::profile) fn mix(
     if interpreted.is_empty() {
         return native;
     }
-    let mut groups: Vec<&[Interpreted]> = interpreted.split_inclusive(|frame| frame.place == Place::Last).collect();
+    let mut groups: Vec<&[Interpreted]> =
+        interpreted.split_inclusive(|frame| frame.place == Place::Last).collect();
     // Below a thread's first frame there may be a mark more.
     if groups.last().is_some_and(|group| group.iter().all(|frame| frame.location.is_none())) {
         groups.pop();

@@ -175,8 +175,9 @@ impl Frames {
                 Place::Of(index) => user.get(usize::from(index)).filter(|frame| frame.is_anonymous()),
                 Place::Within | Place::Last => None,
             };
-            let inlined =
-                compiled.map(|frame| interpreter.inlined(&memory, frame.lookup_address())).unwrap_or_default();
+            let inlined = compiled
+                .map(|frame| interpreter.inlined(&memory, frame.lookup_address()))
+                .unwrap_or_default();
             for word in inlined.into_iter().map(|code| code | word & !CODE).chain([word]) {
                 let code = (word & CODE != 0).then(|| self.location(pid, interpreter, &memory, word));
                 frames.push(Interpreted { location: code.flatten(), place });
@@ -235,12 +236,7 @@ impl Named {
         let line = interpreter.line(&self.code, unit);
         let Code { function, file, .. } = &self.code;
         let made = self.locations.entry(line).or_insert_with(|| {
-            let line = Line {
-                function: Arc::clone(function),
-                system_name: None,
-                file: file.clone(),
-                line,
-            };
+            let line = Line { function: Arc::clone(function), system_name: None, file: file.clone(), line };
             location(interpreter.kind(), line)
         });
         Some(Arc::clone(made))

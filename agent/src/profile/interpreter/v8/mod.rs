@@ -182,7 +182,9 @@ impl V8 {
                 let bytes = memory.bytes(start, take * width)?;
                 match width {
                     1 => units.extend(bytes.into_iter().map(u16::from)),
-                    _ => units.extend(bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]))),
+                    _ => {
+                        units.extend(bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])))
+                    }
                 }
             }
         }
