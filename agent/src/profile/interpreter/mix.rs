@@ -115,13 +115,13 @@ mod tests {
         let check = |native: &str, functions: &str, is_innermost: bool, expect: &str| {
             let functions = functions.split_whitespace().map(|name| {
                 let mut location = (*location(name, FrameKind::V8)).clone();
-                location.lines[0].file = name.starts_with('f').then(|| "app.js".into());
+                location.lines[0].file = (name.len() == 2).then(|| "app.js".into());
                 Arc::new(location)
             });
             let mut mixed = Vec::new();
             script(location(native, FrameKind::Native), functions.collect(), is_innermost, &mut mixed);
             let names: Vec<_> = mixed.iter().map(|location| &*location.lines[0].function).collect();
-            assert_eq!(names.join(" "), expect, "{native} {functions:?}", functions = mixed);
+            assert_eq!(names.join(" "), expect, "{native} {mixed:?}");
         };
         check("[anon]+0x1", "f1 f2", true, "f1 f2");
         check("[anon]+0x1", "", true, "[anon]+0x1");

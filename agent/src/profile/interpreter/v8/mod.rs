@@ -5,6 +5,8 @@
 
 mod compiled;
 mod sources;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -183,7 +185,8 @@ impl V8 {
                 match width {
                     1 => units.extend(bytes.into_iter().map(u16::from)),
                     _ => {
-                        units.extend(bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])))
+                        units
+                            .extend(bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])));
                     }
                 }
             }
