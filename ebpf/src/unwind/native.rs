@@ -34,6 +34,9 @@ const SHORT_MASK: u64 = 0x00ff_ffff_ffff_ffff;
 /// are valid still.
 const MAKES_FRAME: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
 const PROLOGUE: usize = 24;
+/// `ret`, `int3`
+const RETURN: u8 = 0xc3;
+const PADDING: u8 = 0xcc;
 
 /// Walks up to `N` frames; `None` where there are more.
 #[inline(always)]
@@ -209,6 +212,10 @@ fn prologue(pc: u64) -> Option<u64> {
             && code[at + 3] == MAKES_FRAME[3]
         {
             return Some(0);
+        }
+        // What follows is another function.
+        if code[at] == RETURN || code[at] == PADDING {
+            return None;
         }
     }
     None
