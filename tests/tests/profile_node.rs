@@ -11,7 +11,7 @@ use honeyguide_tests::{
 };
 
 const SCRIPT: &str = "profile/spin.js";
-const DURATION: Duration = Duration::from_secs(4);
+const DURATION: Duration = Duration::from_secs(5);
 const RATE: u32 = 997;
 /// Percentage points between two shares.
 const APART: f64 = 3.0;
@@ -26,7 +26,7 @@ fn functions_have_the_shares_that_v8_sees() -> Result<()> {
         let node = node::version(version)?;
         let recorded = record(&node, &[], DURATION).with_context(|| format!("Node {version}"))?;
         compare(&recorded, &[Kind::Own, Kind::Total], name).with_context(|| format!("Node {version}"))?;
-        ensure_shape(&recorded).with_context(|| format!("Node {version}"))?;
+        ensure_shape(&recorded, true).with_context(|| format!("Node {version}"))?;
     }
     Ok(())
 }
@@ -41,7 +41,7 @@ fn interpreted_functions_are_where_they_belong() -> Result<()> {
     };
     let arguments = ["--no-opt", "--no-maglev", "--no-sparkplug"];
     let recorded = record(&node::version(20)?, &arguments, Duration::from_secs(2))?;
-    ensure_shape(&recorded)
+    ensure_shape(&recorded, false)
 }
 
 /// Without V8's metadata there are the names that it writes into a perf map, of what it has compiled.
@@ -155,8 +155,8 @@ fn is_job(functions: &[String]) -> bool {
 const LINES: [(&str, u64); 5] =
     [("divide", 7), ("multiply", 74), ("produce", 87), ("rounds", 135), ("again", 149)];
 
-/// What frames say of themselves, and the order in which they are mixed.
-fn ensure_shape(both: &Both) -> Result<()> {
+/// What frames say of themselves, and the order in which they are mixed. `compiled`: native code has its share, too.
+fn ensure_shape(both: &Both, compiled: bool) -> Result<()> {
     let Both { ours, said, .. } = both;
     let complete = Recorded { stacks: Stacks::default(), said: said.clone() }.complete()?;
     ensure!(complete >= 99.0, "{complete} % are complete\n{said}");
@@ -191,7 +191,9 @@ fn ensure_shape(both: &Both) -> Result<()> {
     };
     ensure_path(&["native node::Start", "native Builtins_JSEntry", "v8js again", "v8js rounds"])?;
     ensure_path(&["v8js rounds", "v8js order", "native Builtins_ArrayTimSort", "v8js compare"])?;
-    ensure_path(&["v8js rounds", "v8js digest", "v8js update", "native node::crypto::Hash::HashUpdate"])?;
+    if compiled {
+        ensure_path(&["v8js rounds", "v8js digest", "v8js update", "native node::crypto::Hash::HashUpdate"])?;
+    }
     ensure_path(&["v8js rounds", "v8js generate", "v8js produce"])?;
     ensure_path(&["v8js rounds", "v8js through", "v8js within", "v8js fibonacci"])?;
     let descends = ["v8js descend"; 21];

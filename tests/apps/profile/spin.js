@@ -98,7 +98,7 @@ function generate(n) {
   return sum;
 }
 
-const digested = Buffer.alloc(192 * 1024, 7);
+const digested = Buffer.alloc(64 * 1024, 7);
 function digest() {
   return createHash('sha256').update(digested).digest()[0];
 }
