@@ -32,7 +32,8 @@ impl CpuProf {
         let mut command = Command::new(node);
         command.args(["--cpu-prof", "--cpu-prof-name=profile", "--cpu-prof-dir"]).arg(out.path());
         command.args(["--cpu-prof-interval", &INTERVAL.to_string()]).args(arguments);
-        command.arg(paths::app(script));
+        // Some versions write a log to where they are.
+        command.arg(paths::app(script)).current_dir(out.path());
         let mut guard = Guard::spawn(command)?;
         guard.wait_for_text("ready", PATIENCE)?;
         Ok(Self { guard, out })
