@@ -230,6 +230,7 @@ fn htl_hash(image: &Image) -> io::Result<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::named::tests::location;
 
     #[test]
     fn a_file_without_a_build_id_is_named_by_its_edges() {
@@ -239,6 +240,37 @@ mod tests {
         assert_eq!(hash(&[7; 10_000]), hash(&[7; 10_000]));
         assert_ne!(hash(&[7; 10_000]), hash(&[7; 10_001]));
         assert_eq!(hash(b"abc").len(), 32);
+    }
+
+    #[test]
+    fn what_was_compiled_into_the_innermost_function_is_shown_on_request() {
+        let function = |name, index| {
+            let mut location = (*location(name, FrameKind::V8)).clone();
+            location.lines[0].file = Some("app.js".into());
+            Interpreted { location: Some(Arc::new(location)), place: Place::Of(index) }
+        };
+        let frame = |address| Frame { address, mapping: None, exact: false };
+        let frames = Frames {
+            kernel: &[],
+            user: &[frame(0x1000), frame(0x2000), frame(0x3000)],
+            complete: true,
+            interpreted: &[
+                function("inner", 0),
+                function("work", 0),
+                function("called", 1),
+                function("main", 1),
+            ],
+            interpreted_complete: true,
+        };
+        for (inlines, expect) in
+            [(true, "inner work called main [anon]+0x2fff"), (false, "work called main [anon]+0x2fff")]
+        {
+            let root = tempfile::tempdir().unwrap();
+            let settings = names::Settings { inlines, ..names::Settings::default() };
+            let stack = Naming::new(ProcRoot::new(root.path()), settings).stack(7, &frames);
+            let names: Vec<_> = stack.locations.iter().map(|location| &*location.lines[0].function).collect();
+            assert_eq!(names.join(" "), expect);
+        }
     }
 
     #[test]
