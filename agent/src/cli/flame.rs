@@ -21,7 +21,7 @@ pub(super) struct Flame {
     /// What to write: a flamegraph (.svg, .html), stacks and their weights (.folded), pprof (.pb.gz), OTLP (.otlp.json).
     #[arg(short, long = "output", value_name = "FILE", value_parser = output)]
     output: (PathBuf, Format),
-    /// Show inlined functions and source lines, from debug information.
+    /// Show inlined functions and source lines, from debug information, and JavaScript's where V8 has noted them.
     #[arg(long)]
     inlines: bool,
     /// A YAML configuration file.

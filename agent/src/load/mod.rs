@@ -28,7 +28,9 @@ pub use arena::{Arena, GRACE as ARENA_GRACE, Room};
 pub use hooks::{Hook, HookChoice};
 pub use interpreters::Interpreters;
 pub use profiler::{Event, Profiler, ProfilerSettings};
-pub use runtime::{CodeLayout, PythonFile, RuntimeCounters, examine_frames};
+pub use runtime::{
+    CodeLayout, PythonFile, RuntimeCounters, V8Code, V8File, V8Layout, examine_frames, examine_v8,
+};
 pub use tls::{TlsCounters, TlsSites, examine as examine_tls};
 pub use unsupported::Unsupported;
 
@@ -179,8 +181,8 @@ impl Kernel {
     /// Where they were taken already or cannot be mapped.
     pub fn take_samples(&mut self) -> Result<(Ring, Arena, Interpreters)> {
         let ring = Ring::new(self.ebpf.take_map("SAMPLES").context("the ring was taken already")?)?;
-        let table = self.ebpf.take_map("INTERPRETERS").context("the table was taken already")?;
-        Ok((ring, profiler::arena(&mut self.ebpf, TABLE_BYTES)?, Interpreters::new(table)?))
+        let interpreters = Interpreters::take(&mut self.ebpf)?;
+        Ok((ring, profiler::arena(&mut self.ebpf, TABLE_BYTES)?, interpreters))
     }
 
     /// Begins to sample, on every CPU that is online.

@@ -12,7 +12,7 @@ use aya::{
     },
     util::online_cpus,
 };
-use honeyguide_common::unwind::{PROGRAM_NATIVE, PROGRAM_PYTHON};
+use honeyguide_common::unwind::{PROGRAM_NATIVE, PROGRAM_PYTHON, PROGRAM_V8};
 use log::debug;
 
 use super::{
@@ -133,12 +133,12 @@ impl Profiler {
         arena(&mut self.ebpf, self.settings.table_bytes)
     }
 
-    /// The table of interpreters. There is one.
+    /// The tables of interpreters. There is one set.
     ///
     /// # Errors
     /// Where it was taken already.
     pub fn take_interpreters(&mut self) -> Result<Interpreters> {
-        Interpreters::new(self.ebpf.take_map("INTERPRETERS").context("the table was taken already")?)
+        Interpreters::take(&mut self.ebpf)
     }
 
     /// The steering tables. There is one set.
@@ -170,6 +170,9 @@ pub(super) fn load_programs(ebpf: &mut Ebpf, missing: &mut Vec<String>) -> Resul
     load_unwinder(ebpf, "unwind_native", PROGRAM_NATIVE)?;
     if let Err(error) = load_unwinder(ebpf, "unwind_python", PROGRAM_PYTHON) {
         missing.push(format!("frames of CPython: profiles show the interpreter's own ({error:#})"));
+    }
+    if let Err(error) = load_unwinder(ebpf, "unwind_v8", PROGRAM_V8) {
+        missing.push(format!("frames of JavaScript: profiles show addresses ({error:#})"));
     }
     Ok(())
 }

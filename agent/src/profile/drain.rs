@@ -174,7 +174,8 @@ impl Drain {
                     frame.mapping = memory.find(frame.lookup_address()).map(Arc::clone);
                 }
                 if let Some(interpreter) = memory.interpreter.as_deref().filter(|_| !interpreted.is_empty()) {
-                    sample.interpreted = self.frames.read(sample.pid, interpreter, &interpreted);
+                    sample.interpreted =
+                        self.frames.read(sample.pid, interpreter, &interpreted, &sample.user);
                     self.counters.unread = self.frames.unread;
                 }
             }

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use honeyguide_common::interpreter::Walked;
 
 use super::{
-    model::{self, Consumer, Frame, Interpreted, Measure},
+    model::{self, Consumer, Frame, Interpreted, Measure, Place},
     named::{Point, Profile, Sample, Stack},
     naming::{self, Naming},
     serving::Served,
@@ -44,7 +44,7 @@ struct Key {
     kernel: Box<[u64]>,
     user: Box<[u64]>,
     /// By where locations are, which the sample that came first keeps there.
-    interpreted: Box<[(usize, bool)]>,
+    interpreted: Box<[(usize, Place)]>,
 }
 
 #[derive(Debug)]
@@ -200,8 +200,8 @@ impl Gathered {
     }
 }
 
-fn identity(frame: &Interpreted) -> (usize, bool) {
-    (frame.location.as_ref().map_or(0, |location| Arc::as_ptr(location).addr()), frame.entry)
+fn identity(frame: &Interpreted) -> (usize, Place) {
+    (frame.location.as_ref().map_or(0, |location| Arc::as_ptr(location).addr()), frame.place)
 }
 
 /// What makes samples one, but for their attributes.

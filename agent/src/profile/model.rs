@@ -67,10 +67,20 @@ pub struct Frame {
 /// One frame of interpreted code.
 #[derive(Clone, Debug)]
 pub struct Interpreted {
-    /// `None`: nothing but the mark.
+    /// `None`: nothing but the place.
     pub location: Option<Arc<Location>>,
-    /// It is the last one that the same native frame runs.
-    pub entry: bool,
+    pub place: Place,
+}
+
+/// Where among the native frames one of interpreted code is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The next one that the same native frame runs.
+    Within,
+    /// The last one that it runs.
+    Last,
+    /// It is this one of the user frames.
+    Of(u16),
 }
 
 /// Executable memory of a process.
@@ -137,6 +147,12 @@ impl Frame {
     #[must_use]
     pub fn lookup_address(&self) -> u64 {
         self.address.wrapping_sub(u64::from(!self.exact))
+    }
+
+    /// It is of code that lies in no file, as far as is known.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.mapping.as_ref().is_none_or(|mapping| mapping.object.kind == ObjectKind::Anonymous)
     }
 
     /// The address as a position in the file.

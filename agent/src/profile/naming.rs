@@ -7,9 +7,9 @@ use honeyguide_symbolizer::names::{self, Image, KernelNames, Language, Name, Nam
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    interpreter::mix,
+    interpreter::{mix, script},
     jit::JitMaps,
-    model::{self, Frame, Interpreted, ObjectKind},
+    model::{self, Frame, Interpreted, ObjectKind, Place},
     named::{BuildId, FrameKind, Line, Location, Mapping, Stack},
 };
 use crate::discover::ProcRoot;
@@ -25,6 +25,7 @@ pub struct Naming {
     names: Names,
     kernel: KernelNames,
     jit: JitMaps,
+    inlines: bool,
     /// By object and address in its own terms; by 0 and address of the kernel.
     locations: HashMap<(u64, u64), Arc<Location>, RandomState>,
     /// By object and start in its own terms.
@@ -46,6 +47,7 @@ impl Naming {
     #[must_use]
     pub fn new(proc: ProcRoot, settings: names::Settings) -> Self {
         Self {
+            inlines: settings.inlines,
             names: Names::new(settings),
             kernel: KernelNames::default(),
             jit: JitMaps::new(proc.clone()),
@@ -69,8 +71,23 @@ impl Naming {
         }
         let mut locations = Vec::with_capacity(kernel.len() + user.len());
         locations.extend(kernel.iter().map(|&address| self.kernel_location(address)));
-        locations.extend(user.iter().map(|frame| self.location(pid, frame)));
-        let locations = mix(locations, interpreted, complete && frames.interpreted_complete);
+        for (index, frame) in user.iter().enumerate() {
+            let native = self.location(pid, frame);
+            let functions = interpreted
+                .iter()
+                .filter(|frame| frame.place == Place::Of(index as u16))
+                .filter_map(|frame| frame.location.clone());
+            let mut functions: Vec<_> = functions.collect();
+            // What was compiled into the function that ran is told by its nearest position, as V8's own profiler does not.
+            if index == 0 && !self.inlines {
+                functions.drain(..functions.len().saturating_sub(1));
+            }
+            script(native, functions, index == 0, &mut locations);
+        }
+        // A process has one interpreter: all frames have their places, or none has.
+        if !matches!(interpreted.first(), Some(Interpreted { place: Place::Of(_), .. })) {
+            locations = mix(locations, interpreted, complete && frames.interpreted_complete);
+        }
         Stack { locations: locations.into(), complete }
     }
 
@@ -213,6 +230,7 @@ fn htl_hash(image: &Image) -> io::Result<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::named::tests::location;
 
     #[test]
     fn a_file_without_a_build_id_is_named_by_its_edges() {
@@ -222,6 +240,37 @@ mod tests {
         assert_eq!(hash(&[7; 10_000]), hash(&[7; 10_000]));
         assert_ne!(hash(&[7; 10_000]), hash(&[7; 10_001]));
         assert_eq!(hash(b"abc").len(), 32);
+    }
+
+    #[test]
+    fn what_was_compiled_into_the_innermost_function_is_shown_on_request() {
+        let function = |name, index| {
+            let mut location = (*location(name, FrameKind::V8)).clone();
+            location.lines[0].file = Some("app.js".into());
+            Interpreted { location: Some(Arc::new(location)), place: Place::Of(index) }
+        };
+        let frame = |address| Frame { address, mapping: None, exact: false };
+        let frames = Frames {
+            kernel: &[],
+            user: &[frame(0x1000), frame(0x2000), frame(0x3000)],
+            complete: true,
+            interpreted: &[
+                function("inner", 0),
+                function("work", 0),
+                function("called", 1),
+                function("main", 1),
+            ],
+            interpreted_complete: true,
+        };
+        for (inlines, expect) in
+            [(true, "inner work called main [anon]+0x2fff"), (false, "work called main [anon]+0x2fff")]
+        {
+            let root = tempfile::tempdir().unwrap();
+            let settings = names::Settings { inlines, ..names::Settings::default() };
+            let stack = Naming::new(ProcRoot::new(root.path()), settings).stack(7, &frames);
+            let names: Vec<_> = stack.locations.iter().map(|location| &*location.lines[0].function).collect();
+            assert_eq!(names.join(" "), expect);
+        }
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! A frame of CPython is a word: the address of its code object, in the upper 16 bits the instruction's number within
 //! that code ([`UNIT_UNKNOWN`] where there is none), and [`ENTRY`] where the interpreter's native function was called
 //! anew for it: frames from one such mark to the next belong to one native frame. The mark may stand alone.
+//!
+//! A frame of V8 is a word, too: the address of its `SharedFunctionInfo`, and in the upper 16 bits which of the sample's
+//! user frames it is. V8's frames, compiled or interpreted, are frames of the machine's.
 
 #[cfg(feature = "user")]
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -68,6 +71,21 @@ pub struct Python {
     pub first: u32,
 }
 
+/// How to tell JavaScript's frames of a V8 process from others. Offsets are from the frame pointer, and in objects from
+/// their first byte (a pointer to one is tagged with 1).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct V8 {
+    /// Of the context, or of a number that tells what other kind of frame it is.
+    pub context: i32,
+    /// Of the `JSFunction`.
+    pub function: i32,
+    /// Of the `SharedFunctionInfo` in a `JSFunction`.
+    pub shared: i32,
+    pub padding: u32,
+}
+
 /// How the walk over an interpreter's frames ended.
 #[repr(u16)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,6 +139,7 @@ impl Walked {
 
 const _: () = {
     assert!(core::mem::size_of::<Python>() == 56);
+    assert!(core::mem::size_of::<V8>() == 16);
     let mut i = 0;
     while i < Walked::ALL.len() {
         assert!(Walked::ALL[i] as usize == i);

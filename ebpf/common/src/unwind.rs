@@ -33,6 +33,7 @@ pub const CHUNK_FLAGS: usize = 1 << 10;
 pub const PROGRAMS: usize = 8;
 pub const PROGRAM_NATIVE: u32 = 0;
 pub const PROGRAM_PYTHON: u32 = 1;
+pub const PROGRAM_V8: u32 = 2;
 
 /// Rules that every table uses, at fixed places.
 pub const RULE_NONE: u16 = 0;

@@ -17,20 +17,21 @@ use honeyguide_common::{
     sample::{
         FLAG_UNKNOWN_PROCESS, KIND_SAMPLE, MAX_FRAMES, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, Outcome, Sample,
     },
-    unwind::{PROGRAM_NATIVE, PROGRAM_PYTHON, Process},
+    unwind::{PROGRAM_NATIVE, PROGRAM_PYTHON, PROGRAM_V8, Process},
 };
 
 use crate::{
     call, emit, error, identity,
-    maps::{INTERPRETERS, PROCESSES, SAMPLES, UNWINDERS, WALKS},
+    maps::{INTERPRETERS, PROCESSES, SAMPLES, SCRIPTS, UNWINDERS, WALKS},
     memory, offsets, select, settings,
     unwind::{self, Walk, field},
 };
 
-/// Native and interpreted frames of one program. The kernel allows 33 tail calls (`MAX_TAIL_CALL_CNT`), which the longest
+/// Native and interpreted frames of one program, and native ones that are looked at for V8. The kernel allows 33 tail calls (`MAX_TAIL_CALL_CNT`), which the longest
 /// of both stacks share.
 const FRAMES: usize = 12;
 const INTERPRETED: usize = 56;
+const LOOKED_AT: usize = 64;
 const TAIL_CALLS: usize = 33;
 /// arch/x86/entry/syscalls/syscall_64.tbl
 const RT_SIGRETURN: i64 = 15;
@@ -80,6 +81,11 @@ pub fn unwind_native(ctx: PerfEventContext) -> u32 {
         // SAFETY: as above.
         unsafe { UNWINDERS.tail_call(&ctx, PROGRAM_PYTHON) };
         walked(walk, Walked::NoProgram);
+    } else if SCRIPTS.get_ptr(field!(walk.sample.pid)).is_some() {
+        field!(walk.sample.outcome = outcome as u16);
+        // SAFETY: as above.
+        unsafe { UNWINDERS.tail_call(&ctx, PROGRAM_V8) };
+        walked(walk, Walked::NoProgram);
     }
     finish(walk, outcome);
     0
@@ -94,6 +100,22 @@ pub fn unwind_python(ctx: PerfEventContext) -> u32 {
         None => {
             // SAFETY: as above.
             unsafe { UNWINDERS.tail_call(&ctx, PROGRAM_PYTHON) };
+            walked(walk, Walked::NoProgram);
+        }
+    }
+    send(walk);
+    0
+}
+
+/// Says of a walk's frames which are JavaScript's.
+#[perf_event]
+pub fn unwind_v8(ctx: PerfEventContext) -> u32 {
+    let Some(walk) = WALKS.get_ptr_mut(0) else { return 0 };
+    match unwind::v8::frames::<LOOKED_AT>(walk) {
+        Some(how) => walked(walk, how),
+        None => {
+            // SAFETY: as above.
+            unsafe { UNWINDERS.tail_call(&ctx, PROGRAM_V8) };
             walked(walk, Walked::NoProgram);
         }
     }
@@ -254,4 +276,5 @@ const _: () = {
     let native = MAX_USER_FRAMES / FRAMES + 1;
     let interpreted = MAX_INTERPRETED / INTERPRETED + 1;
     assert!(native + interpreted <= TAIL_CALLS);
+    assert!(native + MAX_USER_FRAMES / LOOKED_AT + 1 <= TAIL_CALLS);
 };

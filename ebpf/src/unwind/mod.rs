@@ -7,9 +7,10 @@
 mod native;
 pub mod python;
 mod table;
+pub mod v8;
 
 use honeyguide_common::{
-    sample::{MAX_FRAMES, Outcome, Sample},
+    sample::{MAX_FRAMES, MAX_USER_FRAMES, Outcome, Sample},
     unwind::{Mapping, X86_REGISTERS},
 };
 
@@ -45,12 +46,18 @@ pub struct Walk {
     pub interpreted: u64,
     pub frame: u64,
     pub within: u64,
+    /// Of each user frame that was left by its frame pointer, that pointer; [`BASE_NOT_YET`] of one that had not been made,
+    /// 0 of the others.
+    pub bases: [u64; MAX_USER_FRAMES],
     /// Where a binary search stands.
     pub low: u64,
     /// What goes to the agent.
     pub sample: Sample,
     pub words: [u64; MAX_FRAMES],
 }
+
+/// In [`Walk::bases`].
+pub const BASE_NOT_YET: u64 = 1;
 
 /// What comes after a frame.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use honeyguide_common::{
 };
 
 use super::{
-    Next, Walk, field,
+    BASE_NOT_YET, Next, Walk, field,
     table::{self, Found},
 };
 use crate::memory;
@@ -29,6 +29,14 @@ const SIGNAL_RIP: u64 = 168;
 const TRAMPOLINE: u64 = 0x0f00_0000_0fc0_c748;
 const TRAMPOLINE_SHORT: u64 = 0x0005_0f00_0000_0fb8;
 const SHORT_MASK: u64 = 0x00ff_ffff_ffff_ffff;
+
+/// `push %rbp; mov %rsp, %rbp`, and within how many bytes of code it is looked for: V8's functions first see whether they
+/// are valid still.
+const MAKES_FRAME: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
+const PROLOGUE: usize = 24;
+/// `ret`, `int3`
+const RETURN: u8 = 0xc3;
+const PADDING: u8 = 0xcc;
 
 /// Walks up to `N` frames; `None` where there are more.
 #[inline(always)]
@@ -60,6 +68,7 @@ fn frame(walk: *mut Walk) -> Next {
     let word = if exact != 0 { pc | FRAME_EXACT } else { pc };
     // SAFETY: the index is below MAX_FRAMES.
     unsafe { (&raw mut (*walk).words).cast::<u64>().add(at).write(word) };
+    base(walk, frames, 0);
     field!(walk.frames = frames + 1);
     if field!(walk.known) == 0 {
         return by_frame_pointer(walk, Outcome::UnknownProcess);
@@ -177,7 +186,39 @@ fn without_rule(walk: *mut Walk, pc: u64, cause: Outcome) -> Next {
     {
         return signal(walk);
     }
+    if field!(walk.innermost) != 0
+        && let Some(made) = prologue(pc)
+    {
+        let sp = field!(walk.sp).wrapping_add(made);
+        let Some(caller) = read(sp) else { return Next::End(Outcome::Fault) };
+        base(walk, field!(walk.frames).wrapping_sub(1), BASE_NOT_YET);
+        return called(walk, caller, sp.wrapping_add(8));
+    }
     by_frame_pointer(walk, cause)
+}
+
+/// Where the caller's frame pointer is still in its register: how far above the stack pointer the return address is.
+#[inline(always)]
+fn prologue(pc: u64) -> Option<u64> {
+    // SAFETY: the helper checks the address.
+    let code: [u8; PROLOGUE] = unsafe { bpf_probe_read_user(pc as *const [u8; PROLOGUE]) }.ok()?;
+    if code[..3] == MAKES_FRAME[1..] {
+        return Some(8);
+    }
+    for at in 0..=PROLOGUE - MAKES_FRAME.len() {
+        if code[at] == MAKES_FRAME[0]
+            && code[at + 1] == MAKES_FRAME[1]
+            && code[at + 2] == MAKES_FRAME[2]
+            && code[at + 3] == MAKES_FRAME[3]
+        {
+            return Some(0);
+        }
+        // What follows is another function.
+        if code[at] == RETURN || code[at] == PADDING {
+            return None;
+        }
+    }
+    None
 }
 
 /// By the convention that a frame pointer points at the caller's, with the return address above it, and that the
@@ -195,9 +236,18 @@ fn by_frame_pointer(walk: *mut Walk, cause: Outcome) -> Next {
     if next == fp {
         return Next::End(cause);
     }
+    base(walk, field!(walk.frames).wrapping_sub(1), fp);
     called(walk, caller, fp + 16);
     field!(walk.fp = next);
     Next::Frame
+}
+
+/// Notes what a frame was left by.
+#[inline(always)]
+fn base(walk: *mut Walk, frame: u64, pointer: u64) {
+    let at = memory::below::<MAX_USER_FRAMES>(frame as u32) as usize;
+    // SAFETY: the index is below MAX_USER_FRAMES.
+    unsafe { (&raw mut (*walk).bases).cast::<u64>().add(at).write(pointer) };
 }
 
 #[inline(always)]

@@ -178,6 +178,15 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         }
     }
 
+    /// Whether it exports functions of V8's, or takes them from another file.
+    pub(super) fn has_v8(&self) -> bool {
+        const BEGINNING: &[u8] = b"\0_ZN2v8";
+        self.section_data(".dynstr").is_some_and(|names| {
+            names.len() as u64 <= MAX_SYMBOLS
+                && names.windows(BEGINNING.len()).any(|window| window == BEGINNING)
+        })
+    }
+
     /// Calls `found` with what may be the address of a function: of a program at fixed addresses every word of its
     /// data, else those that the loader moves. At most so many bytes are read.
     pub(super) fn pointers(&self, most: u64, mut found: impl FnMut(u64)) {
@@ -208,6 +217,15 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
                 }
             }
         }
+    }
+
+    /// So many of the file's bytes from an address on. What is read stays in memory, and so no more is.
+    pub(super) fn code(&self, address: u64, size: u64) -> Option<&'data [u8]> {
+        self.segments.iter().find_map(|segment| {
+            let within = address.checked_sub(segment.address)?;
+            within.checked_add(size).filter(|end| *end <= segment.size)?;
+            self.data.read_bytes_at(segment.offset.checked_add(within)?, size).ok()
+        })
     }
 
     /// The file's bytes from an address to the end of its segment.

@@ -20,6 +20,8 @@ use super::{
 
 /// Padding between two functions is shorter.
 const SHORTEST: u64 = 32;
+/// V8's builtins are a megabyte or more in one stretch (`embedded.S`).
+const BUILTINS: u64 = 512 << 10;
 /// Bytes of code that are looked at; what lies behind has no rules.
 const MAX_CODE: u64 = 16 << 20;
 /// Paths that wait to be followed.
@@ -39,11 +41,12 @@ pub(super) fn rules<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, gaps: &[(u64,
     let mut stretches = Vec::new();
     let mut size = 0;
     for &(start, end) in gaps.iter().filter(|(start, end)| end - start >= SHORTEST) {
-        let Some(code) = elf.memory(start).and_then(|code| code.get(..usize::try_from(end - start).ok()?))
-        else {
+        // They keep frame pointers. Where their stack pointer is depends on the function that is interpreted.
+        if end - start >= BUILTINS && elf.has_v8() {
             continue;
-        };
+        }
         let Some(rest) = left.checked_sub(end - start) else { break };
+        let Some(code) = elf.code(start, end - start) else { continue };
         // What lies between functions, of whatever length.
         if code.iter().all(|byte| matches!(byte, 0 | 0x90 | 0xcc)) {
             continue;

@@ -7,6 +7,7 @@ mod frames;
 mod go;
 mod python;
 mod tokio;
+mod v8;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,6 +18,7 @@ use std::{
 };
 
 pub use frames::{CodeLayout, PythonFile, examine_frames};
+pub use v8::{V8Code, V8File, V8Layout, examine_v8};
 
 use anyhow::{Context as _, Result};
 use aya::{

@@ -249,6 +249,22 @@ impl Image {
         found
     }
 
+    /// What is exported under a name that begins so.
+    pub(in crate::load) fn exported(&self, beginning: &str) -> Vec<(String, Symbol)> {
+        let mut found = Vec::new();
+        for (symbols, strings) in self.elf.tables(SHT_DYNSYM) {
+            let starts: Vec<u32> = occurrences(&strings, beginning.as_bytes())
+                .filter(|at| start_of(&strings, *at) == *at)
+                .collect();
+            let places = starts.iter().enumerate().map(|(index, at)| (*at, index)).collect();
+            found.extend(named_at(&symbols, places).into_iter().filter_map(|(index, _, symbol)| {
+                let name = string(&strings, u64::from(starts[index]))?;
+                Some((String::from_utf8_lossy(name).into_owned(), symbol))
+            }));
+        }
+        found
+    }
+
     /// As [`Elf::functions_with`].
     pub(in crate::load) fn functions_with(&self, parts: &[&str]) -> Vec<(usize, Function)> {
         self.elf.functions_with(parts)

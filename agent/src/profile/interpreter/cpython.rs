@@ -1,9 +1,9 @@
 //! CPython's code objects.
 
 use anyhow::Result;
-use honeyguide_common::interpreter::{Python, UNIT_UNKNOWN};
+use honeyguide_common::interpreter::{ENTRY, Python, UNIT_UNKNOWN};
 
-use super::{Code, FrameKind, Interpreter, Interpreters, PythonFile, Reading, lines};
+use super::{Code, FrameKind, Interpreter, Interpreters, Place, PythonFile, Reading, lines};
 
 /// Bytes of a code object in which everything lies that is read of it.
 const OBJECT: usize = 160;
@@ -71,7 +71,7 @@ impl Interpreter for CPython {
     fn install(&self, pid: u32, table: &mut Interpreters) -> Result<()> {
         let python = &self.file.python;
         let (key, code_type) = (python.key.wrapping_add(self.bias), python.code_type.wrapping_add(self.bias));
-        table.insert(pid, &Python { key, code_type, ..*python })
+        table.insert_python(pid, &Python { key, code_type, ..*python })
     }
 
     fn read(&self, memory: &Reading, code: u64) -> Option<Code> {
@@ -83,7 +83,7 @@ impl Interpreter for CPython {
             // `_Py_InitCleanup` (Python/specialize.c, 3.12 and later) has one string for its name and its file.
             is_glue: file == name,
             function: self.text(memory, name)?.into(),
-            file: self.text(memory, file)?.into(),
+            file: Some(self.text(memory, file)?.into()),
             first_line: first_line as u32,
             lines: memory.bytes(table.wrapping_add(BYTES), size)?,
             fingerprint,
@@ -103,6 +103,10 @@ impl Interpreter for CPython {
             0 => code.first_line,
             line => line,
         }
+    }
+
+    fn place(&self, word: u64) -> Place {
+        if word & ENTRY != 0 { Place::Last } else { Place::Within }
     }
 
     fn kind(&self) -> FrameKind {

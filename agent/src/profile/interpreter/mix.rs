@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::profile::{
-    model::Interpreted,
-    named::{FrameKind, Location},
+    model::{Interpreted, Place},
+    named::{FrameKind, Line, Location},
 };
 
 /// The function that interprets; one call of it runs a frame, or several that called each other.
@@ -22,7 +22,8 @@ pub(in crate::profile) fn mix(
     if interpreted.is_empty() {
         return native;
     }
-    let mut groups: Vec<&[Interpreted]> = interpreted.split_inclusive(|frame| frame.entry).collect();
+    let mut groups: Vec<&[Interpreted]> =
+        interpreted.split_inclusive(|frame| frame.place == Place::Last).collect();
     // Below a thread's first frame there may be a mark more.
     if groups.last().is_some_and(|group| group.iter().all(|frame| frame.location.is_none())) {
         groups.pop();
@@ -52,6 +53,34 @@ pub(in crate::profile) fn mix(
     mixed
 }
 
+/// V8's builtins, as its symbols name them, and those of them that do what bytecode says.
+const BUILTIN: &str = "Builtins_";
+const INTERPRETS: [&str; 2] = ["Handler", "InterpreterEntryTrampoline"];
+
+/// Adds what a native frame stands for that belongs to `functions` of V8's, innermost first: the last one is the frame's,
+/// the others were compiled into it.
+///
+/// Where `native` is the place that ran, the function may have called a builtin that makes no frame of its own. A function
+/// that is in no script is a builtin itself, and has a more precise name as a symbol.
+pub(in crate::profile) fn script(
+    native: Arc<Location>,
+    functions: Vec<Arc<Location>>,
+    is_innermost: bool,
+    mixed: &mut Vec<Arc<Location>>,
+) {
+    let is_script = functions.iter().any(|function| function.lines.iter().all(|line| line.file.is_some()));
+    let called = |line: &Line| {
+        line.function.starts_with(BUILTIN) && !INTERPRETS.iter().any(|end| line.function.ends_with(end))
+    };
+    let is_builtin = native.lines.iter().any(called);
+    if functions.is_empty() || is_builtin && (is_innermost || !is_script) {
+        mixed.push(native);
+    }
+    if is_script || !is_builtin {
+        mixed.extend(functions);
+    }
+}
+
 fn evaluates(location: &Location) -> bool {
     location.kind == FrameKind::Native
         && location.lines.iter().any(|line| line.function.starts_with(EVALUATES))
@@ -67,7 +96,8 @@ mod tests {
         let frame = |word: &str| {
             let name = word.trim_end_matches('|');
             let location = (!name.is_empty()).then(|| location(name, FrameKind::CPython));
-            Interpreted { location, entry: word.ends_with('|') }
+            let place = if word.ends_with('|') { Place::Last } else { Place::Within };
+            Interpreted { location, place }
         };
         text.split_whitespace().map(frame).collect()
     }
@@ -78,6 +108,30 @@ mod tests {
         let mixed = mix(native, &interpreted(frames), are_whole);
         let names: Vec<_> = mixed.iter().map(|location| &*location.lines[0].function).collect();
         assert_eq!(names.join(" ").replace(EVALUATES, "E"), expect);
+    }
+
+    #[test]
+    fn functions_of_scripts_take_the_place_of_what_runs_them() {
+        let check = |native: &str, functions: &str, is_innermost: bool, expect: &str| {
+            let functions = functions.split_whitespace().map(|name| {
+                let mut location = (*location(name, FrameKind::V8)).clone();
+                location.lines[0].file = (name.len() == 2).then(|| "app.js".into());
+                Arc::new(location)
+            });
+            let mut mixed = Vec::new();
+            script(location(native, FrameKind::Native), functions.collect(), is_innermost, &mut mixed);
+            let names: Vec<_> = mixed.iter().map(|location| &*location.lines[0].function).collect();
+            assert_eq!(names.join(" "), expect, "{native} {mixed:?}");
+        };
+        check("[anon]+0x1", "f1 f2", true, "f1 f2");
+        check("[anon]+0x1", "", true, "[anon]+0x1");
+        check("Builtins_LdaGlobalHandler", "f1", true, "f1");
+        check("Builtins_InterpreterEntryTrampoline", "f1", false, "f1");
+        // It has no frame of its own where it runs, and none where it is returned to.
+        check("Builtins_StringAdd_CheckNone", "f1", true, "Builtins_StringAdd_CheckNone f1");
+        check("Builtins_ArrayForEach", "forEach", false, "Builtins_ArrayForEach");
+        // Without symbols the builtin's own function tells more.
+        check("libnode.so+0x1", "map", false, "map");
     }
 
     #[test]

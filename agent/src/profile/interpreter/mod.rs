@@ -6,6 +6,7 @@ mod cpython;
 mod lines;
 mod mix;
 mod reading;
+mod v8;
 
 use std::{
     collections::HashMap,
@@ -13,24 +14,26 @@ use std::{
     fs,
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use foldhash::fast::RandomState;
-use honeyguide_common::interpreter::{CODE, ENTRY, UNIT_SHIFT};
+use honeyguide_common::interpreter::{CODE, UNIT_SHIFT};
 
-pub(super) use mix::mix;
+pub(super) use mix::{mix, script};
 pub(super) use reading::Reading;
 
+use v8::Remembered;
+
 use super::{
-    model::{Interpreted, Mapping, Object, ObjectKind},
+    model::{Frame, Interpreted, Mapping, Object, ObjectKind, Place},
     named::{FrameKind, Line, Location},
 };
 use crate::{
     discover::ProcRoot,
-    load::{Interpreters, PythonFile, examine_frames},
+    load::{Interpreters, PythonFile, V8File, examine_frames, examine_v8},
 };
 
 /// Code objects that are remembered, of all processes.
@@ -39,6 +42,8 @@ const MAX_CODES: usize = 32_768;
 const CHECK: Duration = Duration::from_secs(1);
 /// Files of which it is remembered whether they hold an interpreter.
 const MAX_FILES: usize = 4_096;
+/// In the names of interpreters' libraries.
+const ROOTS: [&str; 2] = ["python", "libnode"];
 
 /// What interprets code in a process.
 pub(super) trait Interpreter: Debug + Send + Sync {
@@ -57,6 +62,15 @@ pub(super) trait Interpreter: Debug + Send + Sync {
     /// The line of an instruction; the first one where that has none.
     fn line(&self, code: &Code, unit: u16) -> u32;
 
+    /// Where among a sample's native frames a word's is.
+    fn place(&self, word: u64) -> Place;
+
+    /// The functions that were compiled into another one at an address of its machine code, innermost first.
+    fn inlined(&self, memory: &Reading, address: u64) -> Vec<u64> {
+        let _ = (memory, address);
+        Vec::new()
+    }
+
     fn kind(&self) -> FrameKind;
 }
 
@@ -64,17 +78,26 @@ pub(super) trait Interpreter: Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct Code {
     function: Arc<str>,
-    file: Arc<str>,
+    file: Option<Arc<str>>,
     first_line: u32,
     lines: Vec<u8>,
     fingerprint: [u64; 4],
-    /// The interpreter's own, between a caller and what it calls.
+    /// The interpreter's own, and no frame: what runs it is shown, or nothing.
     is_glue: bool,
 }
 
 /// Which files are interpreters.
 #[derive(Debug, Default)]
-pub(super) struct Files(HashMap<u64, Option<PythonFile>>);
+pub(super) struct Files {
+    known: HashMap<u64, Option<Known>>,
+    remembered: Arc<Mutex<Remembered>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    CPython(PythonFile),
+    V8(V8File),
+}
 
 impl Files {
     /// The interpreter among a process's files; `directory` is its own of procfs.
@@ -86,38 +109,45 @@ impl Files {
         let executable = fs::read_link(directory.join("exe")).ok()?;
         let may_be = |object: &Object| {
             let name = object.path.rsplit('/').next().unwrap_or_default();
-            object.kind == ObjectKind::File
-                && (name.contains("python") || Path::new(&*object.path) == executable)
+            let is_named = ROOTS.iter().any(|root| name.contains(root));
+            object.kind == ObjectKind::File && (is_named || Path::new(&*object.path) == executable)
         };
         for mapping in mappings.filter(|mapping| may_be(&mapping.object)) {
-            if self.0.len() >= MAX_FILES {
-                self.0.clear();
+            if self.known.len() >= MAX_FILES {
+                self.known.clear();
             }
-            let found = *self.0.entry(mapping.object.id).or_insert_with(|| examine(&mapping.object));
-            if let Some(file) = found {
-                return Some(Arc::new(cpython::CPython::new(file, mapping.bias)));
+            let found = *self.known.entry(mapping.object.id).or_insert_with(|| examine(&mapping.object));
+            match found {
+                Some(Known::CPython(file)) => {
+                    return Some(Arc::new(cpython::CPython::new(file, mapping.bias)));
+                }
+                Some(Known::V8(file)) => {
+                    return Some(Arc::new(v8::V8::new(file, Arc::clone(&self.remembered))));
+                }
+                None => {}
             }
         }
         None
     }
 }
 
-fn examine(object: &Object) -> Option<PythonFile> {
+fn examine(object: &Object) -> Option<Known> {
     let file = object.file.as_ref()?;
-    examine_frames(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())))
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    examine_frames(&path).map(Known::CPython).or_else(|| examine_v8(&path).map(Known::V8))
 }
 
 /// What frames' words are called, by process.
 #[derive(Debug)]
 pub(super) struct Frames {
     proc: ProcRoot,
-    known: HashMap<(u32, u64), Known, RandomState>,
+    known: HashMap<(u32, u64), Named, RandomState>,
     /// Frames whose code could not be read: the process had gone, or the object had.
     pub(super) unread: u64,
 }
 
 #[derive(Debug)]
-struct Known {
+struct Named {
     code: Code,
     checked: Instant,
     locations: HashMap<u32, Arc<Location>, RandomState>,
@@ -128,20 +158,32 @@ impl Frames {
         Self { proc, known: HashMap::default(), unread: 0 }
     }
 
-    /// The frames of a sample's words, innermost first.
+    /// The frames of a sample's words, innermost first; `user`: its native ones.
     pub(super) fn read(
         &mut self,
         pid: u32,
         interpreter: &dyn Interpreter,
         words: &[u64],
+        user: &[Frame],
     ) -> Vec<Interpreted> {
         let memory = Reading::new(&self.proc, pid);
-        let mut frame = |&word: &u64| {
-            let code = (word & CODE != 0).then(|| self.location(pid, interpreter, &memory, word));
-            let location = code.flatten();
-            Interpreted { location, entry: word & ENTRY != 0 }
-        };
-        words.iter().map(&mut frame).collect()
+        let mut frames = Vec::with_capacity(words.len());
+        for &word in words {
+            let place = interpreter.place(word);
+            // Code of a file has nothing compiled into it.
+            let compiled = match place {
+                Place::Of(index) => user.get(usize::from(index)).filter(|frame| frame.is_anonymous()),
+                Place::Within | Place::Last => None,
+            };
+            let inlined = compiled
+                .map(|frame| interpreter.inlined(&memory, frame.lookup_address()))
+                .unwrap_or_default();
+            for word in inlined.into_iter().map(|code| code | word & !CODE).chain([word]) {
+                let code = (word & CODE != 0).then(|| self.location(pid, interpreter, &memory, word));
+                frames.push(Interpreted { location: code.flatten(), place });
+            }
+        }
+        frames
     }
 
     /// `None` for what nobody has written.
@@ -169,6 +211,10 @@ impl Frames {
         }
         let Some(read) = interpreter.read(memory, code) else {
             self.unread += 1;
+            // A native frame has a name of its own.
+            if let Place::Of(_) = interpreter.place(word) {
+                return None;
+            }
             let function = format!("[{}]+{code:#x}", interpreter.kind().name()).into();
             let line = Line { function, system_name: None, file: None, line: 0 };
             return Some(location(interpreter.kind(), line));
@@ -176,12 +222,12 @@ impl Frames {
         if self.known.len() >= MAX_CODES {
             self.known.clear();
         }
-        let known = Known { code: read, checked: Instant::now(), locations: HashMap::default() };
+        let known = Named { code: read, checked: Instant::now(), locations: HashMap::default() };
         self.known.entry(key).or_insert(known).location(interpreter, unit)
     }
 }
 
-impl Known {
+impl Named {
     /// The same one for the same line: samples are told apart by it.
     fn location(&mut self, interpreter: &dyn Interpreter, unit: u16) -> Option<Arc<Location>> {
         if self.code.is_glue {
@@ -190,12 +236,7 @@ impl Known {
         let line = interpreter.line(&self.code, unit);
         let Code { function, file, .. } = &self.code;
         let made = self.locations.entry(line).or_insert_with(|| {
-            let line = Line {
-                function: Arc::clone(function),
-                system_name: None,
-                file: Some(Arc::clone(file)),
-                line,
-            };
+            let line = Line { function: Arc::clone(function), system_name: None, file: file.clone(), line };
             location(interpreter.kind(), line)
         });
         Some(Arc::clone(made))

@@ -7,13 +7,18 @@ use crate::discover::ProcRoot;
 /// Opened when something is read.
 #[derive(Debug)]
 pub(in crate::profile) struct Reading {
+    pid: u32,
     path: PathBuf,
     file: OnceCell<Option<File>>,
 }
 
 impl Reading {
     pub(super) fn new(proc: &ProcRoot, pid: u32) -> Self {
-        Self { path: proc.path().join(pid.to_string()).join("mem"), file: OnceCell::new() }
+        Self { pid, path: proc.path().join(pid.to_string()).join("mem"), file: OnceCell::new() }
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// A whole array; `None` where the memory is not there, or not ours to read.
