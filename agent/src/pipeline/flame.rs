@@ -10,7 +10,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use honeyguide_common::{Failure, interpreter::Walked, sample::Outcome};
+use honeyguide_common::{
+    Failure,
+    interpreter::Walked,
+    sample::{MAX_BLOCKED, Outcome},
+};
 use honeyguide_symbolizer::names;
 
 use super::{status, who::Who};
@@ -19,6 +23,7 @@ use crate::{
     config::Settings,
     engine::Processes as _,
     flame::{self, Caption, Format, Graph, Summary as Top},
+    load::Sampling,
     profile::{
         DrainCounters, KeeperCounters,
         gather::{Gather, Stretch},
@@ -31,8 +36,7 @@ use crate::{
 /// What `flame` is asked for, beside the selection and the duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlameSettings {
-    /// Samples a second and CPU.
-    pub hz: u32,
+    pub sampling: Sampling,
     pub output: PathBuf,
     pub format: Format,
     /// Inlined functions and source lines, from debug information.
@@ -112,11 +116,13 @@ fn tell(
     (failures, dropped): (&[u64; Failure::ALL.len()], u64),
     top: &Top,
 ) {
-    status(format_args!("{}", Summary { counters, keeper }));
+    status(format_args!("{}", Summary { sampling: flame.sampling, counters, keeper }));
     let lost = failures[Failure::RingFullSample as usize];
-    if lost + dropped + counters.malformed > 0 {
+    let threads = failures[Failure::BlockedFull as usize];
+    if lost + dropped + threads + counters.malformed > 0 {
         status(format_args!(
-            "lost: {lost} samples for want of room in the ring, {dropped} beyond what is held, {} malformed",
+            "lost: {lost} samples for want of room in the ring, {dropped} beyond what is held, {threads} of threads \
+             beyond {MAX_BLOCKED}, {} malformed",
             counters.malformed
         ));
     }
@@ -128,15 +134,20 @@ fn tell(
 
 /// What came of it, in two lines.
 struct Summary {
+    sampling: Sampling,
     counters: DrainCounters,
     keeper: KeeperCounters,
 }
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { counters, keeper } = self;
+        let Self { sampling, counters, keeper } = self;
         let share = 100.0 * counters.complete() as f64 / counters.samples.max(1) as f64;
-        write!(f, "{} samples, {share:.1} % with complete stacks", counters.samples)?;
+        let what = match sampling {
+            Sampling::OnCpu { .. } => "samples",
+            Sampling::OffCpu { .. } => "waits",
+        };
+        write!(f, "{} {what}, {share:.1} % with complete stacks", counters.samples)?;
         let causes = Outcome::ALL.iter().zip(counters.outcomes);
         for (outcome, count) in causes.filter(|(outcome, count)| !outcome.is_complete() && *count > 0) {
             write!(f, ", {} {count}", outcome.name())?;
@@ -154,7 +165,7 @@ impl std::fmt::Display for Summary {
         if interpreted == 0 {
             return Ok(());
         }
-        write!(f, "; {interpreted} samples of interpreters")?;
+        write!(f, "; {interpreted} {what} of interpreters")?;
         let ends = Walked::ALL.iter().zip(counters.walked).skip(1);
         for (walked, count) in ends.filter(|(_, count)| *count > 0) {
             write!(f, ", {} {count}", walked.name())?;

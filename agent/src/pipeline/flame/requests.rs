@@ -40,11 +40,11 @@ pub(super) fn flame(
     file: File,
 ) -> Result<()> {
     let mut settings = settings.clone();
-    settings.profile.hz = Some(flame.hz);
+    (settings.profile.hz, settings.profile.off_cpu) = (flame.sampling.hz(), flame.sampling.least());
     // Nothing is exported, and a request is told by its span.
     settings.sampler = sampler::Sampler { rule: sampler::Rule::AlwaysOn, parent_based: false };
     let mut tracer = Tracer::start(&settings)?;
-    let taken = tracer.take_samples(flame.hz)?;
+    let taken = tracer.take_samples(&settings.profile)?;
     let wanted = requests.wanted.clone();
     let (begun, start) = (Instant::now(), clock::now());
     let mut recording = Recording {
@@ -54,7 +54,7 @@ pub(super) fn flame(
             tracer.steering.clock,
             tracer.steering.clock.unix(clock::monotonic()),
         )?,
-        sampler: Sampler::start(flame.hz, taken, (&settings, &tracer.steering.who), Some(wanted.clone()))?,
+        sampler: Sampler::start(taken, (&settings, &tracer.steering.who), Some(wanted.clone()))?,
         seen: Seen::new(wanted),
     };
     tracer.drain(&settings, &mut recording)?;
@@ -67,7 +67,7 @@ pub(super) fn flame(
     let stretch = Stretch { start, end, period: sampler.period() };
     let dropped = sampler.gather.dropped;
     let profiles = name(&mut sampler.gather, &mut tracer.steering.who, tracer.steering.clock, flame, stretch);
-    let what = format!("{}, {:.1} s at {} Hz", seen.wanted, elapsed.as_secs_f64(), flame.hz);
+    let what = format!("{}, {:.1} s {}", seen.wanted, elapsed.as_secs_f64(), flame.sampling);
     let (graph, caption) = match requests.halves {
         false => (flame::graph(&profiles), flame::caption(what)),
         true => seen.compare(&profiles, what),

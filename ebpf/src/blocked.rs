@@ -1,0 +1,128 @@
+//! Threads that block: where, since when, and until when.
+
+use aya_ebpf::{
+    bindings::BPF_RB_NO_WAKEUP,
+    helpers::{
+        bpf_ktime_get_ns,
+        generated::{bpf_probe_read_kernel, bpf_ringbuf_output},
+    },
+};
+use honeyguide_common::{
+    Failure,
+    interpreter::{WALKED_SHIFT, Walked},
+    sample::{Blocked, FLAG_OFF_CPU, Sample},
+};
+
+use crate::{
+    error,
+    maps::{BLOCKED, NOT_BLOCKED, SAMPLES},
+    memory, settings,
+    unwind::{self, Walk, field},
+};
+
+/// The current thread leaves its CPU to wait for something. False where there is no room to keep it.
+#[inline(always)]
+pub fn leave(tid: u32) -> bool {
+    if find(tid).is_none() {
+        let Some(nothing) = NOT_BLOCKED.get_ptr(0) else { return false };
+        // SAFETY: the table's only element, which nobody writes.
+        if BLOCKED.insert(tid, unsafe { &*nothing }, 0).is_err() {
+            error::count(Failure::BlockedFull);
+            return false;
+        }
+    }
+    let Some(thread) = find(tid) else { return false };
+    // Whoever wakes it may do so from now on, while its stack is walked.
+    // SAFETY: an element of the table; one that is removed meanwhile leaves memory that is still an element's.
+    unsafe {
+        (&raw mut (*thread).woken).write_volatile(0);
+        (&raw mut (*thread).since).write_volatile(bpf_ktime_get_ns());
+    }
+    true
+}
+
+/// Keeps its stack until it goes on.
+#[inline(always)]
+pub fn keep(walk: *mut Walk) {
+    let mut words = unwind::end(walk);
+    if words > Blocked::MAX_FRAMES as u32 {
+        words = Blocked::MAX_FRAMES as u32;
+        let flags = field!(walk.sample.header.flags) & ((1 << WALKED_SHIFT) - 1);
+        field!(walk.sample.header.flags = flags | (Walked::TooDeep as u16) << WALKED_SHIFT);
+    }
+    let words = memory::below::<{ Blocked::ROOM }>(words);
+    field!(walk.sample.header.captured = words * 8);
+    let Some(thread) = find(field!(walk.sample.tid)) else { return };
+    let size = size_of::<Sample>() as u32 + words * 8;
+    // SAFETY: both are a sample and words behind it, one piece of memory of more than that size each.
+    unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut (*thread).sample).cast(),
+            size,
+            (&raw const (*walk).sample).cast(),
+        );
+    }
+}
+
+/// What it waited for has come. From now on it waits for a CPU, which is not counted.
+#[inline(always)]
+pub fn wake(tid: u32) {
+    let Some(thread) = find(tid) else { return };
+    // SAFETY: as in `leave`.
+    unsafe {
+        if (*thread).since != 0 && (*thread).woken == 0 {
+            (*thread).woken = bpf_ktime_get_ns();
+        }
+    }
+}
+
+/// It goes on: what it waited for is told if that took long enough.
+#[inline(always)]
+pub fn resume(tid: u32) {
+    let Some(thread) = find(tid) else { return };
+    // SAFETY: as in `leave`.
+    let (since, woken) = unsafe { ((*thread).since, (*thread).woken) };
+    if since == 0 {
+        return;
+    }
+    // One that was woken on its way off the CPU has not been seen to be.
+    let end = if woken != 0 {
+        woken
+    } else {
+        // SAFETY: no arguments.
+        unsafe { bpf_ktime_get_ns() }
+    };
+    let spent = end.saturating_sub(since);
+    // SAFETY: as in `leave`.
+    unsafe { (*thread).since = 0 };
+    if spent < settings::OFF_CPU_LEAST.load() {
+        return;
+    }
+    // SAFETY: as in `leave`; the sample and the words behind it are one piece of memory of more than that size. Nobody
+    // is woken, as it is for other samples; where the scheduler holds its lock nobody could be.
+    let failed = unsafe {
+        let sample = &raw mut (*thread).sample;
+        (*sample).header.time = end;
+        (*sample).header.flags |= FLAG_OFF_CPU;
+        (*sample).weight = spent;
+        let words = memory::below::<{ Blocked::ROOM }>((*sample).header.captured / 8);
+        let size = size_of::<Sample>() as u64 + u64::from(words) * 8;
+        let ring = (&raw const SAMPLES).cast_mut().cast();
+        bpf_ringbuf_output(ring, sample.cast(), size, u64::from(BPF_RB_NO_WAKEUP))
+    };
+    if failed != 0 {
+        error::count(Failure::RingFullSample);
+    }
+}
+
+/// It has ended.
+#[inline(always)]
+pub fn forget(tid: u32) {
+    let _ = BLOCKED.remove(tid);
+}
+
+#[inline(always)]
+fn find(tid: u32) -> Option<*mut Blocked> {
+    // Thread 0 is each CPU's idle task.
+    if tid == 0 { None } else { BLOCKED.get_ptr_mut(tid) }
+}
