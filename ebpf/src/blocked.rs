@@ -1,21 +1,21 @@
 //! Threads that block: where, since when, and until when.
 
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
+    bindings::{BPF_RB_NO_WAKEUP, task_struct},
     helpers::{
         bpf_ktime_get_ns,
-        generated::{bpf_probe_read_kernel, bpf_ringbuf_output},
+        generated::{bpf_get_task_stack, bpf_probe_read_kernel, bpf_ringbuf_output},
     },
 };
 use honeyguide_common::{
     Failure,
     interpreter::{WALKED_SHIFT, Walked},
-    sample::{Blocked, FLAG_OFF_CPU, Sample},
+    sample::{Blocked, FLAG_OFF_CPU, MAX_KERNEL_FRAMES, Sample},
 };
 
 use crate::{
     error,
-    maps::{BLOCKED, NOT_BLOCKED, SAMPLES},
+    maps::{BLOCKED, NOT_BLOCKED, SAMPLES, WALK_OFF_CPU, WALKS},
     memory, settings,
     unwind::{self, Walk, field},
 };
@@ -41,7 +41,7 @@ pub fn leave(tid: u32) -> bool {
     true
 }
 
-/// Keeps its stack until it goes on.
+/// Keeps the user's part of its stack until it goes on.
 #[inline(always)]
 pub fn keep(walk: *mut Walk) {
     let mut words = unwind::end(walk);
@@ -76,9 +76,9 @@ pub fn wake(tid: u32) {
     }
 }
 
-/// It goes on: what it waited for is told if that took long enough.
+/// It goes on: what it waited for is told if that took long enough. `task`: a typed pointer to it.
 #[inline(always)]
-pub fn resume(tid: u32) {
+pub fn resume(tid: u32, task: *mut task_struct) {
     let Some(thread) = find(tid) else { return };
     // SAFETY: as in `leave`.
     let (since, woken) = unsafe { ((*thread).since, (*thread).woken) };
@@ -98,17 +98,37 @@ pub fn resume(tid: u32) {
     if spent < settings::OFF_CPU_LEAST.load() {
         return;
     }
-    // SAFETY: as in `leave`; the sample and the words behind it are one piece of memory of more than that size. Nobody
-    // is woken, as it is for other samples; where the scheduler holds its lock nobody could be.
-    let failed = unsafe {
-        let sample = &raw mut (*thread).sample;
+    let Some(walk) = WALKS.get_ptr_mut(WALK_OFF_CPU) else { return };
+    // SAFETY: as in `leave`.
+    unsafe {
+        let sample = &raw mut (*walk).sample;
+        *sample = (*thread).sample;
         (*sample).header.time = end;
         (*sample).header.flags |= FLAG_OFF_CPU;
         (*sample).weight = spent;
-        let words = memory::below::<{ Blocked::ROOM }>((*sample).header.captured / 8);
-        let size = size_of::<Sample>() as u64 + u64::from(words) * 8;
+    }
+    send(walk, thread, task);
+}
+
+/// The kernel's part of its stack is as it left it, and is walked only now.
+#[inline(always)]
+fn send(walk: *mut Walk, thread: *const Blocked, task: *mut task_struct) {
+    const SIZE: u32 = (MAX_KERNEL_FRAMES * 8) as u32;
+    // SAFETY: `words` has room for so many; `task` is typed.
+    let bytes = unsafe { bpf_get_task_stack(task, (&raw mut (*walk).words).cast(), SIZE, 0) };
+    let kernel = if bytes > 0 { (bytes as u32) / 8 } else { 0 };
+    field!(walk.sample.kernel_frames = kernel as u8);
+    let kernel = memory::below::<{ MAX_KERNEL_FRAMES + 1 }>(kernel);
+    let words = memory::below::<{ Blocked::ROOM }>(field!(walk.sample.header.captured) / 8);
+    field!(walk.sample.header.captured = (kernel + words) * 8);
+    let size = size_of::<Sample>() as u64 + u64::from(kernel + words) * 8;
+    // SAFETY: there is more room for both than their bounds add up to, and the sample and the words behind it are one
+    // piece of memory. Nobody is woken: where the scheduler holds its lock nobody could be.
+    let failed = unsafe {
+        let behind = (&raw mut (*walk).words).cast::<u64>().add(kernel as usize);
+        bpf_probe_read_kernel(behind.cast(), words * 8, (&raw const (*thread).words).cast());
         let ring = (&raw const SAMPLES).cast_mut().cast();
-        bpf_ringbuf_output(ring, sample.cast(), size, u64::from(BPF_RB_NO_WAKEUP))
+        bpf_ringbuf_output(ring, (&raw mut (*walk).sample).cast(), size, u64::from(BPF_RB_NO_WAKEUP))
     };
     if failed != 0 {
         error::count(Failure::RingFullSample);

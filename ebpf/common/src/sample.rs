@@ -65,7 +65,7 @@ pub struct Blocked {
 impl Blocked {
     /// A power of two, which a mask can bound.
     pub const ROOM: usize = 256;
-    /// Frames of all kinds.
+    /// The user's and an interpreter's frames.
     pub const MAX_FRAMES: usize = Self::ROOM - 1;
 }
 
@@ -162,7 +162,8 @@ const _: () = {
     assert!(MAX_FRAMES.is_power_of_two());
     assert!(Blocked::ROOM.is_power_of_two());
     // Of a longer stack it is an interpreter's outermost frames that are cut.
-    assert!(MAX_KERNEL_FRAMES + MAX_USER_FRAMES <= Blocked::MAX_FRAMES);
+    assert!(MAX_USER_FRAMES <= Blocked::MAX_FRAMES);
+    assert!((MAX_KERNEL_FRAMES + 1).is_power_of_two() && MAX_KERNEL_FRAMES + Blocked::ROOM <= MAX_FRAMES);
     assert!(offset_of!(Blocked, words) == offset_of!(Blocked, sample) + size_of::<Sample>());
     let mut i = 0;
     while i < Outcome::ALL.len() {

@@ -3,9 +3,7 @@
 //! A thread's memory can be read only while it is the current one, and there is no hook that runs on it when it comes
 //! back; so the walk is before its worth is known. Every other thread of the machine costs two failed look-ups.
 
-use aya_ebpf::{
-    EbpfContext as _, helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext,
-};
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
 
 use crate::{
     blocked,
@@ -13,7 +11,7 @@ use crate::{
     memory, offsets, select,
     unwind::{
         self,
-        start::{PF_KTHREAD, begin, kernel_stack},
+        start::{PF_KTHREAD, begin},
     },
 };
 
@@ -25,7 +23,7 @@ const TASK_DEAD: u32 = 0x80;
 pub fn off_cpu_switch(ctx: BtfTracePointContext) -> i32 {
     // First, since a walk does not come back here.
     // SAFETY: the tracepoint's argument, and the field has 32 bits.
-    blocked::resume(unsafe { memory::typed_word(ctx.arg(2), &offsets::OFF_TASK_PID) });
+    blocked::resume(unsafe { memory::typed_word(ctx.arg(2), &offsets::OFF_TASK_PID) }, ctx.arg(2));
     let ids = bpf_get_current_pid_tgid();
     let (pid, tid) = ((ids >> 32) as u32, ids as u32);
     // SAFETY: as above.
@@ -48,7 +46,6 @@ pub fn off_cpu_switch(ctx: BtfTracePointContext) -> i32 {
     }
     let Some(walk) = WALKS.get_ptr_mut(WALK_OFF_CPU) else { return 0 };
     begin(walk, pid, tid);
-    kernel_stack(ctx.as_ptr(), walk);
     unwind::stack(&ctx, walk, pid, &OFF_CPU_UNWINDERS);
     blocked::keep(walk);
     0
