@@ -36,6 +36,16 @@ impl Compiled {
         Ok(self.directory.join("plugin.so"))
     }
 
+    /// `waits.c`.
+    ///
+    /// # Errors
+    /// As for [`Compiled::c`].
+    pub fn waits() -> Result<Self> {
+        let this = Self::new()?;
+        this.compile(Command::new("gcc").args(C), "waits.c", "work", &["-lpthread"])?;
+        Ok(this)
+    }
+
     /// `throws.cpp`.
     ///
     /// # Errors

@@ -52,7 +52,7 @@ fn compare(interpreter: &Path) -> Result<()> {
     // Other threads may hold the interpreter's lock and not run, or run and not hold it.
     let ours: Vec<(Vec<Place>, u64)> = samples
         .iter()
-        .map(|Typed { frames, nanoseconds }| {
+        .map(|Typed { frames, nanoseconds, .. }| {
             (frames.iter().filter_map(place).collect::<Vec<Place>>(), *nanoseconds)
         })
         .filter(|(frames, _)| of_main(frames))

@@ -62,6 +62,9 @@ fn debian_6_12_walks_user_stacks() -> Result<()> {
     walks("6.12")
 }
 
+/// The shell waits for the program that it has started.
+const WAITED: &str = "do_wait_[k]";
+
 const BUSY: &str = "
 uname -r
 while :; do :; done &
@@ -70,6 +73,12 @@ honeyguide flame --pid $busy --duration 5s --hz 49 -o /tmp/out.folded
 echo \"honeyguide ended with $?\"
 kill $busy
 cat /tmp/out.folded > /dev/ttyS1
+while :; do usleep 20000; done &
+idle=$!
+honeyguide flame --off-cpu --pid $idle --duration 3s -o /tmp/waits.folded
+echo \"honeyguide ended with $? again\"
+kill $idle
+sed 's/^/waits: /' /tmp/waits.folded > /dev/ttyS1
 ";
 
 fn walks(series: &str) -> Result<()> {
@@ -83,7 +92,10 @@ fn walks(series: &str) -> Result<()> {
         "the walk over Python's frames does not load:\n{console}"
     );
     ensure!(console.contains(" 100.0 % with complete stacks"), "{}\n{console}", ran.result);
-    let frames = ran.result.lines().map(|line| line.matches(';').count()).max().unwrap_or(0);
+    let (waits, ran_on): (Vec<_>, Vec<_>) = ran.result.lines().partition(|line| line.starts_with("waits: "));
+    ensure!(console.contains("honeyguide ended with 0 again"), "{console}");
+    ensure!(!waits.is_empty() && waits.iter().all(|line| line.contains(WAITED)), "{waits:?}\n{console}");
+    let frames = ran_on.iter().map(|line| line.matches(';').count()).max().unwrap_or(0);
     ensure!(frames >= 4, "busybox's shell is deeper than {frames}:\n{}\n{console}", ran.result);
     Ok(())
 }

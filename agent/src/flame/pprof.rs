@@ -22,11 +22,10 @@ pub fn write_pprof(profiles: &[Profile], out: &mut dyn Write) -> io::Result<()> 
     let measure = profiles.first().map_or(Measure::Cpu, |profile| profile.measure);
     let (kind, unit) = measure.name();
     let kind = ValueType { r#type: builder.text(kind), unit: builder.text(unit) };
-    let period = profiles.iter().map(|profile| signed(profile.period)).max().unwrap_or(0);
     let mut message = Whole {
         sample_type: vec![kind],
-        period_type: (period > 0).then_some(kind),
-        period,
+        period_type: Some(kind),
+        period: profiles.iter().map(|profile| signed(profile.period)).max().unwrap_or(0),
         time_nanos: profiles.iter().map(|profile| signed(profile.start)).min().unwrap_or(0),
         duration_nanos: profiles.iter().map(|profile| signed(profile.duration)).max().unwrap_or(0),
         ..Whole::default()

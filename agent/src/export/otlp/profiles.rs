@@ -38,7 +38,7 @@ fn proto(profile: &Profile, builder: &mut Builder) -> ProtoProfile {
         samples: samples(profile, builder),
         time_unix_nano: profile.start,
         duration_nano: profile.duration,
-        period_type: (profile.period > 0).then_some(kind),
+        period_type: Some(kind),
         period: i64::try_from(profile.period).unwrap_or(0),
         profile_id: profile.id.to_vec(),
         ..ProtoProfile::default()
