@@ -68,7 +68,7 @@ pub fn sample_rate(text: &str) -> Result<u32, String> {
 pub const MIN_OFF_CPU: Duration = Duration::from_millis(1);
 
 /// How long a thread must be blocked before it is told: from 1 µs, which is less than a switch takes, to a minute.
-pub const MIN_OFF_CPUS: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_mins(1);
+pub const MIN_OFF_CPUS: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_secs(60);
 
 /// A duration within [`MIN_OFF_CPUS`].
 ///
@@ -151,6 +151,20 @@ mod tests {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
         assert!(positive_duration("0ms").is_err());
+    }
+
+    #[test]
+    fn waits() {
+        for (text, expect) in [
+            ("1us", Duration::from_micros(1)),
+            ("5ms", Duration::from_millis(5)),
+            ("1m", Duration::from_secs(60)),
+        ] {
+            assert_eq!(min_off_cpu(text), Ok(expect), "{text}");
+        }
+        for wrong in ["0", "0ms", "0.5us", "61s", "1000", "-1ms"] {
+            assert_eq!(min_off_cpu(wrong), Err("a duration from 1us to 1m is allowed".to_owned()), "{wrong}");
+        }
     }
 
     #[test]

@@ -130,6 +130,16 @@ impl Profiler {
         }
     }
 
+    /// After [`Profiler::stop`]: records of what is blocked still, at `now` (CLOCK_MONOTONIC, nanoseconds).
+    #[must_use]
+    pub fn still_blocked(&self, now: u64) -> Vec<Vec<u8>> {
+        let Some(least) = self.settings.sampling.least() else { return Vec::new() };
+        off_cpu::still_blocked(&self.ebpf, now, least).unwrap_or_else(|error| {
+            debug!("what is blocked still cannot be read: {error:#}");
+            Vec::new()
+        })
+    }
+
     /// The reading end of the ring of samples. There is one.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! `flame`: samples for a while, and a file of where the time went.
 
 mod alone;
+mod progress;
 mod requests;
 
 use std::{

@@ -45,11 +45,7 @@ pub(super) struct Profiles {
 }
 
 impl Profiles {
-    pub(super) fn start(
-        settings: &Settings,
-        taken: (Ring, Arena, Interpreters),
-        who: &Who,
-    ) -> Result<Self> {
+    pub(super) fn start(settings: &Settings, taken: (Ring, Arena, Interpreters), who: &Who) -> Result<Self> {
         let sampler = Sampler::start(taken, (settings, who), None)?;
         let (naming, batches) = sync_channel(QUEUE);
         let (done, named) = channel();

@@ -112,6 +112,14 @@ impl Drain {
         }
     }
 
+    /// Takes a record that came another way than by the ring.
+    pub fn add(&mut self, record: &[u8]) {
+        match decode(record, self.period) {
+            Ok(decoded) => self.waiting.push_back((Instant::now(), decoded)),
+            Err(_) => self.counters.malformed += 1,
+        }
+    }
+
     /// Hands over everything, waiting for nobody any more.
     pub fn finish(&mut self, keeper: &Keeper, consumer: &mut impl Consumer) {
         let deadline = Instant::now() + PATIENCE;

@@ -15,7 +15,9 @@ use log::warn;
 
 use super::{
     super::{status, who::Who},
-    FlameSettings, name, tell, write,
+    FlameSettings, name,
+    progress::Progress,
+    tell, write,
 };
 use crate::{
     clock::{self, Clock},
@@ -60,10 +62,14 @@ pub(super) fn flame(settings: &Settings, flame: &FlameSettings, file: File) -> R
         (&recording.control.failures(), lost),
         &flame::Summary::of(&graph, caption.unit),
     );
-    ensure!(counters.samples > 0, "{}", match flame.sampling {
-        Sampling::OnCpu { .. } => "nothing of what was selected ran while it was sampled",
-        Sampling::OffCpu { .. } => "nothing of what was selected was blocked for so long and went on",
-    });
+    ensure!(
+        counters.samples > 0,
+        "{}",
+        match flame.sampling {
+            Sampling::OnCpu { .. } => "nothing of what was selected ran while it was sampled",
+            Sampling::OffCpu { .. } => "nothing of what was selected was blocked for so long",
+        }
+    );
     Ok(())
 }
 
@@ -130,6 +136,7 @@ impl Recording {
 
     fn record(&mut self, settings: &Settings, consumer: &mut impl Consumer) -> Result<()> {
         let (begun, mut kept) = (Instant::now(), Instant::now());
+        let mut progress = Progress::new(settings.duration);
         loop {
             let over = settings.duration.is_some_and(|duration| begun.elapsed() >= duration);
             if self.stop.load(Relaxed) || over || self.who.is_everyone_gone(settings) {
@@ -138,12 +145,17 @@ impl Recording {
             thread::sleep(POLL);
             self.follow_processes(consumer);
             self.drain.poll(&self.keeper, consumer);
+            progress.show(self.drain.counters.samples);
             if kept.elapsed() >= HOUSEKEEPING {
                 kept = Instant::now();
                 self.who.scan(&mut self.control);
             }
         }
+        drop(progress);
         self.profiler.stop();
+        for record in self.profiler.still_blocked(clock::monotonic()) {
+            self.drain.add(&record);
+        }
         self.drain.finish(&self.keeper, consumer);
         Ok(())
     }

@@ -15,7 +15,9 @@ use super::{
         tracer::{Sink, Steering, Tracer},
         wiring,
     },
-    FlameSettings, RequestSettings, name, tell, write,
+    FlameSettings, RequestSettings, name,
+    progress::Progress,
+    tell, write,
 };
 use crate::{
     clock,
@@ -56,9 +58,11 @@ pub(super) fn flame(
         )?,
         sampler: Sampler::start(taken, (&settings, &tracer.steering.who), Some(wanted.clone()))?,
         seen: Seen::new(wanted),
+        progress: Progress::new(settings.duration),
     };
     tracer.drain(&settings, &mut recording)?;
-    let Recording { mut engine, mut sampler, mut seen } = recording;
+    let Recording { mut engine, mut sampler, mut seen, progress } = recording;
+    drop(progress);
     engine.close(clock::monotonic(), &mut tracer.steering.who);
     engine.take_spans().iter().for_each(|span| seen.note(span));
     sampler.finish(&mut engine);
@@ -98,6 +102,7 @@ struct Recording {
     engine: Engine,
     sampler: Sampler,
     seen: Seen,
+    progress: Progress,
 }
 
 impl Sink for Recording {
@@ -121,6 +126,7 @@ impl Sink for Recording {
         }
         self.engine.take_spans().iter().for_each(|span| self.seen.note(span));
         self.sampler.poll(now, &mut self.engine);
+        self.progress.show(self.sampler.counters.kept);
         if steering.housekeeping {
             let proc = &steering.who.proc;
             self.engine.flows.sweep(now, |pid| proc.exists(pid));
