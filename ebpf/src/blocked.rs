@@ -9,7 +9,6 @@ use aya_ebpf::{
 };
 use honeyguide_common::{
     Failure,
-    interpreter::{WALKED_SHIFT, Walked},
     sample::{Blocked, FLAG_OFF_CPU, MAX_KERNEL_FRAMES, Sample},
 };
 
@@ -23,15 +22,7 @@ use crate::{
 /// The current thread leaves its CPU to wait for something. False where there is no room to keep it.
 #[inline(always)]
 pub fn leave(tid: u32) -> bool {
-    if find(tid).is_none() {
-        let Some(nothing) = NOT_BLOCKED.get_ptr(0) else { return false };
-        // SAFETY: the table's only element, which nobody writes.
-        if BLOCKED.insert(tid, unsafe { &*nothing }, 0).is_err() {
-            error::count(Failure::BlockedFull);
-            return false;
-        }
-    }
-    let Some(thread) = find(tid) else { return false };
+    let Some(thread) = find(tid).or_else(|| add(tid)) else { return false };
     // Whoever wakes it may do so from now on, while its stack is walked.
     // SAFETY: an element of the table; one that is removed meanwhile leaves memory that is still an element's.
     unsafe {
@@ -41,16 +32,20 @@ pub fn leave(tid: u32) -> bool {
     true
 }
 
+#[inline(always)]
+fn add(tid: u32) -> Option<*mut Blocked> {
+    let nothing = NOT_BLOCKED.get_ptr(0)?;
+    // SAFETY: the table's only element, which nobody writes.
+    if BLOCKED.insert(tid, unsafe { &*nothing }, 0).is_err() {
+        error::count(Failure::BlockedFull);
+    }
+    find(tid)
+}
+
 /// Keeps the user's part of its stack until it goes on.
 #[inline(always)]
 pub fn keep(walk: *mut Walk) {
-    let mut words = unwind::end(walk);
-    if words > Blocked::MAX_FRAMES as u32 {
-        words = Blocked::MAX_FRAMES as u32;
-        let flags = field!(walk.sample.header.flags) & ((1 << WALKED_SHIFT) - 1);
-        field!(walk.sample.header.flags = flags | (Walked::TooDeep as u16) << WALKED_SHIFT);
-    }
-    let words = memory::below::<{ Blocked::ROOM }>(words);
+    let words = memory::below::<{ Blocked::ROOM }>(unwind::end(walk));
     field!(walk.sample.header.captured = words * 8);
     let Some(thread) = find(field!(walk.sample.tid)) else { return };
     let size = size_of::<Sample>() as u32 + words * 8;

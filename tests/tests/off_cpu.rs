@@ -101,6 +101,8 @@ fn sleeping_waiting_for_a_lock_and_reading() -> Result<()> {
     let measure = ("off_cpu".to_owned(), "nanoseconds".to_owned());
     ensure!(recorded.waits.iter().all(|wait| wait.measure == measure), "{:#?}", recorded.waits);
     ensure!(recorded.said.contains(" 100.0 % with complete stacks"), "{}", recorded.said);
+    let kinds = recorded.said.lines().find(|line| line.contains("by kind of wait: ")).unwrap_or_default();
+    ensure!(["sleep ", "lock ", "other "].iter().all(|kind| kinds.contains(kind)), "{}", recorded.said);
     Ok(())
 }
 

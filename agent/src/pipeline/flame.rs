@@ -23,13 +23,14 @@ use crate::{
     clock::Clock,
     config::Settings,
     engine::Processes as _,
-    flame::{self, Caption, Format, Graph, Summary as Top},
+    flame::{self, Caption, Format, Graph, Summary as Top, Unit},
     load::Sampling,
     profile::{
         DrainCounters, KeeperCounters,
         gather::{Gather, Stretch},
         named::Profile,
         naming::Naming,
+        wait,
         wanted::Wanted,
     },
 };
@@ -99,6 +100,14 @@ fn write_graph(
         .with_context(|| cannot_write(output))
 }
 
+/// "shop, 10.0 s at 99 Hz", "shop, off the CPU for 1ms and more in 10.0 s".
+fn title(what: &str, seconds: f64, sampling: Sampling) -> String {
+    match sampling {
+        Sampling::OnCpu { .. } => format!("{what}, {seconds:.1} s {sampling}"),
+        Sampling::OffCpu { .. } => format!("{what}, {sampling} in {seconds:.1} s"),
+    }
+}
+
 fn name(
     gather: &mut Gather,
     who: &mut Who,
@@ -115,6 +124,7 @@ fn tell(
     flame: &FlameSettings,
     (counters, keeper): (DrainCounters, KeeperCounters),
     (failures, dropped): (&[u64; Failure::ALL.len()], u64),
+    profiles: &[Profile],
     top: &Top,
 ) {
     status(format_args!("{}", Summary { sampling: flame.sampling, counters, keeper }));
@@ -127,10 +137,21 @@ fn tell(
             counters.malformed
         ));
     }
+    if let Some(kinds) = kinds(profiles) {
+        status(format_args!("by kind of wait: {kinds}"));
+    }
     for line in top.to_string().lines() {
         status(format_args!("{line}"));
     }
     status(format_args!("written to {}", flame.output.display()));
+}
+
+/// "sleep 1.20 s, lock 831.2 ms"; `None` where nothing waited.
+fn kinds(profiles: &[Profile]) -> Option<String> {
+    let waits = wait::by_kind(profiles);
+    let texts: Vec<String> =
+        waits.iter().map(|(kind, time)| format!("{kind} {}", Unit::Nanoseconds.text(*time))).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 /// What came of it, in two lines.

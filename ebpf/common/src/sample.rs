@@ -161,7 +161,7 @@ const _: () = {
     assert!(MAX_KERNEL_FRAMES + MAX_USER_FRAMES + crate::interpreter::MAX_INTERPRETED <= MAX_FRAMES);
     assert!(MAX_FRAMES.is_power_of_two());
     assert!(Blocked::ROOM.is_power_of_two());
-    // Of a longer stack it is an interpreter's outermost frames that are cut.
+    // Of a longer stack it is an interpreter's outermost frames that are left out.
     assert!(MAX_USER_FRAMES <= Blocked::MAX_FRAMES);
     assert!((MAX_KERNEL_FRAMES + 1).is_power_of_two() && MAX_KERNEL_FRAMES + Blocked::ROOM <= MAX_FRAMES);
     assert!(offset_of!(Blocked, words) == offset_of!(Blocked, sample) + size_of::<Sample>());

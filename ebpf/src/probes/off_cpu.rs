@@ -1,9 +1,10 @@
 //! Time off the CPU: where threads block, walked as they leave, and for how long, told as they go on.
 //!
 //! A thread's memory can be read only while it is the current one, and there is no hook that runs on it when it comes
-//! back; so the walk is before its worth is known. Every other thread of the machine costs two failed look-ups.
+//! back; so the walk is before its worth is known. Every other thread of the machine costs a failed look-up or two.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
+use honeyguide_common::sample::Blocked;
 
 use crate::{
     blocked,
@@ -45,7 +46,7 @@ pub fn off_cpu_switch(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let Some(walk) = WALKS.get_ptr_mut(WALK_OFF_CPU) else { return 0 };
-    begin(walk, pid, tid);
+    begin(walk, pid, tid, Blocked::MAX_FRAMES);
     unwind::stack(&ctx, walk, pid, &OFF_CPU_UNWINDERS);
     blocked::keep(walk);
     0

@@ -31,7 +31,7 @@ pub fn sample_cpu(ctx: PerfEventContext) -> u32 {
         return 0;
     }
     let Some(walk) = WALKS.get_ptr_mut(WALK_ON_CPU) else { return 0 };
-    begin(walk, pid, tid);
+    begin(walk, pid, tid, MAX_FRAMES);
     // SAFETY: the program's context.
     let from_user = unsafe { (*ctx.ctx).regs.cs } & 3 != 0;
     if !from_user {

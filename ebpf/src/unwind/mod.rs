@@ -43,6 +43,8 @@ pub struct Walk {
     pub frames: u64,
     /// Kernel frames, which come first.
     pub kernel: u64,
+    /// Words that there is room for where it is kept.
+    pub room: u64,
     /// 0: the agent has not said what the process has mapped.
     pub known: u64,
     /// The process's mappings: position and count.

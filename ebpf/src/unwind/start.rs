@@ -28,8 +28,9 @@ pub fn walked(walk: *mut Walk, how: Walked) {
     field!(walk.sample.header.flags = flags | (how as u16) << WALKED_SHIFT);
 }
 
+/// `room`: words that the walk may find.
 #[inline(always)]
-pub fn begin(walk: *mut Walk, pid: u32, tid: u32) {
+pub fn begin(walk: *mut Walk, pid: u32, tid: u32, room: usize) {
     // SAFETY: an element of a per-CPU table; the helper takes the room there is for the name.
     unsafe {
         (*walk).sample = Sample {
@@ -49,6 +50,7 @@ pub fn begin(walk: *mut Walk, pid: u32, tid: u32) {
         bpf_get_current_comm((&raw mut (*walk).sample.comm).cast(), COMM as u32);
     }
     field!(walk.kernel = 0);
+    field!(walk.room = room as u64);
     field!(walk.frames = 0);
     field!(walk.interpreted = 0);
     field!(walk.within = 0);

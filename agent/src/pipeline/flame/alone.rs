@@ -17,7 +17,7 @@ use super::{
     super::{status, who::Who},
     FlameSettings, name,
     progress::Progress,
-    tell, write,
+    tell, title, write,
 };
 use crate::{
     clock::{self, Clock},
@@ -60,6 +60,7 @@ pub(super) fn flame(settings: &Settings, flame: &FlameSettings, file: File) -> R
         flame,
         (counters, recording.keeper.counters()),
         (&recording.control.failures(), lost),
+        &profiles,
         &flame::Summary::of(&graph, caption.unit),
     );
     ensure!(
@@ -73,7 +74,7 @@ pub(super) fn flame(settings: &Settings, flame: &FlameSettings, file: File) -> R
     Ok(())
 }
 
-/// "postgres, 10.0 s at 99 Hz", "postgres, 10.0 s off the CPU for 1ms and more".
+/// Who was recorded, and how.
 fn caption(settings: &Settings, flame: &FlameSettings, profiles: &[Profile], nanoseconds: u64) -> Caption {
     let mut services: Vec<&str> = profiles.iter().map(|profile| profile.resource.service()).collect();
     services.dedup();
@@ -84,7 +85,7 @@ fn caption(settings: &Settings, flame: &FlameSettings, profiles: &[Profile], nan
         [first, rest @ ..] => format!("{first} and {} more", rest.len()),
     };
     let seconds = nanoseconds as f64 / 1e9;
-    flame::caption(format!("{what}, {seconds:.1} s {}", flame.sampling))
+    flame::caption(title(&what, seconds, flame.sampling))
 }
 
 struct Recording {

@@ -17,7 +17,7 @@ use super::{
     },
     FlameSettings, RequestSettings, name,
     progress::Progress,
-    tell, write,
+    tell, title, write,
 };
 use crate::{
     clock,
@@ -71,7 +71,7 @@ pub(super) fn flame(
     let stretch = Stretch { start, end, period: sampler.period() };
     let dropped = sampler.gather.dropped;
     let profiles = name(&mut sampler.gather, &mut tracer.steering.who, tracer.steering.clock, flame, stretch);
-    let what = format!("{}, {:.1} s {}", seen.wanted, elapsed.as_secs_f64(), flame.sampling);
+    let what = title(&seen.wanted.to_string(), elapsed.as_secs_f64(), flame.sampling);
     let (graph, caption) = match requests.halves {
         false => (flame::graph(&profiles), flame::caption(what)),
         true => seen.compare(&profiles, what),
@@ -79,7 +79,7 @@ pub(super) fn flame(
     write(flame, file, &profiles, &graph, &caption)?;
     let failures = tracer.steering.control.failures();
     let (drained, kept) = sampler.stacks();
-    tell(flame, (drained, kept), (&failures, dropped), &flame::Summary::of(&graph, caption.unit));
+    tell(flame, (drained, kept), (&failures, dropped), &profiles, &flame::Summary::of(&graph, caption.unit));
     let counters = sampler.counters;
     status(format_args!(
         "{} of {} samples within requests, {} of them within the {} of {}",
