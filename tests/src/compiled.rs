@@ -36,13 +36,13 @@ impl Compiled {
         Ok(self.directory.join("plugin.so"))
     }
 
-    /// `waits.c`.
+    /// A program that waits: `waits.c` or `pass.c`.
     ///
     /// # Errors
     /// As for [`Compiled::c`].
-    pub fn waits() -> Result<Self> {
+    pub fn waiting(source: &str) -> Result<Self> {
         let this = Self::new()?;
-        this.compile(Command::new("gcc").args(C), "waits.c", "work", &["-lpthread"])?;
+        this.compile(Command::new("gcc").args(C), source, "work", &["-lpthread"])?;
         Ok(this)
     }
 

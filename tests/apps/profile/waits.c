@@ -29,11 +29,15 @@ static long queued(void) {
     return (long)strtoul(second, NULL, 10);
 }
 
-// A clock that stands still while this thread waits for a CPU: somebody else may need it.
-static long now(void) {
+static long read_clock(clockid_t clock) {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1000000000L + time.tv_nsec - queued();
+    clock_gettime(clock, &time);
+    return time.tv_sec * 1000000000L + time.tv_nsec;
+}
+
+// A clock that stands still while this thread is on a CPU or waits for one: somebody else may need it.
+static long now(void) {
+    return read_clock(CLOCK_MONOTONIC) - read_clock(CLOCK_THREAD_CPUTIME_ID) - queued();
 }
 
 OWN void rest(long ns) {

@@ -12,9 +12,10 @@ PAUSE = int(sys.argv[2]) / 1000
 
 
 def now():
-    """Stands still while this thread waits for a CPU: the second field of its schedstat."""
+    """Stands still while this thread is on a CPU or waits for one: the second field of its schedstat."""
     with open("/proc/thread-self/schedstat") as file:
-        return time.monotonic_ns() - int(file.read().split()[1])
+        queued = int(file.read().split()[1])
+    return time.monotonic_ns() - time.thread_time_ns() - queued
 
 
 def resting():

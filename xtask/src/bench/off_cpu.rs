@@ -1,89 +1,108 @@
-//! What it costs to have waits told: two processes that do nothing but wait for each other (`perf bench sched pipe`).
+//! What it costs to have waits told: two threads that do nothing but wait for each other.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
-use honeyguide_tests::{agent::Agent, guard::Guard, proc, scratch::Scratch};
+use honeyguide_tests::{agent::Agent, compiled::Compiled, guard::Guard, proc, scratch::Scratch};
 use serde_json::json;
 
 use super::{
     Settings,
-    report::{kernel, median, revision},
+    report::{kernel, revision},
 };
-use crate::{paths, process};
+use crate::paths;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A round takes some microseconds.
 const ROUNDS_A_SECOND: u64 = 100_000;
+/// Calls above each other, besides those of the C library.
+const DEPTHS: [u32; 2] = [2, 20];
+const SIGUSR1: i32 = 10;
 const SIGINT: i32 = 2;
 
-/// How the agent is started: what it is called here, and its arguments.
-const CASES: [(&str, &[&str]); 4] = [
-    ("without", &[]),
-    ("another process selected", &["--exe", "sleep"]),
-    ("both selected", &["--exe", "perf"]),
-    ("both selected, every wait told", &["--exe", "perf", "--min-off-cpu", "1us"]),
+/// Who is recorded, from which duration on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Case {
+    Without,
+    Another,
+    Both,
+    Every,
+}
+
+const CASES: [(Case, &str); 4] = [
+    (Case::Without, "without"),
+    (Case::Another, "another process"),
+    (Case::Both, "waits of 1 ms and more"),
+    (Case::Every, "every wait"),
 ];
 
 pub(super) fn run(settings: &Settings) -> Result<()> {
-    let mut micros = [const { Vec::new() }; CASES.len()];
-    let mut agent = [const { Vec::new() }; CASES.len()];
-    // The first one pays for cold caches and is nobody's.
-    pipe(settings)?;
-    for round in 1..=settings.rounds {
-        for (case, (name, arguments)) in CASES.iter().enumerate() {
-            let (took, cpu) = measure(arguments, settings)?;
-            println!("bench: round {round}: {name}: {took:.2} µs a round of two waits");
-            micros[case].push(took);
-            agent[case].push(cpu);
+    let program = Compiled::waiting("pass.c")?;
+    let mut figures = Vec::new();
+    for depth in DEPTHS {
+        let mut took = [const { Vec::new() }; CASES.len()];
+        let mut used = [const { Vec::new() }; CASES.len()];
+        // The first one pays for cold caches and is nobody's.
+        measure(&program, depth, Case::Without, settings)?;
+        for round in 1..=settings.rounds {
+            for (at, (case, name)) in CASES.into_iter().enumerate() {
+                let (micros, share) = measure(&program, depth, case, settings)?;
+                println!("bench: round {round}: {depth} calls deep, {name}: {micros:.2} µs for two waits");
+                took[at].push(micros);
+                used[at].push(share);
+            }
+        }
+        println!("\n{depth} calls deep, the least of {} times each", settings.rounds);
+        println!("{:>13} {:>10} {:>10} {:>12}", "µs, two waits", "µs a wait", "waits/s", "agent's CPU");
+        let base = least(&took[0]);
+        for (at, (_, name)) in CASES.into_iter().enumerate() {
+            let (micros, share) = (least(&took[at]), least(&used[at]));
+            let (more, waits, share) = ((micros - base) / 2.0, 2e6 / micros, 100.0 * share);
+            println!("{micros:>13.2} {more:>+10.2} {waits:>10.0} {share:>11.1}%  {name}");
+            figures.push(json!({ "depth": depth, "case": name, "round_us": micros, "wait_us": more }));
         }
     }
-    let mut figures = Vec::new();
-    println!("\nperf bench sched pipe, {} times each; medians", settings.rounds);
-    println!("{:>10} {:>10} {:>12} {:>12}", "µs a round", "µs a wait", "waits/s", "agent's CPU");
-    let base = median(micros[0].clone());
-    for (case, (name, _)) in CASES.iter().enumerate() {
-        let (took, cpu) = (median(micros[case].clone()), median(agent[case].clone()));
-        let (more, waits) = ((took - base) / 2.0, 2e6 / took);
-        println!("{took:>10.2} {more:>+10.2} {waits:>12.0} {:>11.1}%  {name}", 100.0 * cpu);
-        figures.push(json!({ "case": name, "round_us": took, "wait_us": more, "agent_cpu": cpu }));
-    }
-    let report = json!({ "kernel": kernel(), "revision": revision(), "medians": figures });
+    let report = json!({ "kernel": kernel(), "revision": revision(), "least": figures });
     let file = paths::target().join("bench/off-cpu.json");
     fs::create_dir_all(paths::target().join("bench"))?;
     fs::write(&file, format!("{report:#}\n")).with_context(|| file.display().to_string())
 }
 
-/// Microseconds of a round, and the share of a core that the agent took meanwhile.
-fn measure(arguments: &[&str], settings: &Settings) -> Result<(f64, f64)> {
-    if arguments.is_empty() {
-        return Ok((pipe(settings)?, 0.0));
-    }
+/// Whatever else runs on the machine adds to such short times, and takes nothing away.
+fn least(figures: &[f64]) -> f64 {
+    figures.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// Microseconds of a round of two waits, and the share of a core that the agent took meanwhile.
+fn measure(program: &Compiled, depth: u32, case: Case, settings: &Settings) -> Result<(f64, f64)> {
+    let rounds = settings.seconds * ROUNDS_A_SECOND;
+    let mut load = program.run(&[&rounds.to_string(), &depth.to_string()])?;
+    let other = program.run(&["1", "1"])?;
     let out = Scratch::new("bench-off-cpu")?;
-    let mut command = Agent::command()?;
-    command.args(["flame", "--off-cpu", "--duration", "10m"]).args(arguments);
-    command.arg("-o").arg(out.join("waits.folded"));
-    let mut guard = Guard::spawn(command)?;
-    guard.wait_for_text("honeyguide: ready", PATIENCE)?;
-    let before = proc::exact_cpu_time(guard.pid())?;
-    let took = pipe(settings)?;
+    let recorded = if case == Case::Another { &other } else { &load };
+    let mut agent = None;
+    if case != Case::Without {
+        let mut command = Agent::command()?;
+        command.args(["flame", "--off-cpu", "--duration", "10m", "--pid", &recorded.pid().to_string()]);
+        if case == Case::Every {
+            command.args(["--min-off-cpu", "1us"]);
+        }
+        command.arg("-o").arg(out.join("waits.folded"));
+        let mut guard = Guard::spawn(command)?;
+        guard.wait_for_text("honeyguide: ready", PATIENCE)?;
+        let before = proc::exact_cpu_time(guard.pid())?;
+        agent = Some((guard, before));
+    }
+    load.signal(SIGUSR1);
+    load.wait_for_text(" a round", PATIENCE)?;
+    let text = load.log();
+    let nanoseconds = text.lines().find_map(|line| line.strip_suffix(" a round")?.parse::<f64>().ok());
+    let micros = nanoseconds.with_context(|| format!("it says `{text}`"))? / 1e3;
+    let Some((mut guard, before)) = agent else { return Ok((micros, 0.0)) };
     let used = proc::exact_cpu_time(guard.pid())?.saturating_sub(before);
+    let share = used.as_secs_f64() * 1e6 / (micros * rounds as f64);
     guard.signal(SIGINT);
     // Where nothing waited it says so by its status.
     guard.wait(PATIENCE)?;
-    Ok((took, used.as_secs_f64() * 1e6 / (took * rounds(settings) as f64)))
-}
-
-fn rounds(settings: &Settings) -> u64 {
-    settings.seconds * ROUNDS_A_SECOND
-}
-
-/// Microseconds that a round takes.
-fn pipe(settings: &Settings) -> Result<f64> {
-    let rounds = rounds(settings);
-    let mut command = Command::new("perf");
-    command.args(["bench", "--format", "simple", "sched", "pipe", "--loop", &rounds.to_string()]);
-    let text = process::output(&mut command)?;
-    let seconds: f64 = text.trim().parse().with_context(|| format!("perf bench says `{text}`"))?;
-    Ok(seconds * 1e6 / rounds as f64)
+    Ok((micros, share))
 }
