@@ -51,11 +51,7 @@ pub fn keep(walk: *mut Walk) {
     let size = size_of::<Sample>() as u32 + words * 8;
     // SAFETY: both are a sample and words behind it, one piece of memory of more than that size each.
     unsafe {
-        bpf_probe_read_kernel(
-            (&raw mut (*thread).sample).cast(),
-            size,
-            (&raw const (*walk).sample).cast(),
-        );
+        bpf_probe_read_kernel((&raw mut (*thread).sample).cast(), size, (&raw const (*walk).sample).cast());
     }
 }
 
