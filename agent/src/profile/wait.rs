@@ -117,7 +117,7 @@ mod tests {
     /// Functions from the outside, the kernel's first one named.
     fn wait(text: &str) -> Option<Wait> {
         let mut kind = FrameKind::Native;
-        let locations: Vec<_> = text
+        let mut locations: Vec<Arc<_>> = text
             .split(';')
             .map(|function| {
                 if function == "do_syscall_64" {
@@ -125,8 +125,8 @@ mod tests {
                 }
                 location(function, kind)
             })
-            .rev()
-            .collect::<Vec<Arc<_>>>();
+            .collect();
+        locations.reverse();
         Wait::of(&Stack { locations: locations.into(), complete: true })
     }
 
