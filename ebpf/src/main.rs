@@ -3,6 +3,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod blocked;
 mod call;
 mod emit;
 mod error;

@@ -9,6 +9,7 @@ use honeyguide_common::{
     identity::{MAX_CALLS, MAX_RUNTIMES, Runtime},
     interpreter::{MAX_INTERPRETERS, Python, V8},
     record::WAITS,
+    sample::{Blocked, MAX_BLOCKED},
     unwind::{CHUNK_FLAGS, CHUNK_WORDS, MAX_CHUNKS, MAX_PROCESSES, MAX_RULES, PROGRAMS, Process, Rule},
     verdict,
 };
@@ -94,13 +95,28 @@ pub static INTERPRETERS: HashMap<u32, Python, { MAX_INTERPRETERS }, { NO_PREALLO
 #[btf_map]
 pub static SCRIPTS: HashMap<u32, V8, { MAX_INTERPRETERS }, { NO_PREALLOC }> = HashMap::new();
 
-/// What a walk over a stack has in hand: element 0 of the sampler's.
+/// What a walk over a stack has in hand. A sample may interrupt the scheduler, so each has its own.
 #[btf_map]
-pub static WALKS: PerCpuArray<Walk, 1> = PerCpuArray::new();
+pub static WALKS: PerCpuArray<Walk, 2> = PerCpuArray::new();
+pub const WALK_ON_CPU: u32 = 0;
+pub const WALK_OFF_CPU: u32 = 1;
 
-/// The programs that a walk goes on in, by `unwind::PROGRAM_*`.
+/// The programs that a sample's walk goes on in, by `unwind::PROGRAM_*`.
 #[btf_map]
 pub static UNWINDERS: ProgramArray<PROGRAMS> = ProgramArray::new();
+
+/// Those that the walk of a thread goes on in which blocks: programs call those of their own type alone.
+#[btf_map]
+pub static OFF_CPU_UNWINDERS: ProgramArray<PROGRAMS> = ProgramArray::new();
+
+/// Threads of selected processes that block, or have, by thread id. All of its memory is there from the start: nothing
+/// can be allocated where the scheduler holds its lock. The agent sets the size.
+#[btf_map]
+pub static BLOCKED: HashMap<u32, Blocked, { MAX_BLOCKED as usize }> = HashMap::new();
+
+/// Zeroes, to begin from.
+#[btf_map]
+pub static NOT_BLOCKED: PerCpuArray<Blocked, 1> = PerCpuArray::new();
 
 /// The plaintext of a socket, whatever session carries it at the moment.
 #[btf_map]

@@ -30,6 +30,12 @@ pub fn caller() -> Option<Caller> {
     (by_pid || settings::SELECT_PORTS.load() != 0).then_some(Caller { pid, tid, by_pid })
 }
 
+/// Whether stacks of this process are taken.
+#[inline(always)]
+pub fn is_profiled(pid: u32) -> bool {
+    pid != settings::SELF_PID.load() && (settings::SELECT_ALL.load() != 0 || is_selected(pid))
+}
+
 #[inline(always)]
 pub fn is_selected(pid: u32) -> bool {
     SELECTED.get_ptr(pid).is_some()

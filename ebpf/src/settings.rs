@@ -32,3 +32,6 @@ pub static WAKEUP_BYTES: Global<u64> = Global::new(1 << 20);
 /// A random key, so that recordings do not carry kernel addresses.
 #[unsafe(no_mangle)]
 pub static ADDRESS_KEY: Global<u64> = Global::new(0);
+/// Nanoseconds for which a thread must be blocked before it is told.
+#[unsafe(no_mangle)]
+pub static OFF_CPU_LEAST: Global<u64> = Global::new(0);

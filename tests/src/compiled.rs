@@ -36,6 +36,16 @@ impl Compiled {
         Ok(self.directory.join("plugin.so"))
     }
 
+    /// A program that waits: `waits.c` or `pass.c`.
+    ///
+    /// # Errors
+    /// As for [`Compiled::c`].
+    pub fn waiting(source: &str) -> Result<Self> {
+        let this = Self::new()?;
+        this.compile(Command::new("gcc").args(C), source, "work", &["-lpthread"])?;
+        Ok(this)
+    }
+
     /// `throws.cpp`.
     ///
     /// # Errors

@@ -5,7 +5,12 @@ use std::{fs, process::ExitStatus, time::Duration};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::{agent::Agent, guard::Guard, scratch::Scratch};
+use crate::{
+    agent::Agent,
+    guard::Guard,
+    profcheck::{self, Tally},
+    scratch::Scratch,
+};
 
 /// Beyond the recording itself: loading, tables, symbols, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -51,15 +56,35 @@ impl Flame {
         Self::start_with(pid, duration, hz, OTLP)
     }
 
+    /// Starts one of time off the CPU that writes OTLP, with more arguments.
+    ///
+    /// # Errors
+    /// When it does not get that far.
+    pub fn start_off_cpu(pid: u32, arguments: &[&str]) -> Result<Self> {
+        let arguments = [&["--off-cpu", "--duration", "2m"], arguments].concat();
+        Self::start_as(pid, &arguments, 1, OTLP)
+    }
+
     fn start_with(pid: u32, duration: Duration, hz: u32, file: &str) -> Result<Self> {
+        let (rate, length) = (hz.to_string(), format!("{}ms", duration.as_millis()));
+        Self::start_as(pid, &["--hz", &rate, "--duration", &length], hz, file)
+    }
+
+    fn start_as(pid: u32, arguments: &[&str], hz: u32, file: &str) -> Result<Self> {
         let out = Scratch::new("flame")?;
         let mut command = Agent::command()?;
-        command.args(["flame", "--pid", &pid.to_string(), "--hz", &hz.to_string()]);
-        command.args(["--duration", &format!("{}ms", duration.as_millis())]);
+        command.args(["flame", "--pid", &pid.to_string()]).args(arguments);
         command.arg("-o").arg(out.join(file));
         let mut guard = Guard::spawn(command)?;
         guard.wait_for_text("honeyguide: ready", PATIENCE)?;
         Ok(Self { guard, out, hz })
+    }
+
+    /// Ends it before its time.
+    #[must_use]
+    pub fn stop(self) -> Self {
+        self.guard.signal(libc::SIGINT);
+        self
     }
 
     /// Waits for its end.
@@ -78,7 +103,9 @@ impl Flame {
     /// When it fails, or writes what is no profile.
     pub fn finish_typed(self) -> Result<(Vec<Typed>, String)> {
         let (text, said) = self.written(OTLP)?;
-        Ok((typed(&serde_json::from_str(&text)?)?, said))
+        let data = serde_json::from_str(&text)?;
+        profcheck::check(&data, &mut Tally::default())?;
+        Ok((typed(&data)?, said))
     }
 
     fn written(mut self, file: &str) -> Result<(String, String)> {
@@ -94,8 +121,20 @@ impl Flame {
 /// A stack of an OTLP profile, the outermost frame first.
 #[derive(Debug)]
 pub struct Typed {
+    /// Type and unit of the values.
+    pub measure: (String, String),
     pub frames: Vec<Frame>,
     pub nanoseconds: u64,
+    /// How many values there were.
+    pub count: usize,
+}
+
+impl Typed {
+    /// Whether a function of this name is in it.
+    #[must_use]
+    pub fn has(&self, function: &str) -> bool {
+        self.frames.iter().any(|frame| frame.function == function)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -194,16 +233,21 @@ fn typed(data: &Value) -> Result<Vec<Typed>> {
         })
         .collect();
     let profiles = list(data, "resourceProfiles").iter().flat_map(|resource| list(resource, "scopeProfiles"));
-    let samples =
-        profiles.flat_map(|scope| list(scope, "profiles")).flat_map(|profile| list(profile, "samples"));
+    let samples = profiles.flat_map(|scope| list(scope, "profiles")).flat_map(|profile| {
+        let kind = &profile["sampleType"];
+        let measure = (text(tables, &kind["typeStrindex"]), text(tables, &kind["unitStrindex"]));
+        list(profile, "samples").iter().map(move |sample| (measure, sample))
+    });
     samples
-        .map(|sample| {
+        .map(|((kind, unit), sample)| {
             let stack = &tables["stackTable"][index(&sample["stackIndex"])];
             let locations = list(stack, "locationIndices").iter().rev();
             let of_location = |at| frames.get(index(at)).cloned().context("a location beyond the table");
             let frames: Result<Vec<Vec<Frame>>> = locations.map(of_location).collect();
-            let nanoseconds = list(sample, "values").iter().map(number).sum();
-            Ok(Typed { frames: frames?.concat(), nanoseconds })
+            let values = list(sample, "values");
+            let nanoseconds = values.iter().map(number).sum();
+            let measure = (kind.to_owned(), unit.to_owned());
+            Ok(Typed { measure, frames: frames?.concat(), nanoseconds, count: values.len() })
         })
         .collect()
 }

@@ -161,7 +161,7 @@ fn ensure_shape(both: &Both, compiled: bool) -> Result<()> {
     let complete = Recorded { stacks: Stacks::default(), said: said.clone() }.complete()?;
     ensure!(complete >= 99.0, "{complete} % are complete\n{said}");
     let (mut total, mut nameless) = (0, 0);
-    for Typed { frames, nanoseconds } in ours {
+    for Typed { frames, nanoseconds, .. } in ours {
         total += nanoseconds;
         nameless +=
             if frames.iter().any(|frame| frame.function.starts_with("[anon]")) { *nanoseconds } else { 0 };

@@ -52,7 +52,7 @@ fn compare(interpreter: &Path) -> Result<()> {
     // Other threads may hold the interpreter's lock and not run, or run and not hold it.
     let ours: Vec<(Vec<Place>, u64)> = samples
         .iter()
-        .map(|Typed { frames, nanoseconds }| {
+        .map(|Typed { frames, nanoseconds, .. }| {
             (frames.iter().filter_map(place).collect::<Vec<Place>>(), *nanoseconds)
         })
         .filter(|(frames, _)| of_main(frames))
@@ -99,7 +99,7 @@ fn compare(interpreter: &Path) -> Result<()> {
 fn ensure_shape(samples: &[Typed], said: &str) -> Result<()> {
     let total: u64 = samples.iter().map(|sample| sample.nanoseconds).sum();
     let mut strayed = 0;
-    for Typed { frames, nanoseconds } in samples {
+    for Typed { frames, nanoseconds, .. } in samples {
         for frame in frames.iter().filter(|frame| frame.kind == "cpython") {
             ensure!(frame.line > 0 && !frame.file.is_empty(), "{frame:?}");
             if let Some((_, lines)) = LINES.iter().find(|(name, _)| *name == frame.function) {
@@ -153,7 +153,7 @@ fn stacks_of_900_frames() -> Result<()> {
         let (samples, said) =
             Flame::start_typed(program.pid(), Duration::from_secs(3), RATE)?.finish_typed()?;
         let (mut deep, mut total) = (0, 0);
-        for Typed { frames, nanoseconds } in samples {
+        for Typed { frames, nanoseconds, .. } in samples {
             let levels = frames.iter().filter(|frame| frame.function == "descend").count();
             let is_whole = levels == 901
                 && frames.iter().any(|frame| frame.function == "<module>")

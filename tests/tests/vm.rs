@@ -62,6 +62,15 @@ fn debian_6_12_walks_user_stacks() -> Result<()> {
     walks("6.12")
 }
 
+/// The shell waits for the program that it has started, which sleeps.
+const WAITS: &str = "do_wait_[k]";
+const SLEEPS: &str = "hrtimer_nanosleep_[k]";
+
+/// Of what is blocked still when the recording ends the kernel's part is not walked.
+fn is_at_the_end(line: &str) -> bool {
+    !line.contains("_[k]")
+}
+
 const BUSY: &str = "
 uname -r
 while :; do :; done &
@@ -70,6 +79,12 @@ honeyguide flame --pid $busy --duration 5s --hz 49 -o /tmp/out.folded
 echo \"honeyguide ended with $?\"
 kill $busy
 cat /tmp/out.folded > /dev/ttyS1
+while :; do usleep 20000; done &
+idle=$!
+honeyguide flame --off-cpu --pid $idle --duration 3s -o /tmp/waits.folded
+echo \"honeyguide ended with $? again\"
+kill $idle
+sed 's/^/waits: /' /tmp/waits.folded > /dev/ttyS1
 ";
 
 fn walks(series: &str) -> Result<()> {
@@ -84,7 +99,15 @@ fn walks(series: &str) -> Result<()> {
     );
     ensure!(!console.contains("frames of JavaScript"), "V8's frames are not looked at:\n{console}");
     ensure!(console.contains(" 100.0 % with complete stacks"), "{}\n{console}", ran.result);
-    let frames = ran.result.lines().map(|line| line.matches(';').count()).max().unwrap_or(0);
+    let (waits, ran_on): (Vec<_>, Vec<_>) = ran.result.lines().partition(|line| line.starts_with("waits: "));
+    ensure!(console.contains("honeyguide ended with 0 again"), "{console}");
+    let (shell, rest): (Vec<_>, Vec<_>) = waits.into_iter().partition(|line| line.contains(WAITS));
+    let whole = shell.iter().any(|line| !line.contains("[incomplete]"));
+    ensure!(
+        whole && rest.iter().all(|line| line.contains(SLEEPS) || is_at_the_end(line)),
+        "{shell:?} {rest:?}\n{console}"
+    );
+    let frames = ran_on.iter().map(|line| line.matches(';').count()).max().unwrap_or(0);
     ensure!(frames >= 4, "busybox's shell is deeper than {frames}:\n{}\n{console}", ran.result);
     Ok(())
 }

@@ -29,6 +29,8 @@ cargo xtask <command>
   bench go [the same]  what it costs a Go server that calls another
   bench sql [the same, and --only postgres|redis]
                        what it costs PostgreSQL and Redis
+  bench off-cpu [--seconds N] [--rounds N]
+                       what it costs two threads that wait for each other
   truth [CASE…] [--concurrency 1,16,64] [--pattern seq,pause,fan] [--requests N] [--seconds N] 
         [--keep] [--record | --replay] [--rules] [-- ARG…]
                        how many links between requests and their calls are right; writes docs/truth.md

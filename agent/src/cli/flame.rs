@@ -1,4 +1,4 @@
-//! `honeyguide flame`: where the CPUs' time goes, sampled for a while.
+//! `honeyguide flame`: where the CPUs' time goes, sampled for a while, or where threads wait.
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -8,9 +8,10 @@ use super::{WrongUsage, flags::SelectionFlags};
 use crate::{
     config::{
         Layer,
-        units::{positive_duration, sample_rate},
+        units::{MIN_OFF_CPU, min_off_cpu, positive_duration, sample_rate},
     },
     flame::Format,
+    load::Sampling,
     pipeline::{self, FlameSettings, RequestSettings},
     profile::wanted::{Pattern, Wanted, trace_id},
     span::TraceId,
@@ -30,13 +31,19 @@ pub(super) struct Flame {
     /// Samples a second and CPU. 99 does not beat in time with what happens a hundred times a second.
     #[arg(long, value_name = "HZ", default_value_t = 99, value_parser = sample_rate)]
     hz: u32,
+    /// Where threads are blocked, and for how long, instead of what runs on the CPUs.
+    #[arg(long, conflicts_with = "hz")]
+    off_cpu: bool,
+    /// Leave out what blocks for less than this: 1us to 1m. [default: 1ms]
+    #[arg(long, value_name = "TIME", value_parser = min_off_cpu, requires = "off_cpu")]
+    min_off_cpu: Option<Duration>,
     /// Record for this long: 10s, 5m.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]
     duration: Duration,
-    /// Only what ran for requests of this route: /orders/{id}, or /orders/*. Traces what is selected meanwhile.
+    /// Only what was done for requests of this route: /orders/{id}, or /orders/*. Traces what is selected meanwhile.
     #[arg(long, value_name = "PATTERN")]
     route: Option<Pattern>,
-    /// Only what ran for one trace, that of a request which is still to come or under way.
+    /// Only what was done for one trace, that of a request which is still to come or under way.
     #[arg(long, value_name = "TRACE_ID", value_parser = trace_id, conflicts_with = "route")]
     trace: Option<TraceId>,
     /// Compare: two files of folded stacks, the second against the first; or `slow,fast`, the slowest tenth of the
@@ -70,7 +77,11 @@ impl Flame {
         self.selection.apply(&mut flags);
         if let Some(settings) = super::settings(self.config.as_deref(), flags)? {
             let (output, format) = self.output;
-            let flame = FlameSettings { hz: self.hz, output, format, inlines: self.inlines, requests };
+            let sampling = match self.off_cpu {
+                true => Sampling::OffCpu { least: self.min_off_cpu.unwrap_or(MIN_OFF_CPU) },
+                false => Sampling::OnCpu { hz: self.hz },
+            };
+            let flame = FlameSettings { sampling, output, format, inlines: self.inlines, requests };
             pipeline::flame(&settings, &flame)?;
         }
         Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use super::{
     DestinationLayer, Layer, Problem, SignalLayer,
     otlp::endpoint,
     reader::{Problems, Section, one_of},
-    units::{duration, positive_duration, ring_size, sample_rate, size, within},
+    units::{duration, min_off_cpu, positive_duration, ring_size, sample_rate, size, within},
     yaml::{Node, Value},
 };
 use crate::{
@@ -89,10 +89,12 @@ pub(super) fn read(root: Option<&Node>) -> Result<Layer, Vec<Problem>> {
     layer.inference = link.flag("inference", p);
     layer.hold = link.read("hold", p, duration);
 
-    let profile = root.section("profile", &["enabled", "hz", "interval"], p);
+    let profile = root.section("profile", &["enabled", "hz", "interval", "off_cpu", "min_off_cpu"], p);
     layer.profile = profile.flag("enabled", p);
     layer.profile_hz = profile.read("hz", p, sample_rate);
     layer.profile_interval = profile.read("interval", p, positive_duration);
+    layer.off_cpu = profile.flag("off_cpu", p);
+    layer.min_off_cpu = profile.read("min_off_cpu", p, min_off_cpu);
 
     let context = root.section("context", &["propagators", "baggage", "defer_to_sdk"], p);
     if let Some(propagators) = context.list("propagators", p, propagator) {

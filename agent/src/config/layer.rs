@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     Capture, Context, DestinationLayer, Http, Limits, Link, Metrics, Profile, ResourceSettings, Settings,
+    units::MIN_OFF_CPU,
 };
 use crate::{
     discover::Selection,
@@ -37,6 +38,9 @@ pub struct Layer {
     pub profile: Option<bool>,
     pub profile_hz: Option<u32>,
     pub profile_interval: Option<Duration>,
+    /// Whether profiles tell of time off the CPU, too, and from which duration on.
+    pub off_cpu: Option<bool>,
+    pub min_off_cpu: Option<Duration>,
     pub tracecontext: Option<bool>,
     pub defer_to_sdk: Option<bool>,
     pub baggage_propagator: Option<bool>,
@@ -86,6 +90,8 @@ impl Layer {
             profile: self.profile.or(lower.profile),
             profile_hz: self.profile_hz.or(lower.profile_hz),
             profile_interval: self.profile_interval.or(lower.profile_interval),
+            off_cpu: self.off_cpu.or(lower.off_cpu),
+            min_off_cpu: self.min_off_cpu.or(lower.min_off_cpu),
             tracecontext: self.tracecontext.or(lower.tracecontext),
             defer_to_sdk: self.defer_to_sdk.or(lower.defer_to_sdk),
             baggage_propagator: self.baggage_propagator.or(lower.baggage_propagator),
@@ -124,6 +130,8 @@ impl Layer {
             .collect();
         // With nowhere to go, spans go to whoever started the agent.
         let unseen = otlp.is_empty() && self.out.is_none();
+        let profile = self.profile.unwrap_or(false);
+        let off_cpu = profile && self.off_cpu.unwrap_or(false);
         let baggage = self.baggage.unwrap_or_default();
         Settings {
             select,
@@ -149,7 +157,8 @@ impl Layer {
                 hold: self.hold.unwrap_or(Duration::from_secs(10)),
             },
             profile: Profile {
-                hz: self.profile.unwrap_or(false).then(|| self.profile_hz.unwrap_or(19)),
+                hz: profile.then(|| self.profile_hz.unwrap_or(19)),
+                off_cpu: off_cpu.then(|| self.min_off_cpu.unwrap_or(MIN_OFF_CPU)),
                 interval: self.profile_interval.unwrap_or(Duration::from_secs(60)),
             },
             context: Context {

@@ -67,13 +67,23 @@ pub struct Link {
     pub hold: Duration,
 }
 
-/// CPU samples beside the requests.
+/// Profiles beside the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// Samples a second and CPU; `None` takes none.
     pub hz: Option<u32>,
+    /// It is told where threads are blocked, each time that it takes so long; `None` tells nothing.
+    pub off_cpu: Option<Duration>,
     /// How often profiles are exported.
     pub interval: Duration,
+}
+
+impl Profile {
+    /// Whether there are any.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.hz.is_some() || self.off_cpu.is_some()
+    }
 }
 
 /// What of an incoming request's context is honoured.

@@ -44,7 +44,7 @@ http:
   forwarded: true
   known_methods: [GET, PURGE]
 link: { tasks: false, inference: false, hold: 2s }
-profile: { enabled: true, hz: 49, interval: 30s }
+profile: { enabled: true, hz: 49, interval: 30s, off_cpu: true, min_off_cpu: 5ms }
 context: { propagators: [tracecontext, baggage], baggage: [tenant], defer_to_sdk: false }
 sampling: { sampler: parentbased_traceidratio, arg: 0.25 }
 metrics: { interval: 10s, temporality: delta, cardinality_limit: 500 }
@@ -118,7 +118,11 @@ fn every_key() {
             known_methods: Some(vec!["GET".into(), "PURGE".into()]),
         },
         link: Link { tasks: false, inference: false, hold: Duration::from_secs(2) },
-        profile: Profile { hz: Some(49), interval: Duration::from_secs(30) },
+        profile: Profile {
+            hz: Some(49),
+            off_cpu: Some(Duration::from_millis(5)),
+            interval: Duration::from_secs(30),
+        },
         context: Context { tracecontext: true, defer_to_sdk: false, baggage: vec!["tenant".into()] },
         sampler: ratio(true, 0.25),
         metrics: Metrics {

@@ -64,6 +64,21 @@ pub fn sample_rate(text: &str) -> Result<u32, String> {
     rate.ok_or_else(|| format!("a rate from {low} to {high} samples a second is allowed"))
 }
 
+/// Waits that are shorter than this are many and tell little.
+pub const MIN_OFF_CPU: Duration = Duration::from_millis(1);
+
+/// How long a thread must be blocked before it is told: from 1 µs, which is less than a switch takes, to a minute.
+pub const MIN_OFF_CPUS: RangeInclusive<Duration> = Duration::from_micros(1)..=Duration::from_secs(60);
+
+/// A duration within [`MIN_OFF_CPUS`].
+///
+/// # Errors
+/// What is allowed.
+pub fn min_off_cpu(text: &str) -> Result<Duration, String> {
+    let least = duration(text).ok().filter(|least| MIN_OFF_CPUS.contains(least));
+    least.ok_or_else(|| "a duration from 1us to 1m is allowed".to_owned())
+}
+
 /// Bytes: `8MiB`, `64KiB`, `1GB`, `8192`.
 ///
 /// # Errors
@@ -136,6 +151,20 @@ mod tests {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
         assert!(positive_duration("0ms").is_err());
+    }
+
+    #[test]
+    fn waits() {
+        for (text, expect) in [
+            ("1us", Duration::from_micros(1)),
+            ("5ms", Duration::from_millis(5)),
+            ("1m", Duration::from_secs(60)),
+        ] {
+            assert_eq!(min_off_cpu(text), Ok(expect), "{text}");
+        }
+        for wrong in ["0", "0ms", "0.5us", "61s", "1000", "-1ms"] {
+            assert_eq!(min_off_cpu(wrong), Err("a duration from 1us to 1m is allowed".to_owned()), "{wrong}");
+        }
     }
 
     #[test]

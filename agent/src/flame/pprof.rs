@@ -10,7 +10,10 @@ use flate2::{Compression, write::GzEncoder};
 use foldhash::fast::RandomState;
 use prost::Message;
 
-use crate::profile::named::{Location, Mapping, Measure, Profile, Sample};
+use crate::profile::{
+    named::{Location, Mapping, Measure, Profile, Sample},
+    wait,
+};
 
 /// Writes `profiles` as one: samples carry `service`, `thread` and, where it is known, their trace and span as labels.
 ///
@@ -77,8 +80,10 @@ impl Builder {
             label.push(self.label("trace_id", &trace.to_string()));
             label.push(self.label("span_id", &span.to_string()));
         }
-        if let Some(route) = sample.attributes.text("http.route") {
-            label.push(self.label("http.route", route));
+        for key in ["http.route", wait::ATTRIBUTE] {
+            if let Some(value) = sample.attributes.text(key) {
+                label.push(self.label(key, value));
+            }
         }
         ProtoSample { location_id: locations, value: vec![signed(sample.value())], label }
     }

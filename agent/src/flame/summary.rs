@@ -8,7 +8,7 @@ use super::{Graph, Unit};
 const TOP: usize = 10;
 const LONGEST: usize = 70;
 
-/// Where the time went, in short.
+/// Where the time went, in short: each function's share itself and with what it called, and its own time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     pub unit: Unit,
@@ -63,13 +63,14 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let share = |part: u64| if self.whole == 0 { 0.0 } else { part as f64 * 100.0 / self.whole as f64 };
-        writeln!(f, "{:>7} {:>7}  function", "self", "total")?;
+        writeln!(f, "{:>7} {:>7} {:>10}  function", "self", "total", "time")?;
         for Top { name, own, total } in &self.top {
             let cut: String = name.chars().take(LONGEST).collect();
             let more = if cut.len() < name.len() { "…" } else { "" };
-            writeln!(f, "{:>6.1}% {:>6.1}%  {cut}{more}", share(*own), share(*total))?;
+            let time = self.unit.text(*own);
+            writeln!(f, "{:>6.1}% {:>6.1}% {time:>10}  {cut}{more}", share(*own), share(*total))?;
         }
-        write!(f, "{:>15}  in all", self.unit.text(self.whole))
+        write!(f, "{:>26}  in all", self.unit.text(self.whole))
     }
 }
 
@@ -98,7 +99,7 @@ mod tests {
         let text = Summary::of(&graph, Unit::Nanoseconds).to_string();
         assert_eq!(
             text,
-            "   self   total  function\n  75.0%   75.0%  work\n  25.0%  100.0%  main\n         2.00 s  in all"
+            "   self   total       time  function\n  75.0%   75.0%     1.50 s  work\n  25.0%  100.0%   500.0 ms  main\n                    2.00 s  in all"
         );
     }
 }

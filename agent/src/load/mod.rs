@@ -7,6 +7,7 @@ mod arena;
 mod btf;
 mod hooks;
 mod interpreters;
+mod off_cpu;
 mod offsets;
 mod profiler;
 mod runtime;
@@ -14,20 +15,20 @@ mod tls;
 mod unsupported;
 mod uprobe;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, MapData, PerCpuArray},
 };
-use honeyguide_common::{Failure, verdict};
+use honeyguide_common::{Failure, sample::MAX_BLOCKED, verdict};
 use log::warn;
 
 pub use arena::{Arena, GRACE as ARENA_GRACE, Room};
 pub use hooks::{Hook, HookChoice};
 pub use interpreters::Interpreters;
-pub use profiler::{Event, Profiler, ProfilerSettings};
+pub use profiler::{Event, Profiler, ProfilerSettings, Sampling};
 pub use runtime::{
     CodeLayout, PythonFile, RuntimeCounters, V8Code, V8File, V8Layout, examine_frames, examine_v8,
 };
@@ -64,6 +65,7 @@ pub fn probe() -> Result<Probe> {
         // Processes that start meanwhile are told of; nobody reads it.
         ring_bytes: 64 << 10,
         samples: None,
+        off_cpu: None,
         kernel_log: log::LevelFilter::Off,
         thread_times: true,
     };
@@ -100,6 +102,8 @@ pub struct LoadSettings {
     pub thread_times: bool,
     /// CPU samples are taken as well, so many a second and CPU.
     pub samples: Option<u32>,
+    /// It is told where threads are blocked, each time that it takes so long.
+    pub off_cpu: Option<Duration>,
     /// Kernel programs log through aya-log up to this level; `Off` costs nothing.
     pub kernel_log: log::LevelFilter,
 }
@@ -112,6 +116,8 @@ pub struct Kernel {
     tls: Option<TlsProbes>,
     /// `None` where the tasks of runtimes are not told apart.
     runtimes: Option<Runtimes>,
+    /// Time off the CPU is told.
+    off_cpu: bool,
     /// The hook that captures socket operations.
     pub hook: Hook,
     /// Features that are missing on this kernel, in words for the user.
@@ -141,7 +147,8 @@ impl Kernel {
         drop(btf);
 
         let mut ebpf = load_object(settings, &offsets, |loader| {
-            loader.map_max_entries("SAMPLES", settings.samples.map_or(4096, |_| SAMPLES_RING));
+            let profiled = settings.samples.is_some() || settings.off_cpu.is_some();
+            loader.map_max_entries("SAMPLES", if profiled { SAMPLES_RING } else { 4096 });
             if walk_frames {
                 loader.override_global("WALK_FRAMES", &1_u8, true);
             }
@@ -172,7 +179,12 @@ impl Kernel {
         {
             missing.push(format!("CPU samples: there are no profiles ({error:#})"));
         }
-        Ok(Self { ebpf, tls, runtimes, hook, missing })
+        let mut off_cpu = settings.off_cpu.is_some();
+        if off_cpu && let Err(error) = off_cpu::load(&mut ebpf, &btf, &mut missing) {
+            missing.push(format!("time off the CPU: it is in no profile ({error:#})"));
+            off_cpu = false;
+        }
+        Ok(Self { ebpf, tls, runtimes, off_cpu, hook, missing })
     }
 
     /// The reading end of the ring of samples, the tables of the unwinder, and that of interpreters. There is one of each.
@@ -185,12 +197,23 @@ impl Kernel {
         Ok((ring, profiler::arena(&mut self.ebpf, TABLE_BYTES)?, interpreters))
     }
 
-    /// Begins to sample, on every CPU that is online.
+    /// Begins to sample what runs, on every CPU that is online.
     ///
     /// # Errors
     /// Where no event can be had.
     pub fn start_sampling(&mut self, hz: u32) -> Result<Event> {
         profiler::attach(&mut self.ebpf, hz)
+    }
+
+    /// Begins to tell where threads are blocked, if that was asked for and this kernel allows it.
+    ///
+    /// # Errors
+    /// Where the scheduler's hooks do not attach.
+    pub fn start_off_cpu(&mut self) -> Result<()> {
+        if self.off_cpu {
+            off_cpu::attach(&mut self.ebpf)?;
+        }
+        Ok(())
     }
 
     /// The reading end of the ring. There is one.
@@ -310,6 +333,8 @@ fn load_object(
     let wakeup = u64::from(settings.ring_bytes / 4);
     let key = fastrand::u64(..);
     let level = settings.kernel_log as u8;
+    let least = settings.off_cpu.map_or(0, |least| u64::try_from(least.as_nanos()).unwrap_or(u64::MAX));
+    let blocked = settings.off_cpu.map_or(1, |_| MAX_BLOCKED);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("SELF_PID", &self_pid, true)
@@ -321,7 +346,9 @@ fn load_object(
         .override_global("CAPTURE_BYTES", &settings.capture_bytes, true)
         .override_global("WAKEUP_BYTES", &wakeup, true)
         .override_global("ADDRESS_KEY", &key, true)
+        .override_global("OFF_CPU_LEAST", &least, true)
         .override_global(aya_log::LEVEL, &level, false)
+        .map_max_entries("BLOCKED", blocked)
         .map_max_entries("EVENTS", settings.ring_bytes);
     for (name, offset) in offsets {
         loader.override_global(name, offset, true);

@@ -1,13 +1,13 @@
 //! The sampler: its programs, and the events that call them.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
     maps::ProgramArray,
     programs::{
-        PerfEvent,
+        PerfEvent, ProgramFd,
         perf_event::{HardwareEvent, PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent},
     },
     util::online_cpus,
@@ -17,7 +17,7 @@ use log::debug;
 
 use super::{
     Arena, Control, HookChoice, Interpreters, LoadSettings, control, hooks, kernel_types, load_object,
-    offsets, require_object, unsupported,
+    off_cpu, offsets, require_object, unsupported,
 };
 use crate::ring::Ring;
 
@@ -30,14 +30,22 @@ const PROCESS_RING: u32 = 256 << 10;
 
 #[derive(Clone, Debug)]
 pub struct ProfilerSettings {
-    /// Samples a second and CPU.
-    pub hz: u32,
+    pub sampling: Sampling,
     pub select_all: bool,
     /// Size of the ring of samples: a power of two, at least a page.
     pub ring_bytes: u32,
     /// The most bytes of unwind tables.
     pub table_bytes: u64,
     pub kernel_log: log::LevelFilter,
+}
+
+/// What is looked at, and how closely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    /// What runs: so many samples a second and CPU.
+    OnCpu { hz: u32 },
+    /// Where threads are blocked: each time that it takes so long.
+    OffCpu { least: Duration },
 }
 
 /// What makes the samples.
@@ -47,6 +55,8 @@ pub enum Event {
     Cycles,
     /// A timer of the kernel's, where there is no counter: in most virtual machines.
     CpuClock,
+    /// The scheduler, which takes threads off their CPUs.
+    Switches,
 }
 
 /// The loaded sampler, alone. Dropping it ends sampling.
@@ -77,6 +87,7 @@ impl Profiler {
             ring_bytes: PROCESS_RING,
             thread_times: false,
             samples: None,
+            off_cpu: settings.sampling.least(),
             kernel_log: settings.kernel_log,
         };
         let mut ebpf = load_object(&load, &offsets, |loader| {
@@ -88,7 +99,10 @@ impl Profiler {
         let mut missing = Vec::new();
         let types = aya::Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         hooks::attach_processes(&mut ebpf, &types, &mut missing);
-        load_programs(&mut ebpf, &mut missing)?;
+        match settings.sampling {
+            Sampling::OnCpu { .. } => load_programs(&mut ebpf, &mut missing)?,
+            Sampling::OffCpu { .. } => off_cpu::load(&mut ebpf, &types, &mut missing)?,
+        }
         Ok(Self { ebpf, settings, missing })
     }
 
@@ -97,16 +111,33 @@ impl Profiler {
     /// # Errors
     /// Where no event can be had.
     pub fn start(&mut self) -> Result<Event> {
-        attach(&mut self.ebpf, self.settings.hz)
+        match self.settings.sampling {
+            Sampling::OnCpu { hz } => attach(&mut self.ebpf, hz),
+            Sampling::OffCpu { .. } => off_cpu::attach(&mut self.ebpf),
+        }
     }
 
     /// Takes no more samples.
     pub fn stop(&mut self) {
-        if let Ok(program) = program(&mut self.ebpf, "sample_cpu")
-            && let Err(error) = program.unload()
-        {
-            debug!("the sampler does not unload: {error}");
+        let stopped = match self.settings.sampling {
+            Sampling::OnCpu { .. } => {
+                program(&mut self.ebpf, "sample_cpu").and_then(|program| Ok(program.unload()?))
+            }
+            Sampling::OffCpu { .. } => off_cpu::stop(&mut self.ebpf),
+        };
+        if let Err(error) = stopped {
+            debug!("the sampler does not unload: {error:#}");
         }
+    }
+
+    /// After [`Profiler::stop`]: records of what is blocked still, at `now` (CLOCK_MONOTONIC, nanoseconds).
+    #[must_use]
+    pub fn still_blocked(&self, now: u64) -> Vec<Vec<u8>> {
+        let Some(least) = self.settings.sampling.least() else { return Vec::new() };
+        off_cpu::still_blocked(&self.ebpf, now, least).unwrap_or_else(|error| {
+            debug!("what is blocked still cannot be read: {error:#}");
+            Vec::new()
+        })
     }
 
     /// The reading end of the ring of samples. There is one.
@@ -155,7 +186,37 @@ impl fmt::Display for Event {
         f.write_str(match self {
             Self::Cycles => "cycles",
             Self::CpuClock => "cpu-clock",
+            Self::Switches => "sched_switch",
         })
+    }
+}
+
+impl Sampling {
+    /// Samples a second and CPU, of what runs.
+    #[must_use]
+    pub fn hz(self) -> Option<u32> {
+        match self {
+            Self::OnCpu { hz } => Some(hz),
+            Self::OffCpu { .. } => None,
+        }
+    }
+
+    /// How long a thread must be blocked.
+    #[must_use]
+    pub fn least(self) -> Option<Duration> {
+        match self {
+            Self::OnCpu { .. } => None,
+            Self::OffCpu { least } => Some(least),
+        }
+    }
+}
+
+impl fmt::Display for Sampling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OnCpu { hz } => write!(f, "at {hz} Hz"),
+            Self::OffCpu { least } => write!(f, "off the CPU for {least:?} and more"),
+        }
     }
 }
 
@@ -169,22 +230,35 @@ pub(super) fn load_programs(ebpf: &mut Ebpf, missing: &mut Vec<String>) -> Resul
     program(ebpf, "sample_cpu")?.load().map_err(|error| hooks::refusal("sample_cpu", error))?;
     load_unwinder(ebpf, "unwind_native", PROGRAM_NATIVE)?;
     if let Err(error) = load_unwinder(ebpf, "unwind_python", PROGRAM_PYTHON) {
-        missing.push(format!("frames of CPython: profiles show the interpreter's own ({error:#})"));
+        missing.push(without_python(&error));
     }
     if let Err(error) = load_unwinder(ebpf, "unwind_v8", PROGRAM_V8) {
-        missing.push(format!("frames of JavaScript: profiles show addresses ({error:#})"));
+        missing.push(without_javascript(&error));
     }
     Ok(())
 }
 
-/// Loads a program that others call by its place in the table. The kernel empties the table when its last descriptor
-/// is closed.
 fn load_unwinder(ebpf: &mut Ebpf, name: &str, place: u32) -> Result<()> {
     let program = program(ebpf, name)?;
     program.load().map_err(|error| hooks::refusal(name, error))?;
     let fd = program.fd()?.try_clone()?;
-    let mut programs = ProgramArray::try_from(ebpf.map_mut("UNWINDERS").context("no map UNWINDERS")?)?;
-    programs.set(place, &fd, 0).with_context(|| format!("{name} was not stored"))
+    store(ebpf, "UNWINDERS", name, place, &fd)
+}
+
+pub(super) fn without_python(error: &anyhow::Error) -> String {
+    format!("frames of CPython: profiles show the interpreter's own ({error:#})")
+}
+
+pub(super) fn without_javascript(error: &anyhow::Error) -> String {
+    format!("frames of JavaScript: profiles show addresses ({error:#})")
+}
+
+/// Stores a program that others call by its place in `table`. The kernel empties the table when its last descriptor
+/// is closed.
+pub(super) fn store(ebpf: &mut Ebpf, table: &str, name: &str, place: u32, fd: &ProgramFd) -> Result<()> {
+    let map = ebpf.map_mut(table).with_context(|| format!("no map {table}"))?;
+    let mut programs = ProgramArray::try_from(map)?;
+    programs.set(place, fd, 0).with_context(|| format!("{name} was not stored"))
 }
 
 pub(super) fn attach(ebpf: &mut Ebpf, hz: u32) -> Result<Event> {

@@ -1,6 +1,7 @@
 //! `flame`: samples for a while, and a file of where the time went.
 
 mod alone;
+mod progress;
 mod requests;
 
 use std::{
@@ -10,7 +11,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use honeyguide_common::{Failure, interpreter::Walked, sample::Outcome};
+use honeyguide_common::{
+    Failure,
+    interpreter::Walked,
+    sample::{MAX_BLOCKED, Outcome},
+};
 use honeyguide_symbolizer::names;
 
 use super::{status, who::Who};
@@ -18,12 +23,14 @@ use crate::{
     clock::Clock,
     config::Settings,
     engine::Processes as _,
-    flame::{self, Caption, Format, Graph, Summary as Top},
+    flame::{self, Caption, Format, Graph, Summary as Top, Unit},
+    load::Sampling,
     profile::{
         DrainCounters, KeeperCounters,
         gather::{Gather, Stretch},
         named::Profile,
         naming::Naming,
+        wait,
         wanted::Wanted,
     },
 };
@@ -31,8 +38,7 @@ use crate::{
 /// What `flame` is asked for, beside the selection and the duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlameSettings {
-    /// Samples a second and CPU.
-    pub hz: u32,
+    pub sampling: Sampling,
     pub output: PathBuf,
     pub format: Format,
     /// Inlined functions and source lines, from debug information.
@@ -94,6 +100,14 @@ fn write_graph(
         .with_context(|| cannot_write(output))
 }
 
+/// "shop, 10.0 s at 99 Hz", "shop, off the CPU for 1ms and more in 10.0 s".
+fn title(what: &str, seconds: f64, sampling: Sampling) -> String {
+    match sampling {
+        Sampling::OnCpu { .. } => format!("{what}, {seconds:.1} s {sampling}"),
+        Sampling::OffCpu { .. } => format!("{what}, {sampling} in {seconds:.1} s"),
+    }
+}
+
 fn name(
     gather: &mut Gather,
     who: &mut Who,
@@ -110,15 +124,21 @@ fn tell(
     flame: &FlameSettings,
     (counters, keeper): (DrainCounters, KeeperCounters),
     (failures, dropped): (&[u64; Failure::ALL.len()], u64),
+    profiles: &[Profile],
     top: &Top,
 ) {
-    status(format_args!("{}", Summary { counters, keeper }));
+    status(format_args!("{}", Summary { sampling: flame.sampling, counters, keeper }));
     let lost = failures[Failure::RingFullSample as usize];
-    if lost + dropped + counters.malformed > 0 {
+    let threads = failures[Failure::BlockedFull as usize];
+    if lost + dropped + threads + counters.malformed > 0 {
         status(format_args!(
-            "lost: {lost} samples for want of room in the ring, {dropped} beyond what is held, {} malformed",
+            "lost: {lost} samples for want of room in the ring, {dropped} beyond what is held, {threads} of threads \
+             beyond {MAX_BLOCKED}, {} malformed",
             counters.malformed
         ));
+    }
+    if let Some(kinds) = kinds(profiles) {
+        status(format_args!("by kind of wait: {kinds}"));
     }
     for line in top.to_string().lines() {
         status(format_args!("{line}"));
@@ -126,17 +146,30 @@ fn tell(
     status(format_args!("written to {}", flame.output.display()));
 }
 
+/// "sleep 1.20 s, lock 831.2 ms"; `None` where nothing waited.
+fn kinds(profiles: &[Profile]) -> Option<String> {
+    let waits = wait::by_kind(profiles);
+    let texts: Vec<String> =
+        waits.iter().map(|(kind, time)| format!("{kind} {}", Unit::Nanoseconds.text(*time))).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
+}
+
 /// What came of it, in two lines.
 struct Summary {
+    sampling: Sampling,
     counters: DrainCounters,
     keeper: KeeperCounters,
 }
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { counters, keeper } = self;
+        let Self { sampling, counters, keeper } = self;
         let share = 100.0 * counters.complete() as f64 / counters.samples.max(1) as f64;
-        write!(f, "{} samples, {share:.1} % with complete stacks", counters.samples)?;
+        let what = match sampling {
+            Sampling::OnCpu { .. } => "samples",
+            Sampling::OffCpu { .. } => "waits",
+        };
+        write!(f, "{} {what}, {share:.1} % with complete stacks", counters.samples)?;
         let causes = Outcome::ALL.iter().zip(counters.outcomes);
         for (outcome, count) in causes.filter(|(outcome, count)| !outcome.is_complete() && *count > 0) {
             write!(f, ", {} {count}", outcome.name())?;
@@ -154,7 +187,7 @@ impl std::fmt::Display for Summary {
         if interpreted == 0 {
             return Ok(());
         }
-        write!(f, "; {interpreted} samples of interpreters")?;
+        write!(f, "; {interpreted} {what} of interpreters")?;
         let ends = Walked::ALL.iter().zip(counters.walked).skip(1);
         for (walked, count) in ends.filter(|(_, count)| *count > 0) {
             write!(f, ", {} {count}", walked.name())?;

@@ -29,11 +29,13 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
     let counters = ExportCounters::default();
     let exporters = Exporters::start(settings.export.clone(), &counters)?;
     let mut tracer = Tracer::start(settings)?;
-    let profiles = settings.profile.hz.map(|hz| {
-        let taken = tracer.take_samples(hz)?;
-        Profiles::start(settings, hz, taken, &tracer.steering.who)
-    });
-    let profiles = profiles.transpose()?;
+    let profiles = match settings.profile.is_on() {
+        true => {
+            let taken = tracer.take_samples(&settings.profile)?;
+            Some(Profiles::start(settings, taken, &tracer.steering.who)?)
+        }
+        false => None,
+    };
     let steering = &tracer.steering;
     let start = steering.clock.unix(clock::monotonic());
     let own = steering.who.resources.agent(std::process::id(), &settings.resource.agent_service_name);

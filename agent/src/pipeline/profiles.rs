@@ -45,13 +45,8 @@ pub(super) struct Profiles {
 }
 
 impl Profiles {
-    pub(super) fn start(
-        settings: &Settings,
-        hz: u32,
-        taken: (Ring, Arena, Interpreters),
-        who: &Who,
-    ) -> Result<Self> {
-        let sampler = Sampler::start(hz, taken, (settings, who), None)?;
+    pub(super) fn start(settings: &Settings, taken: (Ring, Arena, Interpreters), who: &Who) -> Result<Self> {
+        let sampler = Sampler::start(taken, (settings, who), None)?;
         let (naming, batches) = sync_channel(QUEUE);
         let (done, named) = channel();
         let proc = who.proc.clone();
@@ -88,7 +83,7 @@ impl Profiles {
         self.sampler.finish(engine);
         self.export(steering);
         let ServedCounters { samples, served, .. } = self.sampler.counters;
-        log::info!("{samples} CPU samples, {served} of them within a request");
+        log::info!("{samples} samples, {served} of them within a request");
         drop(self.naming);
         if self.thread.join().is_err() {
             warn!("the last profile was not named");

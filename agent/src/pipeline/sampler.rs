@@ -1,4 +1,4 @@
-//! CPU samples beside the requests: each waits a moment until it is known which request its thread worked for.
+//! Samples beside the requests: each waits a moment until it is known which request its thread worked for.
 
 use std::{
     collections::VecDeque,
@@ -62,7 +62,6 @@ pub(super) struct ServedCounters {
 
 impl Sampler {
     pub(super) fn start(
-        hz: u32,
         (samples, arena, interpreters): (Ring, Arena, Interpreters),
         (settings, who): (&Settings, &Who),
         wanted: Option<Wanted>,
@@ -73,7 +72,7 @@ impl Sampler {
             keeper.expect(&who.selected());
         }
         Ok(Self {
-            drain: Drain::new(samples, hz, who.proc.clone()),
+            drain: Drain::new(samples, settings.profile.hz, who.proc.clone()),
             keeper,
             waiting: Waiting::default(),
             wanted,
@@ -128,7 +127,7 @@ impl Sampler {
             let found = engine
                 .serving
                 .as_ref()
-                .map_or(Found::Nothing, |serving| serving.find(runner, sample.moves, sample.time));
+                .map_or(Found::Nothing, |serving| serving.find(runner, sample.moves, sample.times()));
             let served = match found {
                 Found::NotYet if sample.time + LONGEST > now && !full => {
                     again.push_back(sample);

@@ -14,7 +14,7 @@ use log::{debug, warn};
 use super::{status, who::Who, wiring};
 use crate::{
     clock::{self, Clock},
-    config::Settings,
+    config::{Profile, Settings},
     decode,
     load::{Arena, Control, Interpreters, Kernel, RuntimeCounters, TlsCounters},
     ring::Ring,
@@ -152,10 +152,13 @@ impl Tracer {
     }
 
     /// Begins to sample: the ring of samples, and the tables of the unwinder.
-    pub(super) fn take_samples(&mut self, hz: u32) -> Result<(Ring, Arena, Interpreters)> {
+    pub(super) fn take_samples(&mut self, profile: &Profile) -> Result<(Ring, Arena, Interpreters)> {
         let taken = self.kernel.take_samples()?;
-        let event = self.kernel.start_sampling(hz)?;
-        debug!("sampling at {hz} Hz by {event}");
+        if let Some(hz) = profile.hz {
+            let event = self.kernel.start_sampling(hz)?;
+            debug!("sampling at {hz} Hz by {event}");
+        }
+        self.kernel.start_off_cpu()?;
         Ok(taken)
     }
 

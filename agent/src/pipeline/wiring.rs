@@ -33,6 +33,7 @@ pub(super) fn load_settings(settings: &Settings) -> LoadSettings {
         kernel_log: settings.log,
         thread_times: settings.capture.thread_times,
         samples: settings.profile.hz,
+        off_cpu: settings.profile.off_cpu,
     }
 }
 
@@ -50,7 +51,7 @@ pub(super) fn engine(settings: &Settings) -> EngineSettings {
             inference: settings.link.inference,
             hold: u64::try_from(settings.link.hold.as_nanos()).unwrap_or(u64::MAX),
         },
-        serving: settings.profile.hz.is_some(),
+        serving: settings.profile.is_on(),
         http: http(settings),
         routes: RouteSettings {
             patterns: settings.http.routes.clone(),

@@ -32,7 +32,7 @@ const ASKED: usize = 16_384;
 #[derive(Debug)]
 pub struct Drain {
     ring: Ring,
-    /// Nanoseconds that a sample stands for.
+    /// Nanoseconds that a sample of what runs stands for; 0 where there are none.
     period: u64,
     waiting: VecDeque<(Instant, Decoded)>,
     asked: HashMap<u32, Instant>,
@@ -68,11 +68,12 @@ impl DrainCounters {
 }
 
 impl Drain {
+    /// `hz`: of the samples of what runs.
     #[must_use]
-    pub fn new(ring: Ring, hz: u32, proc: ProcRoot) -> Self {
+    pub fn new(ring: Ring, hz: Option<u32>, proc: ProcRoot) -> Self {
         Self {
             ring,
-            period: 1_000_000_000 / u64::from(hz.max(1)),
+            period: hz.map_or(0, |hz| 1_000_000_000 / u64::from(hz.max(1))),
             waiting: VecDeque::new(),
             asked: HashMap::new(),
             frames: Frames::new(proc),
@@ -80,7 +81,7 @@ impl Drain {
         }
     }
 
-    /// Nanoseconds between two samples of a CPU.
+    /// Nanoseconds between two samples of a CPU; 0 where what runs is not sampled.
     #[must_use]
     pub fn period(&self) -> u64 {
         self.period
@@ -108,6 +109,14 @@ impl Drain {
                 break;
             }
             self.hand_over(decoded, memory.as_deref(), consumer);
+        }
+    }
+
+    /// Takes a record that came another way than by the ring.
+    pub fn add(&mut self, record: &[u8]) {
+        match decode(record, self.period) {
+            Ok(decoded) => self.waiting.push_back((Instant::now(), decoded)),
+            Err(_) => self.counters.malformed += 1,
         }
     }
 

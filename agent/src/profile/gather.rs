@@ -13,6 +13,7 @@ use super::{
     named::{Point, Profile, Sample, Stack},
     naming::{self, Naming},
     serving::Served,
+    wait::{self, Wait},
 };
 use crate::{attribute::Attributes, clock::Clock, resource::Resource};
 
@@ -170,6 +171,11 @@ impl Gathered {
             let mut attributes = Attributes::default();
             if let Some((name, value)) = served.and_then(|served| served.operation.as_ref()) {
                 attributes.set(*name, value.to_string());
+            }
+            if key.measure == Measure::OffCpu
+                && let Some(wait) = Wait::of(&stack)
+            {
+                attributes.set(wait::ATTRIBUTE, wait.name());
             }
             let points = held.points.into_iter().map(|point| Point { time: clock.unix(point.time), ..point });
             let sample = Sample {

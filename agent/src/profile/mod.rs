@@ -24,6 +24,7 @@ pub mod naming;
 mod objects;
 pub mod serving;
 mod tables;
+pub mod wait;
 pub mod wanted;
 
 pub use drain::{Drain, DrainCounters};

@@ -1,6 +1,6 @@
 //! A sample as it comes from the kernel, with its addresses put into the files they belong to. Names come later.
 
-use std::{fs::File, io, sync::Arc};
+use std::{fs::File, io, ops::RangeInclusive, sync::Arc};
 
 use honeyguide_common::{interpreter::Walked, sample::Outcome};
 
@@ -17,10 +17,10 @@ pub trait Consumer {
     }
 }
 
-/// Where one thread was at one moment. Stacks are innermost first.
+/// Where one thread was at one moment, or while it was blocked. Stacks are innermost first.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// Nanoseconds of CLOCK_MONOTONIC.
+    /// Nanoseconds of CLOCK_MONOTONIC; of time off the CPU its end.
     pub time: u64,
     pub measure: Measure,
     /// What the sample stands for, in nanoseconds: the sampling period, or the time that was blocked.
@@ -41,6 +41,17 @@ pub struct Sample {
     /// Frames of interpreted code, which some of the user frames run.
     pub interpreted: Vec<Interpreted>,
     pub walked: Walked,
+}
+
+impl Sample {
+    /// From when to when it was as it is told.
+    #[must_use]
+    pub fn times(&self) -> RangeInclusive<u64> {
+        match self.measure {
+            Measure::Cpu => self.time..=self.time,
+            Measure::OffCpu => self.time.saturating_sub(self.weight)..=self.time,
+        }
+    }
 }
 
 /// What is measured.

@@ -5,7 +5,7 @@
 //! It is decided a little after the sample, when both are known; so nothing has to be noted in the kernel, and a request
 //! that turns out to have been handed on claims nothing.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
 
 use foldhash::fast::RandomState;
 use honeyguide_protocols::{Actor, Exchange};
@@ -99,19 +99,19 @@ impl Serving {
         }
     }
 
-    /// What ran on thread `tid` of process `pid` at `time`, as `context` where the runtime has a name for it. `moves`:
-    /// tasks of this process go from thread to thread.
+    /// What `runner` worked for at a time, or for as long as it was blocked. `moves`: tasks of this process go from
+    /// thread to thread.
     #[must_use]
-    pub fn find(&self, runner: Actor, moves: bool, time: u64) -> Found {
+    pub fn find(&self, runner: Actor, moves: bool, times: RangeInclusive<u64>) -> Found {
         let own = (runner.context != 0).then(|| self.tasks.get(&(runner.pid, runner.context))).flatten();
         if let Some(tokens) = own
-            && let found @ (Found::NotYet | Found::Served(_)) = self.only(tokens, runner.pid, time)
+            && let found @ (Found::NotYet | Found::Served(_)) = self.only(tokens, runner.pid, &times)
         {
             return found;
         }
         // Where tasks move, the thread that read a request may run another's by now.
         match self.threads.get(&runner.tid).filter(|_| !moves) {
-            Some(tokens) => self.only(tokens, runner.pid, time),
+            Some(tokens) => self.only(tokens, runner.pid, &times),
             None => Found::Nothing,
         }
     }
@@ -134,13 +134,18 @@ impl Serving {
         });
     }
 
-    fn only(&self, tokens: &[Token], pid: u32, time: u64) -> Found {
-        let mut covering = tokens
+    fn only(&self, tokens: &[Token], pid: u32, times: &RangeInclusive<u64>) -> Found {
+        let (from, to) = (*times.start(), *times.end());
+        let mut within = tokens
             .iter()
             .filter_map(|token| self.held.get(token))
             .filter(|stretch| stretch.reader.pid == pid)
-            .filter(|stretch| stretch.start <= time && stretch.end.is_none_or(|end| time <= end));
-        let (Some(stretch), None) = (covering.next(), covering.next()) else { return Found::Nothing };
+            .filter(|stretch| stretch.start <= to && stretch.end.is_none_or(|end| from <= end));
+        let (Some(stretch), None) = (within.next(), within.next()) else { return Found::Nothing };
+        // Who waits beyond a request waits for the next one.
+        if stretch.start > from || stretch.end.is_some_and(|end| to > end) {
+            return Found::Nothing;
+        }
         match (stretch.end, &stretch.served) {
             (Some(_), _) if !stretch.kept => Found::Nothing,
             (Some(_), Some(served)) => Found::Served(Arc::clone(served)),
@@ -186,14 +191,31 @@ mod tests {
     fn a_thread_works_for_what_it_has_read_until_it_answers() {
         let mut serving = Serving::default();
         serving.begin(A, by(1, 0), 10);
-        assert_eq!(serving.find(by(1, 0), false, 15), Found::NotYet);
+        assert_eq!(serving.find(by(1, 0), false, 15..=15), Found::NotYet);
         serving.end(A, &answered(20, by(1, 0)));
-        assert_eq!(serving.find(by(1, 0), false, 15), Found::NotYet);
+        assert_eq!(serving.find(by(1, 0), false, 15..=15), Found::NotYet);
         serving.name(A, served(1));
-        let of = |time| serving.find(by(1, 0), false, time);
+        let of = |time| serving.find(by(1, 0), false, time..=time);
         assert_eq!(of(15), Found::Served(Arc::new(served(1))));
         assert_eq!((of(9), of(21)), (Found::Nothing, Found::Nothing));
-        assert_eq!(serving.find(by(2, 0), false, 15), Found::Nothing);
+        assert_eq!(serving.find(by(2, 0), false, 15..=15), Found::Nothing);
+    }
+
+    #[test]
+    fn a_wait_belongs_to_a_request_that_covers_it() {
+        let mut serving = Serving::default();
+        for (token, start, end) in [(A, 10, 20), (B, 30, 40)] {
+            serving.begin(token, by(1, 0), start);
+            serving.end(token, &answered(end, by(1, 0)));
+            serving.name(token, served(u8::try_from(start).unwrap()));
+        }
+        let of = |times| serving.find(by(1, 0), false, times);
+        assert_eq!(of(10..=20), Found::Served(Arc::new(served(10))));
+        assert_eq!(of(31..=39), Found::Served(Arc::new(served(30))));
+        // For the next request, into it, and over several.
+        for times in [20..=29, 21..=29, 9..=11, 15..=25, 25..=35, 15..=35, 5..=50] {
+            assert_eq!(of(times.clone()), Found::Nothing, "{times:?}");
+        }
     }
 
     #[test]
@@ -202,7 +224,7 @@ mod tests {
         serving.begin(A, by(1, 0), 10);
         serving.end(A, &answered(20, by(2, 0)));
         serving.name(A, served(1));
-        assert_eq!(serving.find(by(1, 0), false, 15), Found::Nothing);
+        assert_eq!(serving.find(by(1, 0), false, 15..=15), Found::Nothing);
     }
 
     #[test]
@@ -213,9 +235,9 @@ mod tests {
             serving.end(token, &answered(end, by(1, 0)));
             serving.name(token, served(u8::try_from(start).unwrap()));
         }
-        assert_eq!(serving.find(by(1, 0), false, 25), Found::Nothing);
-        assert_eq!(serving.find(by(1, 0), false, 15), Found::Served(Arc::new(served(10))));
-        assert_eq!(serving.find(by(1, 0), false, 35), Found::Served(Arc::new(served(20))));
+        assert_eq!(serving.find(by(1, 0), false, 25..=25), Found::Nothing);
+        assert_eq!(serving.find(by(1, 0), false, 15..=15), Found::Served(Arc::new(served(10))));
+        assert_eq!(serving.find(by(1, 0), false, 35..=35), Found::Served(Arc::new(served(20))));
     }
 
     #[test]
@@ -226,9 +248,9 @@ mod tests {
             serving.end(token, &answered(20, by(2, goroutine)));
             serving.name(token, served(u8::try_from(goroutine).unwrap()));
         }
-        assert_eq!(serving.find(by(3, 200), true, 15), Found::Served(Arc::new(served(200))));
-        assert_eq!(serving.find(by(1, 300), true, 15), Found::Nothing);
-        assert_eq!(serving.find(by(1, 0), true, 15), Found::Nothing);
+        assert_eq!(serving.find(by(3, 200), true, 15..=15), Found::Served(Arc::new(served(200))));
+        assert_eq!(serving.find(by(1, 300), true, 15..=15), Found::Nothing);
+        assert_eq!(serving.find(by(1, 0), true, 15..=15), Found::Nothing);
     }
 
     #[test]

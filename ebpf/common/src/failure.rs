@@ -38,10 +38,12 @@ pub enum Failure {
     RingFullOpen = 15,
     /// An HTTP/2 operation of more frames than are read, or in which they were not found: the rest is a gap.
     FramesCut = 16,
+    /// A thread that blocks found no room in the table of those: its time off the CPU is not told.
+    BlockedFull = 17,
 }
 
 impl Failure {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::RingFullData,
         Self::RingFullConnection,
         Self::RingFullState,
@@ -59,6 +61,7 @@ impl Failure {
         Self::RingFullTask,
         Self::RingFullOpen,
         Self::FramesCut,
+        Self::BlockedFull,
     ];
 
     /// The counter's name in the agent's own metrics.
@@ -82,6 +85,7 @@ impl Failure {
             Self::RingFullTask => "ring_full_task",
             Self::RingFullOpen => "ring_full_open",
             Self::FramesCut => "frames_cut",
+            Self::BlockedFull => "blocked_full",
         }
     }
 
@@ -97,6 +101,7 @@ impl Failure {
             | Self::RingFullSample
             | Self::RingFullTask
             | Self::RingFullOpen
+            | Self::BlockedFull
             | Self::NoStorage => true,
             Self::UserFault
             | Self::FileBytes

@@ -48,6 +48,30 @@ pub struct Sample {
     pub comm: [u8; COMM],
 }
 
+/// A thread that blocks, or has: what becomes of it when it goes on. Such a stack is shorter than others, because
+/// there is one for each thread.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Blocked {
+    /// When it left its CPU; 0: it is not blocked.
+    pub since: u64,
+    /// When it was woken; 0: it has not been.
+    pub woken: u64,
+    pub sample: Sample,
+    pub words: [u64; Self::ROOM],
+}
+
+impl Blocked {
+    /// A power of two, which a mask can bound.
+    pub const ROOM: usize = 256;
+    /// The user's and an interpreter's frames.
+    pub const MAX_FRAMES: usize = Self::ROOM - 1;
+}
+
+/// The most threads that are kept at once.
+pub const MAX_BLOCKED: u32 = 8_192;
+
 /// How far the walk over the user's stack came, and why it ended.
 #[repr(u16)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,6 +160,11 @@ const _: () = {
     assert!(offset_of!(Sample, weight) == 32 && offset_of!(Sample, comm) == 64);
     assert!(MAX_KERNEL_FRAMES + MAX_USER_FRAMES + crate::interpreter::MAX_INTERPRETED <= MAX_FRAMES);
     assert!(MAX_FRAMES.is_power_of_two());
+    assert!(Blocked::ROOM.is_power_of_two());
+    // Of a longer stack it is an interpreter's outermost frames that are left out.
+    assert!(MAX_USER_FRAMES <= Blocked::MAX_FRAMES);
+    assert!((MAX_KERNEL_FRAMES + 1).is_power_of_two() && MAX_KERNEL_FRAMES + Blocked::ROOM <= MAX_FRAMES);
+    assert!(offset_of!(Blocked, words) == offset_of!(Blocked, sample) + size_of::<Sample>());
     let mut i = 0;
     while i < Outcome::ALL.len() {
         assert!(Outcome::ALL[i] as usize == i);

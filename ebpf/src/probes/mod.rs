@@ -2,6 +2,7 @@
 
 mod go;
 mod loader;
+mod off_cpu;
 mod process;
 mod runtime;
 mod rustls;

@@ -9,7 +9,7 @@ use honeyguide_common::{
 };
 
 use crate::{
-    emit, error,
+    blocked, emit, error,
     maps::{RUNTIMES, SELECTED},
     memory, offsets, select, settings,
 };
@@ -43,6 +43,8 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
 pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     let _ = RUNTIMES.remove(pid);
+    // A thread that was not its process's first one takes over its id.
+    blocked::forget(ctx.arg::<u32>(1));
     emit_process(KIND_EXEC, pid, 0, ctx.arg(0))
 }
 

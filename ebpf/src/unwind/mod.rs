@@ -5,16 +5,26 @@
 //! lies in a per-CPU element, whose values are unknown to the verifier: every round looks the same to it.
 
 mod native;
-pub mod python;
+mod python;
+pub mod start;
 mod table;
-pub mod v8;
+mod v8;
 
+use aya_ebpf::{EbpfContext, btf_maps::ProgramArray};
 use honeyguide_common::{
+    interpreter::{MAX_INTERPRETED, Walked},
     sample::{MAX_FRAMES, MAX_USER_FRAMES, Outcome, Sample},
-    unwind::{Mapping, X86_REGISTERS},
+    unwind::{Mapping, PROGRAM_NATIVE, PROGRAM_PYTHON, PROGRAM_V8, PROGRAMS, X86_REGISTERS},
 };
 
-pub use native::frames;
+use crate::maps::{INTERPRETERS, SCRIPTS};
+
+/// Native and interpreted frames of one program, and native ones that are looked at for V8. The kernel allows 33 tail calls (`MAX_TAIL_CALL_CNT`), which the longest
+/// of both stacks share.
+const FRAMES: usize = 12;
+const INTERPRETED: usize = 56;
+const LOOKED_AT: usize = 64;
+const TAIL_CALLS: usize = 33;
 
 /// One walk.
 #[repr(C)]
@@ -35,6 +45,8 @@ pub struct Walk {
     pub frames: u64,
     /// Kernel frames, which come first.
     pub kernel: u64,
+    /// Words that there is room for where it is kept.
+    pub room: u64,
     /// 0: the agent has not said what the process has mapped.
     pub known: u64,
     /// The process's mappings: position and count.
@@ -67,6 +79,76 @@ pub enum Next {
     End(Outcome),
 }
 
+/// Walks the current thread's stack, of process `pid`, in this program's `programs`, the last of which sends it. Returns
+/// only where there is nothing to walk.
+#[inline(always)]
+pub fn stack(ctx: &impl EbpfContext, walk: *mut Walk, pid: u32, programs: &ProgramArray<PROGRAMS>) {
+    let outcome = start::user_stack(walk, pid);
+    field!(walk.sample.outcome = outcome as u16);
+    if outcome == Outcome::NoUnwinder {
+        // SAFETY: no more is done here when it succeeds.
+        unsafe { programs.tail_call(ctx, PROGRAM_NATIVE) };
+    }
+}
+
+/// Goes on with the native frames. Returns where the walk has ended.
+#[inline(always)]
+pub fn native_frames(ctx: &impl EbpfContext, walk: *mut Walk, programs: &ProgramArray<PROGRAMS>) {
+    let outcome = match native::frames::<FRAMES>(walk) {
+        Some(outcome) => outcome,
+        None => {
+            // SAFETY: as above.
+            unsafe { programs.tail_call(ctx, PROGRAM_NATIVE) };
+            Outcome::NoUnwinder
+        }
+    };
+    field!(walk.sample.outcome = outcome as u16);
+    if INTERPRETERS.get_ptr(field!(walk.sample.pid)).is_some() {
+        // SAFETY: as above.
+        unsafe { programs.tail_call(ctx, PROGRAM_PYTHON) };
+        start::walked(walk, Walked::NoProgram);
+    } else if SCRIPTS.get_ptr(field!(walk.sample.pid)).is_some() {
+        // SAFETY: as above.
+        unsafe { programs.tail_call(ctx, PROGRAM_V8) };
+        start::walked(walk, Walked::NoProgram);
+    }
+}
+
+/// Adds the frames of CPython to a walk that has ended. Returns where there are no more.
+#[inline(always)]
+pub fn python_frames(ctx: &impl EbpfContext, walk: *mut Walk, programs: &ProgramArray<PROGRAMS>) {
+    match python::frames::<INTERPRETED>(walk) {
+        Some(how) => start::walked(walk, how),
+        None => {
+            // SAFETY: as above.
+            unsafe { programs.tail_call(ctx, PROGRAM_PYTHON) };
+            start::walked(walk, Walked::NoProgram);
+        }
+    }
+}
+
+/// Says of the frames of a walk that has ended which are JavaScript's. Returns where there are no more.
+#[inline(always)]
+pub fn v8_frames(ctx: &impl EbpfContext, walk: *mut Walk, programs: &ProgramArray<PROGRAMS>) {
+    match v8::frames::<LOOKED_AT>(walk) {
+        Some(how) => start::walked(walk, how),
+        None => {
+            // SAFETY: as above.
+            unsafe { programs.tail_call(ctx, PROGRAM_V8) };
+            start::walked(walk, Walked::NoProgram);
+        }
+    }
+}
+
+/// Counts what the walk has found. Returns how many words they are.
+#[inline(always)]
+pub fn end(walk: *mut Walk) -> u32 {
+    let (kernel, frames, interpreted) = (field!(walk.kernel), field!(walk.frames), field!(walk.interpreted));
+    field!(walk.sample.kernel_frames = kernel as u8);
+    field!(walk.sample.user_frames = frames as u8);
+    (kernel + frames + interpreted) as u32
+}
+
 /// Reads or writes a field of the walk in memory: what the verifier knows of a register, it forgets there.
 macro_rules! field {
     ($walk:ident . $($name:ident).+) => {
@@ -80,3 +162,13 @@ macro_rules! field {
     }};
 }
 pub(crate) use field;
+
+const _: () = {
+    // What goes to the agent is one piece of memory.
+    assert!(core::mem::offset_of!(Walk, words) == core::mem::offset_of!(Walk, sample) + size_of::<Sample>());
+    // One more round finds that there is nothing more.
+    let native = MAX_USER_FRAMES / FRAMES + 1;
+    let interpreted = MAX_INTERPRETED / INTERPRETED + 1;
+    assert!(native + interpreted <= TAIL_CALLS);
+    assert!(native + MAX_USER_FRAMES / LOOKED_AT + 1 <= TAIL_CALLS);
+};

@@ -74,7 +74,8 @@ fn frame(walk: *mut Walk, layout: &Python) -> Option<Walked> {
         return Some(Walked::Complete);
     }
     let count = field!(walk.interpreted);
-    if count >= MAX_INTERPRETED as u64 {
+    let before = field!(walk.kernel) + field!(walk.frames);
+    if count >= MAX_INTERPRETED as u64 || before + count >= field!(walk.room) {
         return Some(Walked::TooDeep);
     }
     let mut owner = 0;
@@ -96,8 +97,7 @@ fn frame(walk: *mut Walk, layout: &Python) -> Option<Walked> {
         let entry = layout.entry == ENTRY_EVERY || (layout.entry == ENTRY_FLAG && owner != 0);
         code | unit(layout, frame, code) << UNIT_SHIFT | if entry { ENTRY } else { 0 }
     };
-    let at = (field!(walk.kernel) + field!(walk.frames) + count) as u32;
-    let at = memory::below::<MAX_FRAMES>(at) as usize;
+    let at = memory::below::<MAX_FRAMES>((before + count) as u32) as usize;
     // SAFETY: the index is below MAX_FRAMES.
     unsafe { (&raw mut (*walk).words).cast::<u64>().add(at).write(noted) };
     field!(walk.interpreted = count + 1);

@@ -36,8 +36,9 @@ pub fn frames<const N: usize>(walk: *mut Walk) -> Option<Walked> {
         let base = unsafe { (&raw const (*walk).bases).cast::<u64>().add(at).read() };
         if base != 0
             && let Some(shared) = function(walk, layout, base, index)
+            && !note(walk, shared & CODE | index << UNIT_SHIFT)
         {
-            note(walk, shared & CODE | index << UNIT_SHIFT);
+            return Some(Walked::TooDeep);
         }
     }
     None
@@ -72,12 +73,17 @@ fn register(walk: *mut Walk, number: u8) -> u64 {
     unsafe { (&raw const (*walk).registers).cast::<u64>().add(number as usize).read() }
 }
 
+/// False where there is no room.
 #[inline(always)]
-fn note(walk: *mut Walk, word: u64) {
+fn note(walk: *mut Walk, word: u64) -> bool {
     let count = field!(walk.interpreted);
-    let at = (field!(walk.kernel) + field!(walk.frames) + count) as u32;
-    let at = memory::below::<MAX_FRAMES>(at) as usize;
+    let at = field!(walk.kernel) + field!(walk.frames) + count;
+    if at >= field!(walk.room) {
+        return false;
+    }
+    let at = memory::below::<MAX_FRAMES>(at as u32) as usize;
     // SAFETY: the index is below MAX_FRAMES.
     unsafe { (&raw mut (*walk).words).cast::<u64>().add(at).write(word) };
     field!(walk.interpreted = count + 1);
+    true
 }

@@ -5,6 +5,7 @@ mod http;
 mod links;
 mod loads;
 mod measure;
+mod off_cpu;
 mod profile;
 mod programs;
 mod report;
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "links" => links::run,
         "sql" => sql::run,
         "profile" => profile::run,
+        "off-cpu" => off_cpu::run,
         _ => bail!("there is no benchmark `{what}`; there is {NAMES}"),
     };
     let settings = Settings::read(rest)?;
@@ -42,7 +44,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     run(&settings)
 }
 
-const NAMES: &str = "`http`, `tls`, `go`, `links`, `sql` and `profile`";
+const NAMES: &str = "`http`, `tls`, `go`, `links`, `sql`, `profile` and `off-cpu`";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Settings {

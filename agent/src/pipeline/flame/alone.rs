@@ -15,14 +15,16 @@ use log::warn;
 
 use super::{
     super::{status, who::Who},
-    FlameSettings, name, tell, write,
+    FlameSettings, name,
+    progress::Progress,
+    tell, title, write,
 };
 use crate::{
     clock::{self, Clock},
     config::Settings,
     decode::{ProcessEvent, Record, decode},
     flame::{self, Caption},
-    load::{Control, Profiler, ProfilerSettings},
+    load::{Control, Profiler, ProfilerSettings, Sampling},
     profile::{
         Drain, Keeper,
         gather::{Gather, Stretch},
@@ -42,7 +44,7 @@ const TABLES: u64 = 64 << 20;
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
 pub(super) fn flame(settings: &Settings, flame: &FlameSettings, file: File) -> Result<()> {
-    let mut recording = Recording::start(settings, flame.hz)?;
+    let mut recording = Recording::start(settings, flame.sampling)?;
     let mut gather = Gather::default();
     let start = clock::now();
     recording.record(settings, &mut gather)?;
@@ -58,13 +60,21 @@ pub(super) fn flame(settings: &Settings, flame: &FlameSettings, file: File) -> R
         flame,
         (counters, recording.keeper.counters()),
         (&recording.control.failures(), lost),
+        &profiles,
         &flame::Summary::of(&graph, caption.unit),
     );
-    ensure!(counters.samples > 0, "nothing of what was selected ran while it was sampled");
+    ensure!(
+        counters.samples > 0,
+        "{}",
+        match flame.sampling {
+            Sampling::OnCpu { .. } => "nothing of what was selected ran while it was sampled",
+            Sampling::OffCpu { .. } => "nothing of what was selected was blocked for so long",
+        }
+    );
     Ok(())
 }
 
-/// "postgres, 10.0 s at 99 Hz".
+/// Who was recorded, and how.
 fn caption(settings: &Settings, flame: &FlameSettings, profiles: &[Profile], nanoseconds: u64) -> Caption {
     let mut services: Vec<&str> = profiles.iter().map(|profile| profile.resource.service()).collect();
     services.dedup();
@@ -75,7 +85,7 @@ fn caption(settings: &Settings, flame: &FlameSettings, profiles: &[Profile], nan
         [first, rest @ ..] => format!("{first} and {} more", rest.len()),
     };
     let seconds = nanoseconds as f64 / 1e9;
-    flame::caption(format!("{what}, {seconds:.1} s at {} Hz", flame.hz))
+    flame::caption(title(&what, seconds, flame.sampling))
 }
 
 struct Recording {
@@ -89,7 +99,7 @@ struct Recording {
 }
 
 impl Recording {
-    fn start(settings: &Settings, hz: u32) -> Result<Self> {
+    fn start(settings: &Settings, sampling: Sampling) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
             signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
@@ -97,7 +107,7 @@ impl Recording {
         }
         let select_all = settings.select.is_everything();
         let mut profiler = Profiler::load(ProfilerSettings {
-            hz,
+            sampling,
             select_all,
             ring_bytes: RING,
             table_bytes: TABLES,
@@ -115,14 +125,19 @@ impl Recording {
         }
         let (processes, samples) = (profiler.take_processes()?, profiler.take_samples()?);
         let event = profiler.start()?;
+        let drain = Drain::new(samples, sampling.hz(), who.proc.clone());
+        let recording = match sampling {
+            Sampling::OnCpu { .. } => "sampling",
+            Sampling::OffCpu { .. } => "recording what is",
+        };
         // Tests and scripts wait for this line.
-        let drain = Drain::new(samples, hz, who.proc.clone());
-        status(format_args!("ready, sampling at {hz} Hz by {event}"));
+        status(format_args!("ready, {recording} {sampling} by {event}"));
         Ok(Self { profiler, processes, drain, keeper, control, who, stop })
     }
 
     fn record(&mut self, settings: &Settings, consumer: &mut impl Consumer) -> Result<()> {
         let (begun, mut kept) = (Instant::now(), Instant::now());
+        let mut progress = Progress::new(settings.duration);
         loop {
             let over = settings.duration.is_some_and(|duration| begun.elapsed() >= duration);
             if self.stop.load(Relaxed) || over || self.who.is_everyone_gone(settings) {
@@ -131,12 +146,17 @@ impl Recording {
             thread::sleep(POLL);
             self.follow_processes(consumer);
             self.drain.poll(&self.keeper, consumer);
+            progress.show(self.drain.counters.samples);
             if kept.elapsed() >= HOUSEKEEPING {
                 kept = Instant::now();
                 self.who.scan(&mut self.control);
             }
         }
+        drop(progress);
         self.profiler.stop();
+        for record in self.profiler.still_blocked(clock::monotonic()) {
+            self.drain.add(&record);
+        }
         self.drain.finish(&self.keeper, consumer);
         Ok(())
     }

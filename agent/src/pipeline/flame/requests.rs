@@ -15,7 +15,9 @@ use super::{
         tracer::{Sink, Steering, Tracer},
         wiring,
     },
-    FlameSettings, RequestSettings, name, tell, write,
+    FlameSettings, RequestSettings, name,
+    progress::Progress,
+    tell, title, write,
 };
 use crate::{
     clock,
@@ -40,11 +42,11 @@ pub(super) fn flame(
     file: File,
 ) -> Result<()> {
     let mut settings = settings.clone();
-    settings.profile.hz = Some(flame.hz);
+    (settings.profile.hz, settings.profile.off_cpu) = (flame.sampling.hz(), flame.sampling.least());
     // Nothing is exported, and a request is told by its span.
     settings.sampler = sampler::Sampler { rule: sampler::Rule::AlwaysOn, parent_based: false };
     let mut tracer = Tracer::start(&settings)?;
-    let taken = tracer.take_samples(flame.hz)?;
+    let taken = tracer.take_samples(&settings.profile)?;
     let wanted = requests.wanted.clone();
     let (begun, start) = (Instant::now(), clock::now());
     let mut recording = Recording {
@@ -54,11 +56,13 @@ pub(super) fn flame(
             tracer.steering.clock,
             tracer.steering.clock.unix(clock::monotonic()),
         )?,
-        sampler: Sampler::start(flame.hz, taken, (&settings, &tracer.steering.who), Some(wanted.clone()))?,
+        sampler: Sampler::start(taken, (&settings, &tracer.steering.who), Some(wanted.clone()))?,
         seen: Seen::new(wanted),
+        progress: Progress::new(settings.duration),
     };
     tracer.drain(&settings, &mut recording)?;
-    let Recording { mut engine, mut sampler, mut seen } = recording;
+    let Recording { mut engine, mut sampler, mut seen, progress } = recording;
+    drop(progress);
     engine.close(clock::monotonic(), &mut tracer.steering.who);
     engine.take_spans().iter().for_each(|span| seen.note(span));
     sampler.finish(&mut engine);
@@ -67,7 +71,7 @@ pub(super) fn flame(
     let stretch = Stretch { start, end, period: sampler.period() };
     let dropped = sampler.gather.dropped;
     let profiles = name(&mut sampler.gather, &mut tracer.steering.who, tracer.steering.clock, flame, stretch);
-    let what = format!("{}, {:.1} s at {} Hz", seen.wanted, elapsed.as_secs_f64(), flame.hz);
+    let what = title(&seen.wanted.to_string(), elapsed.as_secs_f64(), flame.sampling);
     let (graph, caption) = match requests.halves {
         false => (flame::graph(&profiles), flame::caption(what)),
         true => seen.compare(&profiles, what),
@@ -75,7 +79,7 @@ pub(super) fn flame(
     write(flame, file, &profiles, &graph, &caption)?;
     let failures = tracer.steering.control.failures();
     let (drained, kept) = sampler.stacks();
-    tell(flame, (drained, kept), (&failures, dropped), &flame::Summary::of(&graph, caption.unit));
+    tell(flame, (drained, kept), (&failures, dropped), &profiles, &flame::Summary::of(&graph, caption.unit));
     let counters = sampler.counters;
     status(format_args!(
         "{} of {} samples within requests, {} of them within the {} of {}",
@@ -98,6 +102,7 @@ struct Recording {
     engine: Engine,
     sampler: Sampler,
     seen: Seen,
+    progress: Progress,
 }
 
 impl Sink for Recording {
@@ -121,6 +126,7 @@ impl Sink for Recording {
         }
         self.engine.take_spans().iter().for_each(|span| self.seen.note(span));
         self.sampler.poll(now, &mut self.engine);
+        self.progress.show(self.sampler.counters.kept);
         if steering.housekeeping {
             let proc = &steering.who.proc;
             self.engine.flows.sweep(now, |pid| proc.exists(pid));
