@@ -46,6 +46,25 @@ pub fn of_operation(pid: u32, direction: u8) -> Identity {
     found
 }
 
+/// The identity that is about to send, asked by a program without the saved registers: a goroutine is not known.
+#[inline(always)]
+pub fn of_sender(pid: u32) -> Identity {
+    let mut found = Identity::UNKNOWN;
+    let Some(runtime) = RUNTIMES.get_ptr(pid) else { return found };
+    if !select::has_user_call() {
+        return found;
+    }
+    // SAFETY: an element of the table; the agent writes it whole.
+    let runtime = unsafe { &*runtime };
+    found.kind = runtime.kind;
+    if runtime.kind == u32::from(PYTHON) {
+        found.context = python_context(runtime).unwrap_or(0);
+    } else if runtime.kind == u32::from(TOKIO) {
+        found.context = tokio::current(runtime).unwrap_or(0);
+    }
+    found
+}
+
 /// The identity that a thread runs which was interrupted at `ip`. `g`: what it has in Go's register for the goroutine.
 #[inline(always)]
 pub fn of_sample(pid: u32, ip: u64, g: u64) -> Identity {

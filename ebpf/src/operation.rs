@@ -19,7 +19,7 @@ use crate::{
     emit::{self, Piece},
     error, frames, identity,
     maps::SocketState,
-    select, settings, socket, times, tls,
+    propagate, select, settings, socket, times, tls,
 };
 
 /// Looks at one finished send or receive; `result` is its byte count, 0, or a negative errno.
@@ -34,7 +34,7 @@ pub fn observe(sk: *const u8, result: i32, direction: u8) {
     }
     let Some(caller) = select::caller() else { return };
     let Some(state) = socket::admit(sk, &caller, direction, result) else { return };
-    record(state, &caller, result, direction);
+    record(sk, state, &caller, result, direction);
 }
 
 /// EINTR, EAGAIN and the kernel's own restarts: the caller tries again.
@@ -44,7 +44,7 @@ fn is_not_an_end(result: i32) -> bool {
 }
 
 #[inline(always)]
-fn record(state: *mut SocketState, caller: &select::Caller, result: i32, direction: u8) {
+fn record(sk: *const u8, state: *mut SocketState, caller: &select::Caller, result: i32, direction: u8) {
     let bytes = if result > 0 { call::user_bytes() } else { NO_BYTES };
     if settings::TRACE_TLS.load() != 0 && result > 0 {
         tls::look(state, &bytes, direction);
@@ -102,6 +102,13 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
     // A request begins with the first receive of a burst, a response ends with any of its sends.
     if settings::THREAD_TIMES.load() == 1 && (fresh || direction == DIRECTION_SEND) {
         times::tell(caller.tid, piece.time);
+    }
+    if settings::PROPAGATE.load() != 0 && fresh && length > 0 {
+        if direction == DIRECTION_SEND {
+            propagate::hand::answered(sk);
+        } else {
+            propagate::hand::read(sk, &piece, vectors_of(&bytes));
+        }
     }
     if by_frame && length > 0 && settings::WALK_FRAMES.load() != 0 {
         match bytes.origin {

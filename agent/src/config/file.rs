@@ -94,12 +94,13 @@ pub(super) fn read(root: Option<&Node>) -> Result<Layer, Vec<Problem>> {
     layer.profile_hz = profile.read("hz", p, sample_rate);
     layer.profile_interval = profile.read("interval", p, positive_duration);
 
-    let context = root.section("context", &["propagators", "baggage"], p);
+    let context = root.section("context", &["propagators", "baggage", "propagate"], p);
     if let Some(propagators) = context.list("propagators", p, propagator) {
         layer.tracecontext = Some(propagators.contains(&Propagator::TraceContext));
         layer.baggage_propagator = Some(propagators.contains(&Propagator::Baggage));
     }
     layer.baggage = context.list("baggage", p, word);
+    layer.http_headers = context.list("propagate", p, propagate).map(|ways| !ways.is_empty());
 
     layer.sampler = sampling(&root, p);
     let metrics = root.section("metrics", &["interval", "temporality", "cardinality_limit"], p);
@@ -199,6 +200,17 @@ pub(super) fn ratio(text: &str) -> Result<Rule, String> {
 enum Propagator {
     TraceContext,
     Baggage,
+}
+
+/// A way to hand contexts on to other hosts.
+#[derive(Clone, Copy)]
+struct HttpHeaders;
+
+fn propagate(text: &str) -> Result<HttpHeaders, String> {
+    if text == "tcp-option" {
+        return Err("`tcp-option` is not there yet: only http-headers is".to_owned());
+    }
+    one_of(&[("http-headers", HttpHeaders)], text)
 }
 
 fn propagator(text: &str) -> Result<Propagator, String> {

@@ -38,6 +38,7 @@ pub struct Layer {
     pub profile_hz: Option<u32>,
     pub profile_interval: Option<Duration>,
     pub tracecontext: Option<bool>,
+    pub http_headers: Option<bool>,
     pub baggage_propagator: Option<bool>,
     pub baggage: Option<Vec<String>>,
     pub sampler: Option<Sampler>,
@@ -85,6 +86,7 @@ impl Layer {
             profile_hz: self.profile_hz.or(lower.profile_hz),
             profile_interval: self.profile_interval.or(lower.profile_interval),
             tracecontext: self.tracecontext.or(lower.tracecontext),
+            http_headers: self.http_headers.or(lower.http_headers),
             baggage_propagator: self.baggage_propagator.or(lower.baggage_propagator),
             baggage: self.baggage.or(lower.baggage),
             sampler: self.sampler.or(lower.sampler),
@@ -150,6 +152,7 @@ impl Layer {
             },
             context: Context {
                 tracecontext: self.tracecontext.unwrap_or(true),
+                http_headers: self.http_headers.unwrap_or(false),
                 baggage: if self.baggage_propagator.unwrap_or(true) { baggage } else { Vec::new() },
             },
             sampler: self.sampler.unwrap_or_default(),

@@ -76,13 +76,15 @@ pub struct Profile {
     pub interval: Duration,
 }
 
-/// What of an incoming request's context is honoured.
+/// What of an incoming request's context is honoured, and what is handed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
     /// `traceparent` and `tracestate`.
     pub tracecontext: bool,
     /// Keys of `baggage` that become span attributes; empty when the propagator is off.
     pub baggage: Vec<String>,
+    /// Put a `traceparent` into the HTTP/1 requests that selected processes send.
+    pub http_headers: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

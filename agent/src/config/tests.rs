@@ -45,7 +45,7 @@ http:
   known_methods: [GET, PURGE]
 link: { tasks: false, inference: false, hold: 2s }
 profile: { enabled: true, hz: 49, interval: 30s }
-context: { propagators: [tracecontext, baggage], baggage: [tenant] }
+context: { propagators: [tracecontext, baggage], baggage: [tenant], propagate: [http-headers] }
 sampling: { sampler: parentbased_traceidratio, arg: 0.25 }
 metrics: { interval: 10s, temporality: delta, cardinality_limit: 500 }
 otlp:
@@ -119,7 +119,7 @@ fn every_key() {
         },
         link: Link { tasks: false, inference: false, hold: Duration::from_secs(2) },
         profile: Profile { hz: Some(49), interval: Duration::from_secs(30) },
-        context: Context { tracecontext: true, baggage: vec!["tenant".into()] },
+        context: Context { tracecontext: true, baggage: vec!["tenant".into()], http_headers: true },
         sampler: ratio(true, 0.25),
         metrics: Metrics {
             interval: Duration::from_secs(10),

@@ -8,7 +8,7 @@ use super::{Rule, Token, hand, wire};
 use crate::{
     flow::{ConnectionInfo, Detail, Role},
     span::{
-        SpanId,
+        SpanId, TraceId,
         context::{Identity, Incoming, TraceParent},
     },
 };
@@ -23,6 +23,10 @@ pub(super) struct Held {
     pub(super) rule: Rule,
     /// Set once, when the span itself or a child needs it.
     pub(super) identity: Option<Identity>,
+    /// What it carries: a header that was put in, whose span it is.
+    pub(super) sent: Option<TraceParent>,
+    /// The trace that it takes part in where it has no parent: one of its calls carries it.
+    pub(super) adopted: Option<TraceId>,
     /// It is in its reader's hand.
     pub(super) entry: Option<hand::Entry>,
     /// Its process's work moves between threads.
@@ -68,6 +72,8 @@ impl Held {
             parent: Parent::None,
             rule: Rule::None,
             identity: None,
+            sent: None,
+            adopted: None,
             entry: None,
             shares_threads: false,
             key: None,

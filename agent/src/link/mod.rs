@@ -7,13 +7,14 @@
 //!
 //! Each kind of evidence is a file: `hand` (who read a request has it in hand), `execution` (tasks, and who made
 //! them), `wake` (tasks that send for others), `discipline` (threads that do one thing after another), `reaction` (what
-//! a thread does right after a read), `wire` (both ends of a connection).
+//! a thread does right after a read), `wire` (both ends of a connection), `propagated` (headers that were put in).
 
 mod discipline;
 mod execution;
 mod hand;
 mod held;
 mod model;
+mod propagated;
 mod reaction;
 mod rule;
 mod waiting;
@@ -35,6 +36,7 @@ use self::{
     execution::{Executions, Step},
     hand::Hands,
     held::{Held, Parent, from_header},
+    propagated::{Propagated, Sent},
     reaction::{Judgement, Reactions, Verdict},
     waiting::Waiting,
     wake::{MAX_WAKERS, Wake, Wakes, Woken},
@@ -45,6 +47,7 @@ pub use self::{
     rule::Rule,
 };
 use crate::{
+    decode::InjectedRecord,
     flow::{ConnectionInfo, Detail, Head, Role},
     span::{
         SpanId, TraceId,
@@ -74,6 +77,7 @@ pub struct Links {
     /// What was seen of requests that are over, and when it is to be judged; each request is referred to.
     verdicts: VecDeque<(u64, u64, Verdict)>,
     wire: Wire,
+    propagated: Propagated,
     ids: IdGenerator,
     /// Room for a chain of parents; empty.
     chain: Vec<Token>,
@@ -122,6 +126,7 @@ impl Links {
             reactions: Reactions::default(),
             verdicts: VecDeque::new(),
             wire: Wire::default(),
+            propagated: Propagated::default(),
             ids,
             chain: Vec::with_capacity(MAX_DEPTH),
             counters: LinkCounters::default(),
@@ -153,6 +158,11 @@ impl Links {
         }
     }
 
+    /// A header was put into a call that is about to be sent.
+    pub fn handle_injected(&mut self, record: &InjectedRecord) {
+        self.propagated.handle(record, self.settings.limit);
+    }
+
     /// The first byte of a response has passed.
     pub fn handle_response(&mut self, token: Token, role: Role, first: Stamp) {
         if role == Role::Server && first.actor.context == 0 {
@@ -182,8 +192,13 @@ impl Links {
             self.counters.malformed_context += 1;
         }
         let mut held = Held::new(connection, role, request, self.ids.span_id());
+        let mut shift = 0;
         match role {
             Role::Server => {
+                if self.settings.headers {
+                    let (limit, held) = (self.settings.limit, &self.held);
+                    self.propagated.read(token, request.offset, limit, |token| held.contains_key(&token));
+                }
                 (held.parent, held.rule) = from_header(&incoming);
                 held.entry = Some(self.read(token, request.last, &incoming));
                 let actor = request.last.actor;
@@ -192,13 +207,32 @@ impl Links {
                     self.reactions.read(token, actor.pid, actor.tid, head.route());
                 }
             }
-            Role::Client => self.called(token, &mut held, &incoming, threads, head.takes_turns()),
+            Role::Client => {
+                let (sent, before) = self.propagated.of_call(connection.socket, request.offset);
+                shift = before;
+                if self.settings.headers && incoming == Incoming::Absent && head.is_http() {
+                    let counter = match sent {
+                        Some(_) => &mut self.counters.with_header,
+                        None => &mut self.counters.without_header,
+                    };
+                    *counter += 1;
+                }
+                if let Some(sent) = sent {
+                    held.span_id = sent.context.parent;
+                    held.sent = Some(sent.context);
+                }
+                self.called(token, &mut held, (&incoming, sent), threads, head.takes_turns());
+            }
         }
         self.hold(&held.parent);
-        held.key = wire::key(connection, role, request, head);
+        held.key = wire::key(connection, role, (request, shift), head);
+        let sent = held.sent;
         let partner = held.key.and_then(|key| self.wire.meet(key, token, role));
         self.held.insert(token, held);
         self.arrivals.push_back(token);
+        if let Some(context) = sent {
+            self.adopt(token, context.trace_id);
+        }
         match (partner, role) {
             (Some(partner), Role::Server) => self.join(partner, token),
             (Some(partner), Role::Client) => self.join(token, partner),
@@ -321,10 +355,22 @@ impl Links {
     }
 
     /// A call was sent: its cause is known at once, or it waits.
-    fn called(&mut self, token: Token, held: &mut Held, incoming: &Incoming, threads: Threads, turns: bool) {
+    fn called(
+        &mut self,
+        token: Token,
+        held: &mut Held,
+        (incoming, sent): (&Incoming, Option<Sent>),
+        threads: Threads,
+        turns: bool,
+    ) {
         let at = held.request.first;
         self.discipline.sent(at.actor.tid, at.time);
-        let cause = self.cause_of_call(at, incoming, threads, turns);
+        let cause = match sent.and_then(|sent| sent.cause).filter(|request| self.is_open(*request)) {
+            // It is on the wire.
+            Some(request) if at.actor.context == 0 => Cause::Known(Parent::Held(request), Rule::SameThread),
+            Some(request) => Cause::Known(Parent::Held(request), Rule::SameTask),
+            None => self.cause_of_call(at, incoming, threads, turns),
+        };
         let known = match &cause {
             Cause::Known(Parent::Held(request), _) => Some(*request),
             Cause::Known(..) | Cause::Later(_) => None,
@@ -349,6 +395,26 @@ impl Links {
         if self.settings.inference {
             let deadline = at.time.saturating_add(self.settings.hold);
             self.waiting.add(token, pid, lineage, self.hands.order(), deadline);
+        }
+    }
+
+    fn is_open(&self, request: Token) -> bool {
+        self.held.get(&request).is_some_and(|held| held.exchange.is_none() && !held.done)
+    }
+
+    /// A call below `token` carries this trace's id. What has none yet, up to the root, takes it over: the first one counts.
+    fn adopt(&mut self, token: Token, trace: TraceId) {
+        let mut at = token;
+        for _ in 0..MAX_DEPTH {
+            let Some(held) = self.held.get_mut(&at) else { return };
+            if held.identity.is_some() || held.adopted.is_some_and(|adopted| adopted != trace) {
+                return;
+            }
+            held.adopted = Some(trace);
+            match held.parent {
+                Parent::Held(parent) => at = parent,
+                Parent::None | Parent::Remote { .. } => return,
+            }
         }
     }
 
@@ -533,11 +599,15 @@ impl Links {
         self.waiting.remove(call);
         let Some(held) = self.held.get_mut(&call) else { return };
         (held.parent, held.rule) = (parent.clone(), rule);
+        let adopted = held.adopted;
         self.ready.extend(held.blocked.drain(..));
         // What is certain needs no candidates.
         let candidates =
             if rule == Rule::Ambiguous { Vec::new() } else { std::mem::take(&mut held.candidates) };
         self.hold(&parent);
+        if let (Some(trace), Parent::Held(parent)) = (adopted, &parent) {
+            self.adopt(*parent, trace);
+        }
         for candidate in candidates {
             self.release(&Parent::Held(candidate));
         }
@@ -553,10 +623,14 @@ impl Links {
         end.partner = Some(client);
         let before = std::mem::replace(&mut end.parent, Parent::Held(client));
         end.rule = Rule::Wire;
+        let adopted = end.adopted;
         if let Some(call) = self.held.get_mut(&client) {
             call.partner_start = Some(start);
         }
         self.hold(&Parent::Held(client));
+        if let Some(trace) = adopted {
+            self.adopt(client, trace);
+        }
         self.release(&before);
     }
 
@@ -609,7 +683,8 @@ impl Links {
         let exchange = held.exchange.take()?;
         held.done = true;
         let candidates = std::mem::take(&mut held.candidates);
-        let (rule, role, connection) = (held.rule, held.role, Arc::clone(&held.connection));
+        let (mut rule, role, connection) = (held.rule, held.role, Arc::clone(&held.connection));
+        let above = held.parent.clone();
         let mut start = held.request.first.time;
         let mut end = held.end.unwrap_or(start);
         // A send is seen after it happened, so the peer's read may carry an earlier time. What was read
@@ -625,13 +700,20 @@ impl Links {
         if let Some(call_end) = call.and_then(|call| call.end) {
             end = end.min(call_end);
         }
+        let mut apart = None;
+        if let (None, Parent::Held(above)) = (identity.parent, above) {
+            apart = self.held.get(&above).and_then(|above| above.identity.as_ref());
+            rule = if apart.is_some() { Rule::Apart } else { rule };
+        }
+        let apart = apart.map(|above| (above.trace_id, above.span_id));
         if references == 0
             && let Some(gone) = self.held.remove(&token)
         {
             self.release(&gone.parent);
         }
         self.counters.by_rule[rule as usize] += 1;
-        let candidates = self.names(candidates);
+        let mut candidates = self.names(candidates);
+        candidates.extend(apart);
         Some(Linked { connection, role, exchange, identity, start, end: end.max(start), rule, candidates })
     }
 
@@ -684,7 +766,8 @@ impl Links {
         while let Some(token) = chain.pop() {
             let Some(held) = self.held.get(&token) else { continue };
             let (span_id, parent) = (held.span_id, held.parent.clone());
-            let identity = self.place(span_id, &parent);
+            let sent = held.sent.map(|context| context.trace_id);
+            let identity = self.place(span_id, &parent, (sent, held.adopted));
             if let Some(held) = self.held.get_mut(&token) {
                 held.identity = Some(identity);
             }
@@ -693,7 +776,13 @@ impl Links {
         self.held.get(&token).and_then(|held| held.identity.clone()).unwrap_or_default()
     }
 
-    fn place(&mut self, span_id: SpanId, parent: &Parent) -> Identity {
+    /// `sent`: the trace whose id it carries; `adopted`: that of one of its calls.
+    fn place(
+        &mut self,
+        span_id: SpanId,
+        parent: &Parent,
+        (sent, adopted): (Option<TraceId>, Option<TraceId>),
+    ) -> Identity {
         let mut identity = Identity { span_id, ..Identity::default() };
         let above = match parent {
             Parent::Held(token) => self.held.get(token).and_then(|held| held.identity.clone()),
@@ -707,6 +796,8 @@ impl Links {
             }),
             Parent::None => None,
         };
+        // Its other end continues the trace that it carries, which therefore is its own.
+        let above = above.filter(|above| sent.is_none_or(|sent| sent == above.trace_id));
         let flags = above.as_ref().map(|above| above.trace_flags);
         match above {
             Some(above) => {
@@ -717,7 +808,7 @@ impl Links {
                 identity.trace_state = above.trace_state;
             }
             None => {
-                identity.trace_id = self.ids.trace_id();
+                identity.trace_id = sent.or(adopted).unwrap_or_else(|| self.ids.trace_id());
                 identity.trace_flags = context::RANDOM;
             }
         }

@@ -9,6 +9,7 @@ mod hooks;
 mod interpreters;
 mod offsets;
 mod profiler;
+mod propagation;
 mod runtime;
 mod tls;
 mod unsupported;
@@ -21,17 +22,19 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, MapData, PerCpuArray},
 };
-use honeyguide_common::{Failure, verdict};
+use honeyguide_common::{Failure, propagation::Outcome, verdict};
 use log::warn;
 
 pub use arena::{Arena, GRACE as ARENA_GRACE, Room};
 pub use hooks::{Hook, HookChoice};
 pub use interpreters::Interpreters;
+pub use propagation::HeaderSettings;
 pub use profiler::{Event, Profiler, ProfilerSettings};
 pub use runtime::{CodeLayout, PythonFile, RuntimeCounters, examine_frames};
 pub use tls::{TlsCounters, TlsSites, examine as examine_tls};
 pub use unsupported::Unsupported;
 
+use propagation::Headers;
 use runtime::Runtimes;
 use tls::TlsProbes;
 
@@ -64,9 +67,12 @@ pub fn probe() -> Result<Probe> {
         samples: None,
         kernel_log: log::LevelFilter::Off,
         thread_times: true,
+        headers: None,
     };
-    let Kernel { hook, missing, .. } = Kernel::load(&settings)?;
-    Ok(Probe { hook, missing })
+    let Kernel { mut ebpf, hook, missing, .. } = Kernel::load(&settings)?;
+    let headers = propagation::attach(&mut ebpf, &propagation::mounts());
+    let headers = headers.map(|headers| headers.follow).map_err(|error| format!("{error:#}"));
+    Ok(Probe { hook, missing, headers })
 }
 
 /// What trying gave.
@@ -75,6 +81,8 @@ pub struct Probe {
     pub hook: Hook,
     /// As [`Kernel::missing`].
     pub missing: Vec<String>,
+    /// Whether headers can be put into requests: into all of a connection, or only into its first. Else why not.
+    pub headers: Result<bool, String>,
 }
 
 /// What the kernel programs are told before they are loaded.
@@ -94,6 +102,8 @@ pub struct LoadSettings {
     pub capture_bytes: u32,
     /// Size of the ring: a power of two, at least a page.
     pub ring_bytes: u32,
+    /// Headers are put into the requests of selected processes; `None`: nothing for it is attached.
+    pub headers: Option<HeaderSettings>,
     /// Whether the scheduler is asked what threads do with their time.
     pub thread_times: bool,
     /// CPU samples are taken as well, so many a second and CPU.
@@ -110,6 +120,8 @@ pub struct Kernel {
     tls: Option<TlsProbes>,
     /// `None` where the tasks of runtimes are not told apart.
     runtimes: Option<Runtimes>,
+    /// `None` where no headers are put in.
+    headers: Option<Headers>,
     /// The hook that captures socket operations.
     pub hook: Hook,
     /// Features that are missing on this kernel, in words for the user.
@@ -170,7 +182,14 @@ impl Kernel {
         {
             missing.push(format!("CPU samples: there are no profiles ({error:#})"));
         }
-        Ok(Self { ebpf, tls, runtimes, hook, missing })
+        let headers = match settings.headers {
+            Some(_) => {
+                let headers = propagation::attach(&mut ebpf, &propagation::mounts());
+                Some(headers.map_err(unsupported::explain_headers)?)
+            }
+            None => None,
+        };
+        Ok(Self { ebpf, tls, runtimes, headers, hook, missing })
     }
 
     /// The reading end of the ring of samples, the tables of the unwinder, and that of interpreters. There is one of each.
@@ -263,6 +282,18 @@ impl Kernel {
         self.runtimes.as_ref().map_or_else(RuntimeCounters::default, |runtimes| runtimes.counters)
     }
 
+    /// What became of the messages that a header could have been put into, in the order of [`Outcome::ALL`].
+    #[must_use]
+    pub fn outcomes(&self) -> [u64; Outcome::ALL.len()] {
+        self.headers.as_ref().map_or([0; Outcome::ALL.len()], Headers::outcomes)
+    }
+
+    /// Whether headers are put into each request of a connection; `false`: into its first alone. `None` where into none.
+    #[must_use]
+    pub fn follows_connections(&self) -> Option<bool> {
+        self.headers.as_ref().map(|headers| headers.follow)
+    }
+
     /// What the kernel programs log, into the `log` facade; `None` where nothing was asked for.
     pub fn logger(&mut self) -> Option<aya_log::EbpfLogger<&'static dyn log::Log>> {
         aya_log::EbpfLogger::init(&mut self.ebpf)
@@ -305,6 +336,8 @@ fn load_object(
     let (all, ports) = (u8::from(settings.select_all), u8::from(settings.select_ports));
     let trace_tls = u8::from(settings.tls);
     let opens = u8::from(settings.opens);
+    let (propagate, reject_below) =
+        settings.headers.map_or((0_u8, 0), |headers| (1, headers.reject_below));
     let wakeup = u64::from(settings.ring_bytes / 4);
     let key = fastrand::u64(..);
     let level = settings.kernel_log as u8;
@@ -316,11 +349,16 @@ fn load_object(
         .override_global("THREAD_TIMES", &times, true)
         .override_global("TRACE_TLS", &trace_tls, true)
         .override_global("TRACE_OPENS", &opens, true)
+        .override_global("PROPAGATE", &propagate, true)
+        .override_global("REJECT_BELOW", &reject_below, true)
         .override_global("CAPTURE_BYTES", &settings.capture_bytes, true)
         .override_global("WAKEUP_BYTES", &wakeup, true)
         .override_global("ADDRESS_KEY", &key, true)
         .override_global(aya_log::LEVEL, &level, false)
         .map_max_entries("EVENTS", settings.ring_bytes);
+    if settings.headers.is_none() {
+        loader.map_max_entries("CONNECTIONS", 1).map_max_entries("HANDS", 1);
+    }
     for (name, offset) in offsets {
         loader.override_global(name, offset, true);
     }

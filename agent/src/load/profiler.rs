@@ -77,6 +77,7 @@ impl Profiler {
             ring_bytes: PROCESS_RING,
             thread_times: false,
             samples: None,
+            headers: None,
             kernel_log: settings.kernel_log,
         };
         let mut ebpf = load_object(&load, &offsets, |loader| {

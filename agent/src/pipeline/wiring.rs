@@ -8,7 +8,7 @@ use crate::{
     config::Settings,
     engine::EngineSettings,
     link::LinkSettings,
-    load::LoadSettings,
+    load::{HeaderSettings, LoadSettings},
     metrics::http::HttpMetricSettings,
     span::{http::HttpSettings, redact::Redaction, route::RouteSettings},
 };
@@ -33,6 +33,10 @@ pub(super) fn load_settings(settings: &Settings) -> LoadSettings {
         kernel_log: settings.log,
         thread_times: settings.capture.thread_times,
         samples: settings.profile.hz,
+        headers: settings
+            .context
+            .http_headers
+            .then(|| HeaderSettings { reject_below: settings.sampler.reject_below() }),
     }
 }
 
@@ -45,6 +49,7 @@ pub(super) fn engine(settings: &Settings) -> EngineSettings {
             limit: settings.limits.held_exchanges,
             sampler: settings.sampler,
             trace_context: settings.context.tracecontext,
+            headers: settings.context.http_headers,
             inference: settings.link.inference,
             hold: u64::try_from(settings.link.hold.as_nanos()).unwrap_or(u64::MAX),
         },

@@ -81,6 +81,7 @@ impl Stream {
                 limit: held,
                 sampler: Sampler::default(),
                 trace_context: true,
+                headers: true,
                 inference: true,
                 hold: 10_000 * MS,
             },

@@ -3,6 +3,7 @@
 mod go;
 mod loader;
 mod process;
+mod propagation;
 mod runtime;
 mod rustls;
 mod sampler;
