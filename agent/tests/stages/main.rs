@@ -4,6 +4,7 @@
 mod event_loops;
 mod executions;
 mod flows;
+mod headers;
 mod links;
 mod stream;
 mod wakes;
