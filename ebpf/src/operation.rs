@@ -103,11 +103,11 @@ fn record(sk: *const u8, state: *mut SocketState, caller: &select::Caller, resul
     if settings::THREAD_TIMES.load() == 1 && (fresh || direction == DIRECTION_SEND) {
         times::tell(caller.tid, piece.time);
     }
-    if settings::PROPAGATE.load() != 0 && fresh && length > 0 {
-        if direction == DIRECTION_SEND {
+    if settings::PROPAGATE.load() != 0 && length > 0 {
+        if direction != DIRECTION_SEND {
+            propagate::hand::read(sk, &piece, vectors_of(&bytes), u32::from(fresh));
+        } else if fresh {
             propagate::hand::answered(sk);
-        } else {
-            propagate::hand::read(sk, &piece, vectors_of(&bytes));
         }
     }
     if by_frame && length > 0 && settings::WALK_FRAMES.load() != 0 {

@@ -7,13 +7,15 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     process::Command,
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use honeyguide_tests::{
     agent::Agent,
+    apps::{self, App},
     capture::{Capture, Span},
     gated::Gated,
     guard::Guard,
@@ -161,6 +163,68 @@ fn ten_thousand_requests_through_two_namespaces_are_whole_traces() -> Result<()>
     Ok(())
 }
 
+/// What reads a request with a caller's trace and calls on is told apart from all others that run at once: a goroutine, a
+/// thread of Python's.
+#[test]
+fn a_callers_trace_goes_on_through_a_busy_server() -> Result<()> {
+    let name = "headers::a_callers_trace_goes_on_through_a_busy_server";
+    let Some(_turn) = privilege::kernel_test(name) else { return Ok(()) };
+    const CLIENTS: usize = 8;
+    const EACH: usize = 40;
+    let trace = |number: usize| format!("{:032x}", (number + 1) * 0x1000_0001);
+    let span = |number: usize| format!("{:016x}", (number + 1) * 0x1001);
+    let go = || -> Result<Command> { Ok(Command::new(apps::go("go_front", "front")?)) };
+    let python = || -> Result<Command> {
+        let mut python = Command::new("python3");
+        python.arg(paths::app("caller.py"));
+        Ok(python)
+    };
+    for (runtime, command) in [("go", go()?), ("python", python()?)] {
+        let last = Last::start()?;
+        let mut command = command;
+        command.env("UPSTREAM", format!("http://{}", last.address));
+        let app = App::start(command)?;
+        let (agent, _settings) = propagating(&[app.pid()])?;
+        let ask = |client: usize| -> Result<()> {
+            let mut stream = TcpStream::connect(("127.0.0.1", app.port()))?;
+            for number in client * EACH..(client + 1) * EACH {
+                let (trace, span) = (trace(number), span(number));
+                let head = format!("GET /call/{number} HTTP/1.1\r\nHost: a\r\ntraceparent: 00-{trace}-{span}-01\r\n\r\n");
+                stream.write_all(head.as_bytes())?;
+                let mut came = Vec::new();
+                while !came.ends_with(b"\r\n\r\nkept") {
+                    let mut piece = [0; 1024];
+                    let got = stream.read(&mut piece)?;
+                    ensure!(got > 0, "{runtime} closed: {:?}", text(&came));
+                    came.extend_from_slice(&piece[..got]);
+                }
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS).map(|client| scope.spawn(move || ask(client))).collect();
+            clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)
+        })?;
+        let capture = agent.stop()?;
+        let heads = last.heads();
+        ensure!(heads.len() == CLIENTS * EACH, "{runtime}: {} calls arrived", heads.len());
+        let spans: HashMap<&str, &Span> =
+            capture.spans.iter().map(|span| (span.span_id.as_str(), span)).collect();
+        for head in &heads {
+            let (plain, values) = without_headers(head);
+            let plain = String::from_utf8_lossy(&plain).into_owned();
+            let [value] = &values[..] else { bail!("{runtime}: {} headers: {:?}", values.len(), text(head)) };
+            let number = plain.strip_prefix("GET /call/").and_then(|rest| rest.split(' ').next()?.parse().ok());
+            let number = number.with_context(|| format!("{runtime}: no number in {plain}"))?;
+            ensure!(value[3..35] == trace(number), "{runtime}: request {number} goes on in another trace");
+            let call = spans.get(&value[36..52]).with_context(|| format!("{runtime}: no span of {number}"))?;
+            let request = spans.get(call.parent_span_id.as_str()).context("its request is not there")?;
+            ensure!(request.parent_span_id == span(number), "{runtime}: call {number} is another request's");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn fetch_of_node_gets_the_same_bytes() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("headers::fetch_of_node_gets_the_same_bytes") else {
@@ -268,6 +332,37 @@ fn is_valid(value: &str) -> bool {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned()
+}
+
+/// The last server of a chain: it keeps each head, and closes the connection when it has answered.
+struct Last {
+    address: SocketAddr,
+    heads: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Last {
+    fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let last = Self { address: listener.local_addr()?, heads: Arc::default() };
+        let heads = Arc::clone(&last.heads);
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let (mut head, mut piece) = (Vec::new(), [0; 4096]);
+                while !head.ends_with(b"\r\n\r\n")
+                    && let Ok(got @ 1..) = stream.read(&mut piece)
+                {
+                    head.extend_from_slice(&piece[..got]);
+                }
+                heads.lock().unwrap_or_else(PoisonError::into_inner).push(head);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nkept");
+            }
+        });
+        Ok(last)
+    }
+
+    fn heads(&self) -> Vec<Vec<u8>> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// A server in this process: it keeps what each connection has sent, and answers each time it has been quiet for a moment.

@@ -5,6 +5,7 @@
 //! process, it is the process that has no other.
 
 use aya_ebpf::{
+    bindings::BPF_SK_STORAGE_GET_F_CREATE,
     cty::c_void,
     helpers::{
         bpf_probe_read_user,
@@ -51,9 +52,18 @@ pub struct Hand {
     offset: u64,
 }
 
-/// Bytes were received after others were sent: a request may begin with them. `vectors`: as of `operation::vectors`.
+/// Bytes were received. `fresh`: after others were sent, so a request may begin with them; Go's server reads the first byte
+/// of one by itself. `vectors`: as of `operation::vectors`.
 #[inline(never)]
-pub fn read(sk: *const u8, piece: &Piece, vectors: u64) -> u32 {
+pub fn read(sk: *const u8, piece: &Piece, vectors: u64, fresh: u32) -> u32 {
+    let flags = if fresh != 0 { BPF_SK_STORAGE_GET_F_CREATE } else { 0 };
+    let Some(state) = storage(sk, flags) else { return 0 };
+    // SAFETY: socket storage lives while the program holds the socket. Two threads that receive on one socket at once race
+    // on it as they race on the stream itself.
+    let lead = unsafe { (*state).lead };
+    if fresh == 0 && lead == 0 {
+        return 0;
+    }
     let (address, length) = match piece.origin {
         ORIGIN_BUFFER => (piece.address, piece.length),
         ORIGIN_VECTOR | ORIGIN_MESSAGE if vectors > 0 => {
@@ -64,10 +74,18 @@ pub fn read(sk: *const u8, piece: &Piece, vectors: u64) -> u32 {
         }
         _ => return 0,
     };
-    let Some(state) = storage(sk, aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE) else { return 0 };
-    // SAFETY: socket storage lives while the program holds the socket. Two threads that receive on one socket at once race
-    // on it as they race on the stream itself.
+    // SAFETY: as above; bpf_probe_read_user checks the address.
     unsafe {
+        (*state).lead = 0;
+        if length == 1 && fresh != 0 {
+            let first = bpf_probe_read_user(address as *const u8).unwrap_or(0);
+            if first.is_ascii_uppercase() {
+                (*state).lead = head::LEAD | u32::from(first);
+            }
+            return 0;
+        }
+        let lead = if fresh != 0 { 0 } else { lead };
+        (*state).scan.lead = lead;
         head::scan(&raw mut (*state).scan, address, length, 1);
         let found = (*state).scan.found;
         if found & head::REQUEST == 0 {
@@ -256,7 +274,7 @@ unsafe fn take(state: *mut Outgoing, key: [u64; 2], piece: &Piece, known: bool) 
         core::ptr::copy_nonoverlapping(line.add(TRACE), (&raw mut (*fresh).trace).cast::<u8>(), 32);
         core::ptr::copy_nonoverlapping(line.add(FLAGS), (&raw mut (*fresh).flags).cast::<u8>(), 2);
         (*fresh).socket = piece.socket;
-        (*fresh).offset = piece.offset;
+        (*fresh).offset = piece.offset - u64::from((*state).scan.lead != 0);
         (*fresh).known = u8::from(known);
         add(&raw mut (*fresh).open, 1);
         // Another thread may have read one meanwhile.

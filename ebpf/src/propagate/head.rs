@@ -21,6 +21,9 @@ pub const SEVERAL: u32 = 1 << 3;
 /// Where the message ends is not told by one Content-Length, or it goes on in another protocol.
 pub const UNCLEAR: u32 = 1 << 4;
 
+/// `Scan::lead`: there is one.
+pub const LEAD: u32 = 1 << 8;
+
 /// More than any head of 64 KiB takes: a step passes eight bytes, or a line's end.
 const STEPS: u32 = 1 << 16;
 /// The start of a line that is looked at.
@@ -47,7 +50,8 @@ pub struct Scan {
     /// The body's length.
     pub body: u32,
     pub digits: u32,
-    padding: u32,
+    /// A byte that goes before the first, with [`LEAD`]; else 0.
+    pub lead: u32,
 }
 
 /// Looks at `end` bytes from `address`.
@@ -69,7 +73,12 @@ pub fn scan(scan: *mut Scan, address: u64, end: u32, user: u32) -> u32 {
         (*scan).body = 0;
         (*scan).digits = 0;
         let mut start = [0_u64; 1];
-        if end < 16 || read(scan, 0, &mut start) < 8 || !is_method(start[0]) {
+        if end < 16 || read(scan, 0, &mut start) < 8 {
+            return 0;
+        }
+        let lead = (*scan).lead;
+        let start = if lead == 0 { start[0] } else { start[0] << 8 | u64::from(lead as u8) };
+        if !is_method(start) {
             return 0;
         }
         let mut state = scan;

@@ -70,7 +70,8 @@ pub struct Outgoing {
     pub shift: u32,
     mode: u32,
     begun: u32,
-    padding: u32,
+    /// The first byte of a request that was read by itself, with `head::LEAD`; else 0.
+    pub lead: u32,
 }
 
 /// A selected process begins to open a connection.
@@ -243,6 +244,7 @@ unsafe fn request(msg: *mut sk_msg_md, state: *mut Outgoing) -> Result<(), Outco
             return Err(Outcome::NoRoom);
         }
         let scan = &raw mut (*state).scan;
+        (*scan).lead = 0;
         head::scan(scan, start, look, 0);
         let found = (*scan).found;
         if found & head::REQUEST == 0 {
