@@ -164,6 +164,30 @@ pub fn user_bytes() -> UserBytes {
     }
 }
 
+/// The first buffer of a receive, and its room; nothing is counted. `None` where there is none to be found.
+#[inline(always)]
+pub fn received_bytes() -> Option<(u64, u64)> {
+    if !select::has_user_call() {
+        return None;
+    }
+    let regs = saved_registers();
+    // SAFETY: as in `user_bytes`.
+    let (call, cs, second, third) = unsafe { ((*regs).orig_rax, (*regs).cs, (*regs).rsi, (*regs).rdx) };
+    if cs != USER_CS {
+        return None;
+    }
+    let vector = match call {
+        number::READ | number::RECVFROM => return Some((second, third)),
+        number::READV => second,
+        // SAFETY: bpf_probe_read_user checks the address.
+        number::RECVMSG => unsafe { bpf_probe_read_user(second as *const MsgHdr) }.ok()?.vector,
+        _ => return None,
+    };
+    // SAFETY: as above.
+    let first = unsafe { bpf_probe_read_user(vector as *const IoVec) }.ok()?;
+    Some((first.base, first.length))
+}
+
 #[inline(always)]
 fn message(header: u64) -> UserBytes {
     // SAFETY: bpf_probe_read_user checks the address.

@@ -139,9 +139,9 @@ pub static OUTGOING: SkStorage<Outgoing> = SkStorage::new();
 #[btf_map]
 pub static HANDS: LruHashMap<[u64; 2], Hand, MAX_REQUESTS> = LruHashMap::new();
 
-/// `propagation::FOLLOW`: set by the agent when it has tried this kernel.
+/// `propagation::FOLLOW` and `TRIAL`: the agent tries this kernel, and sets what it has found.
 #[btf_map]
-pub static PROPAGATION: Array<u32, 1> = Array::new();
+pub static PROPAGATION: Array<u32, { propagation::SWITCHES }> = Array::new();
 
 /// One counter for each `propagation::Outcome`.
 #[btf_map]

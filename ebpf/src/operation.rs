@@ -19,7 +19,7 @@ use crate::{
     emit::{self, Piece},
     error, frames, identity,
     maps::SocketState,
-    propagate, select, settings, socket, times, tls,
+    select, settings, socket, times, tls,
 };
 
 /// Looks at one finished send or receive; `result` is its byte count, 0, or a negative errno.
@@ -34,7 +34,7 @@ pub fn observe(sk: *const u8, result: i32, direction: u8) {
     }
     let Some(caller) = select::caller() else { return };
     let Some(state) = socket::admit(sk, &caller, direction, result) else { return };
-    record(sk, state, &caller, result, direction);
+    record(state, &caller, result, direction);
 }
 
 /// EINTR, EAGAIN and the kernel's own restarts: the caller tries again.
@@ -44,7 +44,7 @@ fn is_not_an_end(result: i32) -> bool {
 }
 
 #[inline(always)]
-fn record(sk: *const u8, state: *mut SocketState, caller: &select::Caller, result: i32, direction: u8) {
+fn record(state: *mut SocketState, caller: &select::Caller, result: i32, direction: u8) {
     let bytes = if result > 0 { call::user_bytes() } else { NO_BYTES };
     if settings::TRACE_TLS.load() != 0 && result > 0 {
         tls::look(state, &bytes, direction);
@@ -102,13 +102,6 @@ fn record(sk: *const u8, state: *mut SocketState, caller: &select::Caller, resul
     // A request begins with the first receive of a burst, a response ends with any of its sends.
     if settings::THREAD_TIMES.load() == 1 && (fresh || direction == DIRECTION_SEND) {
         times::tell(caller.tid, piece.time);
-    }
-    if settings::PROPAGATE.load() != 0 && length > 0 {
-        if direction != DIRECTION_SEND {
-            propagate::hand::read(sk, &piece, vectors_of(&bytes), u32::from(fresh));
-        } else if fresh {
-            propagate::hand::answered(sk);
-        }
     }
     if by_frame && length > 0 && settings::WALK_FRAMES.load() != 0 {
         match bytes.origin {

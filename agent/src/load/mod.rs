@@ -70,7 +70,8 @@ pub fn probe() -> Result<Probe> {
         headers: None,
     };
     let Kernel { mut ebpf, hook, missing, .. } = Kernel::load(&settings)?;
-    let headers = propagation::attach(&mut ebpf, &propagation::mounts());
+    let btf = aya::Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
+    let headers = propagation::attach(&mut ebpf, &btf, hook, &propagation::mounts());
     let headers = headers.map(|headers| headers.follow).map_err(|error| format!("{error:#}"));
     Ok(Probe { hook, missing, headers })
 }
@@ -184,7 +185,8 @@ impl Kernel {
         }
         let headers = match settings.headers {
             Some(_) => {
-                let headers = propagation::attach(&mut ebpf, &propagation::mounts());
+                let headers = propagation::attach(&mut ebpf, &btf, hook, &propagation::mounts())
+                    .and_then(|mut headers| headers.try_out().map(|()| headers));
                 Some(headers.map_err(unsupported::explain_headers)?)
             }
             None => None,

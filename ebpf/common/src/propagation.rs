@@ -12,6 +12,10 @@ pub const MAX_REQUESTS: usize = 16_384;
 /// Indices of the kernel's `PROPAGATION` table. 1: a connection is followed after its first request, since this kernel tells
 /// readers rightly how much there is to read of connections that are.
 pub const FOLLOW: u32 = 0;
+/// 1: the agent tries it on a connection of its own.
+pub const TRIAL: u32 = 1;
+/// How many there are.
+pub const SWITCHES: usize = 2;
 
 /// What became of a message that was looked at, each with a counter of its own (a per-CPU array indexed by this). New ones
 /// come last.

@@ -14,7 +14,7 @@ use honeyguide_common::{
     verdict,
 };
 
-use crate::{emit, memory, offsets, propagate, select, settings, socket, tls};
+use crate::{emit, memory, offsets, select, settings, socket, tls};
 
 /// match-proto: `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, Linux 4.16
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -44,13 +44,7 @@ fn listening(sk: *const u8) {
 #[inline(always)]
 fn opening(sk: *const u8) {
     let Some(caller) = select::caller() else { return };
-    if !caller.by_pid {
-        return;
-    }
-    if settings::PROPAGATE.load() != 0 {
-        propagate::opening(sk);
-    }
-    if settings::TRACE_OPENS.load() == 0 {
+    if !caller.by_pid || settings::TRACE_OPENS.load() == 0 {
         return;
     }
     let record = Open {
@@ -67,9 +61,6 @@ fn opening(sk: *const u8) {
 #[inline(always)]
 fn changed(sk: *const u8, from: u8, to: u8) {
     let Some(state) = socket::find(sk) else { return };
-    if settings::PROPAGATE.load() != 0 && to == TCP_CLOSE {
-        propagate::hand::answered(sk);
-    }
     // SAFETY: socket storage lives while the program holds the socket.
     let (cookie, state_verdict, described) =
         unsafe { ((*state).cookie, (*state).verdict, (*state).described) };

@@ -9,23 +9,25 @@ use aya_ebpf::{
     cty::c_void,
     helpers::{
         bpf_probe_read_user,
-        generated::{bpf_get_prandom_u32, bpf_loop},
+        generated::{bpf_get_prandom_u32, bpf_get_socket_cookie, bpf_loop},
     },
 };
 use honeyguide_common::{
     identity::{NONE, PYTHON},
     propagation::{LINE, VALUE},
-    record::{ORIGIN_BUFFER, ORIGIN_MESSAGE, ORIGIN_VECTOR},
+    record::DIRECTION_RECEIVE,
 };
 
 use super::{Outgoing, current_pid, head, storage};
 use crate::{
-    call::IoVec,
-    emit::Piece,
+    call,
     identity::{self, Identity},
     maps::HANDS,
-    settings,
+    memory::field,
+    offsets, select, settings,
 };
+
+const IPPROTO_TCP: u16 = 6;
 
 /// The value begins behind the name.
 pub const VALUE_AT: usize = 13;
@@ -52,66 +54,93 @@ pub struct Hand {
     offset: u64,
 }
 
-/// Bytes were received. `fresh`: after others were sent, so a request may begin with them; Go's server reads the first byte
-/// of one by itself. `vectors`: as of `operation::vectors`.
-#[inline(never)]
-pub fn read(sk: *const u8, piece: &Piece, vectors: u64, fresh: u32) -> u32 {
-    let flags = if fresh != 0 { BPF_SK_STORAGE_GET_F_CREATE } else { 0 };
-    let Some(state) = storage(sk, flags) else { return 0 };
+/// Bytes were received. Where others were sent before, a request may begin with them; Go's server reads the first byte of
+/// one by itself.
+#[inline(always)]
+pub fn received(sk: *const u8, result: i32) {
+    if result <= 0 || field::<u16>(sk, &offsets::OFF_PROTOCOL) != Some(IPPROTO_TCP) {
+        return;
+    }
+    let Some(caller) = select::caller() else { return };
+    if !caller.by_pid {
+        return;
+    }
+    let Some(state) = storage(sk, BPF_SK_STORAGE_GET_F_CREATE) else { return };
     // SAFETY: socket storage lives while the program holds the socket. Two threads that receive on one socket at once race
     // on it as they race on the stream itself.
-    let lead = unsafe { (*state).lead };
-    if fresh == 0 && lead == 0 {
-        return 0;
-    }
-    let (address, length) = match piece.origin {
-        ORIGIN_BUFFER => (piece.address, piece.length),
-        ORIGIN_VECTOR | ORIGIN_MESSAGE if vectors > 0 => {
-            // SAFETY: bpf_probe_read_user checks the address.
-            let Ok(vector) = (unsafe { bpf_probe_read_user(piece.address as *const IoVec) }) else { return 0 };
-            let longer = vector.length > u64::from(piece.length);
-            (vector.base, if longer { piece.length } else { vector.length as u32 })
-        }
-        _ => return 0,
-    };
-    // SAFETY: as above; bpf_probe_read_user checks the address.
     unsafe {
+        if (*state).cookie == 0 {
+            (*state).cookie = bpf_get_socket_cookie(sk.cast_mut().cast());
+        }
+        let (offset, fresh, lead) = ((*state).received, (*state).receives == 0, (*state).lead);
+        (*state).received = offset + u64::from(result as u32);
+        (*state).receives = 1;
         (*state).lead = 0;
-        if length == 1 && fresh != 0 {
+        if !fresh && lead == 0 {
+            return;
+        }
+        let Some((address, length)) = call::received_bytes() else { return };
+        let length = if length < u64::from(result as u32) { length as u32 } else { result as u32 };
+        if length == 1 {
             let first = bpf_probe_read_user(address as *const u8).unwrap_or(0);
-            if first.is_ascii_uppercase() {
+            if fresh && first.is_ascii_uppercase() {
                 (*state).lead = head::LEAD | u32::from(first);
             }
-            return 0;
+            return;
         }
-        let lead = if fresh != 0 { 0 } else { lead };
-        (*state).scan.lead = lead;
+        (*state).scan.lead = if fresh { 0 } else { lead };
         head::scan(&raw mut (*state).scan, address, length, 1);
-        let found = (*state).scan.found;
-        if found & head::REQUEST == 0 {
-            return 0;
+        if (*state).scan.found & head::REQUEST == 0 {
+            return;
         }
         drop_hand(state);
-        let key = key(piece.pid, piece.tid, &piece.who);
-        let known = if found & head::TRACEPARENT != 0 {
-            found & head::SEVERAL == 0 && value(state)
-        } else {
-            begin_trace(state);
-            found & head::ENDED != 0
-        };
-        take(state, key, piece, known);
+        let who = identity::of_operation(caller.pid, DIRECTION_RECEIVE);
+        let known = trace_of(state);
+        let offset = offset - u64::from((*state).scan.lead != 0);
+        take(state, key(caller.pid, caller.tid, &who), offset, known != 0);
     }
-    0
 }
 
-/// Bytes are sent where a request was read: its response.
-#[inline(never)]
-pub fn answered(sk: *const u8) -> u32 {
+/// Bytes were sent: where a request was read before, its response.
+#[inline(always)]
+pub fn sent(sk: *const u8, result: i32) {
+    if result <= 0 {
+        return;
+    }
+    let Some(state) = storage(sk, 0) else { return };
+    // SAFETY: as in `received`.
+    unsafe {
+        if (*state).receives != 0 {
+            (*state).receives = 0;
+            drop_hand(state);
+        }
+    }
+}
+
+/// The connection is over.
+#[inline(always)]
+pub fn closed(sk: *const u8) {
     if let Some(state) = storage(sk, 0) {
-        // SAFETY: as in `read`.
+        // SAFETY: as in `received`.
         unsafe { drop_hand(state) };
     }
-    0
+}
+
+/// Puts the trace of the request that was scanned into the line; 0 where it is not known.
+#[inline(never)]
+fn trace_of(state: *mut Outgoing) -> u32 {
+    if state.is_null() {
+        return 0;
+    }
+    // SAFETY: a map value.
+    unsafe {
+        let found = (*state).scan.found;
+        if found & head::TRACEPARENT != 0 {
+            return u32::from(found & head::SEVERAL == 0 && value(state));
+        }
+        begin_trace(state);
+        found & head::ENDED
+    }
 }
 
 /// Makes the header's line, and says whose request it is for.
@@ -251,7 +280,7 @@ extern "C" fn check(index: u64, context: *mut *mut Outgoing) -> u64 {
 /// # Safety
 /// `state` must be valid.
 #[inline(always)]
-unsafe fn take(state: *mut Outgoing, key: [u64; 2], piece: &Piece, known: bool) {
+unsafe fn take(state: *mut Outgoing, key: [u64; 2], offset: u64, known: bool) {
     // SAFETY: the caller's promise; map values.
     unsafe {
         let fresh = match HANDS.get_ptr_mut(key) {
@@ -273,8 +302,8 @@ unsafe fn take(state: *mut Outgoing, key: [u64; 2], piece: &Piece, known: bool) 
         let line = (&raw const (*state).line).cast::<u8>().add(VALUE_AT);
         core::ptr::copy_nonoverlapping(line.add(TRACE), (&raw mut (*fresh).trace).cast::<u8>(), 32);
         core::ptr::copy_nonoverlapping(line.add(FLAGS), (&raw mut (*fresh).flags).cast::<u8>(), 2);
-        (*fresh).socket = piece.socket;
-        (*fresh).offset = piece.offset - u64::from((*state).scan.lead != 0);
+        (*fresh).socket = (*state).cookie;
+        (*fresh).offset = offset;
         (*fresh).known = u8::from(known);
         add(&raw mut (*fresh).open, 1);
         // Another thread may have read one meanwhile.

@@ -29,7 +29,7 @@ use aya_ebpf::{
     },
 };
 use honeyguide_common::{
-    propagation::{FOLLOW, LINE, Outcome, VALUE},
+    propagation::{FOLLOW, LINE, Outcome, TRIAL, VALUE},
     record::{Injected, KIND_INJECTED},
 };
 
@@ -38,7 +38,7 @@ use crate::{
     emit,
     maps::{CONNECTIONS, OUTCOMES, OUTGOING, PROPAGATION},
     memory::{self, field},
-    offsets,
+    offsets, select, settings,
 };
 
 /// A head that is longer is left alone.
@@ -72,11 +72,18 @@ pub struct Outgoing {
     begun: u32,
     /// The first byte of a request that was read by itself, with `head::LEAD`; else 0.
     pub lead: u32,
+    /// Bytes that were received since the connection was first seen.
+    pub received: u64,
+    /// 1: the last that passed were received.
+    pub receives: u64,
 }
 
-/// A selected process begins to open a connection.
+/// A process begins to open a connection: a selected one, or the agent on trial.
 #[inline(always)]
 pub fn opening(sk: *const u8) {
+    if !is_trial() && !select::caller().is_some_and(|caller| caller.by_pid) {
+        return;
+    }
     let Some(state) = storage(sk, BPF_SK_STORAGE_GET_F_CREATE) else {
         count(Outcome::NoRoom);
         return;
@@ -366,8 +373,19 @@ fn connections() -> *mut c_void {
 
 #[inline(always)]
 fn follows() -> bool {
+    is_on(FOLLOW)
+}
+
+/// Whether it is the agent's own connection that is opened, on trial.
+#[inline(always)]
+fn is_trial() -> bool {
+    current_pid().0 == settings::SELF_PID.load() && is_on(TRIAL)
+}
+
+#[inline(always)]
+fn is_on(switch: u32) -> bool {
     // SAFETY: an element of the table; the agent writes it whole.
-    PROPAGATION.get_ptr(FOLLOW).is_some_and(|follow| unsafe { *follow } != 0)
+    PROPAGATION.get_ptr(switch).is_some_and(|on| unsafe { *on } != 0)
 }
 
 #[inline(always)]
