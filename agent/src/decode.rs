@@ -6,7 +6,9 @@ use std::{
 };
 
 use honeyguide_common::identity;
-use honeyguide_common::record::{self, Bind, Connection, Data, Header, Injected, Open, Process, State, Task, Times};
+use honeyguide_common::record::{
+    self, Bind, Connection, Data, Header, Injected, Open, Process, State, Task, Times,
+};
 use honeyguide_protocols::{Actor, Stamp, detect::Direction};
 use zerocopy::FromBytes;
 

@@ -64,7 +64,8 @@ fn a_request_gets_one_header_and_nothing_else_changes() -> Result<()> {
         let head = [&GET[..GET.len() - 2], b"X: ", &vec![b'y'; length], b"\r\n\r\n"].concat();
         check(&format!("a head of {length} bytes"), &[&head], headers)?;
     }
-    let large = [&b"PUT / HTTP/1.1\r\nContent-Length: 900000\r\n\r\n"[..], &INNER.repeat(30_000)[..900_000]].concat();
+    let large =
+        [&b"PUT / HTTP/1.1\r\nContent-Length: 900000\r\n\r\n"[..], &INNER.repeat(30_000)[..900_000]].concat();
     check("a large body", &[&large], 1)?;
     server.readers_are_told()?;
     sessions(&server, agent.said().contains(FIRST_ONLY))?;
@@ -85,7 +86,8 @@ fn sessions(server: &Server, first_only: bool) -> Result<()> {
     follow(server, expected)?;
     if first_only {
         // The programs can do more than this kernel's readers bear; these readers do not ask.
-        let map = ["map", "update", "name", "PROPAGATION", "key", "0", "0", "0", "0", "value", "1", "0", "0", "0"];
+        let map =
+            ["map", "update", "name", "PROPAGATION", "key", "0", "0", "0", "0", "value", "1", "0", "0", "0"];
         let status = Command::new("bpftool").args(map).status().context("bpftool")?;
         ensure!(status.success(), "bpftool cannot reach the table");
         follow(server, |all| all)?;
@@ -189,7 +191,9 @@ fn a_callers_trace_goes_on_through_a_busy_server() -> Result<()> {
             let mut stream = TcpStream::connect(("127.0.0.1", app.port()))?;
             for number in client * EACH..(client + 1) * EACH {
                 let (trace, span) = (trace(number), span(number));
-                let head = format!("GET /call/{number} HTTP/1.1\r\nHost: a\r\ntraceparent: 00-{trace}-{span}-01\r\n\r\n");
+                let head = format!(
+                    "GET /call/{number} HTTP/1.1\r\nHost: a\r\ntraceparent: 00-{trace}-{span}-01\r\n\r\n"
+                );
                 stream.write_all(head.as_bytes())?;
                 let mut came = Vec::new();
                 while !came.ends_with(b"\r\n\r\nkept") {
@@ -203,7 +207,9 @@ fn a_callers_trace_goes_on_through_a_busy_server() -> Result<()> {
         };
         thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS).map(|client| scope.spawn(move || ask(client))).collect();
-            clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)
+            clients
+                .into_iter()
+                .try_for_each(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)
         })?;
         let capture = agent.stop()?;
         let heads = last.heads();
@@ -214,10 +220,12 @@ fn a_callers_trace_goes_on_through_a_busy_server() -> Result<()> {
             let (plain, values) = without_headers(head);
             let plain = String::from_utf8_lossy(&plain).into_owned();
             let [value] = &values[..] else { bail!("{runtime}: {} headers: {:?}", values.len(), text(head)) };
-            let number = plain.strip_prefix("GET /call/").and_then(|rest| rest.split(' ').next()?.parse().ok());
+            let number =
+                plain.strip_prefix("GET /call/").and_then(|rest| rest.split(' ').next()?.parse().ok());
             let number = number.with_context(|| format!("{runtime}: no number in {plain}"))?;
             ensure!(value[3..35] == trace(number), "{runtime}: request {number} goes on in another trace");
-            let call = spans.get(&value[36..52]).with_context(|| format!("{runtime}: no span of {number}"))?;
+            let call =
+                spans.get(&value[36..52]).with_context(|| format!("{runtime}: no span of {number}"))?;
             let request = spans.get(call.parent_span_id.as_str()).context("its request is not there")?;
             ensure!(request.parent_span_id == span(number), "{runtime}: call {number} is another request's");
         }
@@ -354,7 +362,8 @@ impl Last {
                     head.extend_from_slice(&piece[..got]);
                 }
                 heads.lock().unwrap_or_else(PoisonError::into_inner).push(head);
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nkept");
+                let _ = stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nkept");
             }
         });
         Ok(last)

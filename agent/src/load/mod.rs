@@ -28,8 +28,8 @@ use log::warn;
 pub use arena::{Arena, GRACE as ARENA_GRACE, Room};
 pub use hooks::{Hook, HookChoice};
 pub use interpreters::Interpreters;
-pub use propagation::HeaderSettings;
 pub use profiler::{Event, Profiler, ProfilerSettings};
+pub use propagation::HeaderSettings;
 pub use runtime::{CodeLayout, PythonFile, RuntimeCounters, examine_frames};
 pub use tls::{TlsCounters, TlsSites, examine as examine_tls};
 pub use unsupported::Unsupported;
@@ -338,8 +338,7 @@ fn load_object(
     let (all, ports) = (u8::from(settings.select_all), u8::from(settings.select_ports));
     let trace_tls = u8::from(settings.tls);
     let opens = u8::from(settings.opens);
-    let (propagate, reject_below) =
-        settings.headers.map_or((0_u8, 0), |headers| (1, headers.reject_below));
+    let (propagate, reject_below) = settings.headers.map_or((0_u8, 0), |headers| (1, headers.reject_below));
     let wakeup = u64::from(settings.ring_bytes / 4);
     let key = fastrand::u64(..);
     let level = settings.kernel_log as u8;

@@ -83,7 +83,8 @@ fn attach_hooks(ebpf: &mut Ebpf, btf: &Btf, hook: Hook) -> Result<()> {
     let mut tracepoints = vec![("propagate_states", "inet_sock_set_state")];
     match hook {
         Hook::Tracepoint => {
-            tracepoints.extend([("propagate_sent", "sock_send_length"), ("propagate_received", "sock_recv_length")]);
+            tracepoints
+                .extend([("propagate_sent", "sock_send_length"), ("propagate_received", "sock_recv_length")]);
         }
         Hook::FunctionExit => {
             for (name, function) in [
@@ -128,7 +129,10 @@ impl Headers {
         let arrived = arrived.context("a request cannot be sent over loopback, to try it")?;
         self.before = self.counted();
         if !is_with_header(&arrived, TRIAL_HEAD, TRIAL_BODY) {
-            bail!("this kernel does not put a header where it is told to: {:?}", String::from_utf8_lossy(&arrived));
+            bail!(
+                "this kernel does not put a header where it is told to: {:?}",
+                String::from_utf8_lossy(&arrived)
+            );
         }
         Ok(())
     }

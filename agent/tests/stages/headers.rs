@@ -58,14 +58,16 @@ fn what_the_kernel_knew_of_a_calls_cause_holds() {
     stream.sent(10, FRONT, OK);
     stream.sent(20, By(1, 2), OK);
     let spans = stream.finish();
-    let server = spans.0.iter().find(|span| span.trace_id == trace(7) && span.kind == SpanKind::Server).unwrap();
+    let server =
+        spans.0.iter().find(|span| span.trace_id == trace(7) && span.kind == SpanKind::Server).unwrap();
     assert_root(server);
     assert_child(spans.client(1), server);
 }
 
 #[test]
 fn a_request_with_a_trace_of_its_own_keeps_it() {
-    let request = b"GET /a HTTP/1.1\r\ntraceparent: 00-01010101010101010101010101010101-0202020202020202-01\r\n\r\n";
+    let request =
+        b"GET /a HTTP/1.1\r\ntraceparent: 00-01010101010101010101010101010101-0202020202020202-01\r\n\r\n";
     let mut stream = Stream::new();
     front_reads(&mut stream, request);
     // The kernel has read it, too.

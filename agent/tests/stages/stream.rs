@@ -147,7 +147,8 @@ impl Stream {
         raw.cause_socket = cause.unwrap_or_default();
         let offset = self.offsets.get(&(socket, SENT)).copied().unwrap_or_default();
         (raw.offset, raw.before, raw.length) = (u32::try_from(offset).unwrap(), before, 70);
-        let value = format!("00-{}-{}-01", format!("{trace:02x}").repeat(16), format!("{span:02x}").repeat(8));
+        let value =
+            format!("00-{}-{}-01", format!("{trace:02x}").repeat(16), format!("{span:02x}").repeat(8));
         raw.value.copy_from_slice(value.as_bytes());
         self.feed(raw.as_bytes());
     }

@@ -162,8 +162,16 @@ pub fn compose(state: *mut Outgoing) -> u32 {
             && (*hand).known == 1
         {
             let line = (&raw mut (*state).line).cast::<u8>();
-            core::ptr::copy_nonoverlapping((&raw const (*hand).trace).cast::<u8>(), line.add(VALUE_AT + TRACE), 32);
-            core::ptr::copy_nonoverlapping((&raw const (*hand).flags).cast::<u8>(), line.add(VALUE_AT + FLAGS), 2);
+            core::ptr::copy_nonoverlapping(
+                (&raw const (*hand).trace).cast::<u8>(),
+                line.add(VALUE_AT + TRACE),
+                32,
+            );
+            core::ptr::copy_nonoverlapping(
+                (&raw const (*hand).flags).cast::<u8>(),
+                line.add(VALUE_AT + FLAGS),
+                2,
+            );
             (*state).cause = [(*hand).socket, (*hand).offset];
         }
     }
@@ -340,7 +348,9 @@ unsafe fn drop_hand(state: *mut Outgoing) {
 #[inline(always)]
 unsafe fn add(number: *mut i64, value: i64) {
     // SAFETY: the caller's promise. Threads may meet here, and this target's core has no atomic addition.
-    unsafe { core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) number, in(reg) value, options(nostack)) };
+    unsafe {
+        core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) number, in(reg) value, options(nostack))
+    };
 }
 
 /// A Python thread without a context of its own, and else a process, is one execution.
@@ -356,5 +366,13 @@ fn key(pid: u32, tid: u32, who: &Identity) -> [u64; 2] {
     }
 }
 
-const EMPTY: Hand =
-    Hand { trace: [0; 32], flags: [0; 2], known: 0, mixed: 0, padding: [0; 4], open: 0, socket: 0, offset: 0 };
+const EMPTY: Hand = Hand {
+    trace: [0; 32],
+    flags: [0; 2],
+    known: 0,
+    mixed: 0,
+    padding: [0; 4],
+    open: 0,
+    socket: 0,
+    offset: 0,
+};

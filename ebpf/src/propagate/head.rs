@@ -223,7 +223,9 @@ unsafe fn field(scan: *mut Scan, line: u32, start: [u64; START / 8]) {
                 (*scan).found |= UNCLEAR;
             }
             (*scan).length = line + 15;
-        } else if (first == word(b"transfer") && second == word(b"-encodin") && third & 0xffff == word(b"g:\0\0\0\0\0\0"))
+        } else if (first == word(b"transfer")
+            && second == word(b"-encodin")
+            && third & 0xffff == word(b"g:\0\0\0\0\0\0"))
             || first == word(b"upgrade:")
         {
             (*scan).found |= UNCLEAR;
@@ -248,7 +250,9 @@ unsafe fn is_request_line(scan: *mut Scan, line: u32) -> bool {
         read(scan, line - 11, &mut end);
         read(scan, line - 3, &mut last);
     }
-    end[0] == word(b" HTTP/1.") && last[0] as u32 >> 8 & 0xffff == 0x0a0d && matches!(last[0] as u8, b'0' | b'1')
+    end[0] == word(b" HTTP/1.")
+        && last[0] as u32 >> 8 & 0xffff == 0x0a0d
+        && matches!(last[0] as u8, b'0' | b'1')
 }
 
 /// Methods after which a connection goes on as before; CONNECT is none.

@@ -23,8 +23,8 @@ use aya_ebpf::{
     helpers::{
         bpf_get_current_pid_tgid,
         generated::{
-            bpf_get_socket_cookie, bpf_map_delete_elem, bpf_msg_pop_data, bpf_msg_pull_data, bpf_msg_push_data,
-            bpf_sk_storage_get, bpf_sock_hash_update, bpf_sock_ops_cb_flags_set,
+            bpf_get_socket_cookie, bpf_map_delete_elem, bpf_msg_pop_data, bpf_msg_pull_data,
+            bpf_msg_push_data, bpf_sk_storage_get, bpf_sock_hash_update, bpf_sock_ops_cb_flags_set,
         },
     },
 };
@@ -167,7 +167,8 @@ fn leave(ops: *mut bpf_sock_ops, state: *mut Outgoing) {
 fn has_payload(ops: *mut bpf_sock_ops) -> bool {
     // SAFETY: fields of the program's context; the segment's bounds are checked before it is read.
     unsafe {
-        let (start, end) = ((*ops).__bindgen_anon_3.skb_data as usize, (*ops).__bindgen_anon_4.skb_data_end as usize);
+        let (start, end) =
+            ((*ops).__bindgen_anon_3.skb_data as usize, (*ops).__bindgen_anon_4.skb_data_end as usize);
         if start + 20 > end {
             return false;
         }
