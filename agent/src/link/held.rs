@@ -27,6 +27,8 @@ pub(super) struct Held {
     pub(super) sent: Option<TraceParent>,
     /// The trace that it takes part in where it has no parent: one of its calls carries it.
     pub(super) adopted: Option<TraceId>,
+    /// Some of its calls carry a trace, and are judged first.
+    pub(super) awaits_trace: bool,
     /// It is in its reader's hand.
     pub(super) entry: Option<hand::Entry>,
     /// Its process's work moves between threads.
@@ -74,6 +76,7 @@ impl Held {
             identity: None,
             sent: None,
             adopted: None,
+            awaits_trace: false,
             entry: None,
             shares_threads: false,
             key: None,

@@ -14,6 +14,7 @@ mod execution;
 mod hand;
 mod held;
 mod model;
+mod place;
 mod propagated;
 mod reaction;
 mod rule;
@@ -50,8 +51,7 @@ use crate::{
     decode::InjectedRecord,
     flow::{ConnectionInfo, Detail, Head, Role},
     span::{
-        SpanId, TraceId,
-        context::{self, Identity, Incoming},
+        context::{self, Incoming},
         id::IdGenerator,
     },
 };
@@ -79,6 +79,8 @@ pub struct Links {
     wire: Wire,
     propagated: Propagated,
     ids: IdGenerator,
+    /// Requests whose trace is decided with their calls.
+    awaited: usize,
     /// Room for a chain of parents; empty.
     chain: Vec<Token>,
     pub counters: LinkCounters,
@@ -128,6 +130,7 @@ impl Links {
             wire: Wire::default(),
             propagated: Propagated::default(),
             ids,
+            awaited: 0,
             chain: Vec::with_capacity(MAX_DEPTH),
             counters: LinkCounters::default(),
         }
@@ -402,22 +405,6 @@ impl Links {
         self.held.get(&request).is_some_and(|held| held.exchange.is_none() && !held.done)
     }
 
-    /// A call below `token` carries this trace's id. What has none yet, up to the root, takes it over: the first one counts.
-    fn adopt(&mut self, token: Token, trace: TraceId) {
-        let mut at = token;
-        for _ in 0..MAX_DEPTH {
-            let Some(held) = self.held.get_mut(&at) else { return };
-            if held.identity.is_some() || held.adopted.is_some_and(|adopted| adopted != trace) {
-                return;
-            }
-            held.adopted = Some(trace);
-            match held.parent {
-                Parent::Held(parent) => at = parent,
-                Parent::None | Parent::Remote { .. } => return,
-            }
-        }
-    }
-
     fn cause_of_call(&self, at: Stamp, incoming: &Incoming, threads: Threads, turns: bool) -> Cause {
         let Stamp { time, actor } = at;
         if let Incoming::Valid { parent, .. } = incoming {
@@ -541,9 +528,10 @@ impl Links {
         if calls.is_empty() {
             return;
         }
-        for call in calls {
-            self.waiting.keep(call, true);
+        for call in &calls {
+            self.waiting.keep(*call, true);
         }
+        self.await_trace(verdict.request, &calls);
         self.hold(&Parent::Held(verdict.request));
         self.verdicts.push_back((now.saturating_add(JUDGE_AFTER), now.saturating_add(JUDGE_BY), verdict));
         if self.verdicts.len() > MAX_VERDICTS
@@ -586,6 +574,7 @@ impl Links {
                 self.give_up(call);
             }
         }
+        self.end_wait_for_trace(verdict);
         self.release(&request);
     }
 
@@ -715,105 +704,6 @@ impl Links {
         let mut candidates = self.names(candidates);
         candidates.extend(apart);
         Some(Linked { connection, role, exchange, identity, start, end: end.max(start), rule, candidates })
-    }
-
-    /// The first exchange on the way up, from `token` itself on, whose parent is not decided yet.
-    fn undecided_above(&self, token: Token) -> Option<Token> {
-        if self.waiting.is_empty() {
-            return None;
-        }
-        let mut at = token;
-        for _ in 0..MAX_DEPTH {
-            if self.waiting.contains(at) {
-                return Some(at);
-            }
-            match self.held.get(&at)?.parent {
-                Parent::Held(parent) => at = parent,
-                Parent::None | Parent::Remote { .. } => return None,
-            }
-        }
-        None
-    }
-
-    /// The candidates' places in their traces, which are let go.
-    fn names(&mut self, candidates: Vec<Token>) -> Vec<(TraceId, SpanId)> {
-        let mut names = Vec::with_capacity(candidates.len());
-        for candidate in candidates {
-            if self.undecided_above(candidate).is_none() {
-                let identity = self.identity(candidate);
-                names.push((identity.trace_id, identity.span_id));
-            }
-            self.release(&Parent::Held(candidate));
-        }
-        names
-    }
-
-    /// The place of an exchange in its trace; decides that of its parents first.
-    fn identity(&mut self, token: Token) -> Identity {
-        let mut chain = std::mem::take(&mut self.chain);
-        let mut at = Some(token);
-        while let Some(token) = at
-            && chain.len() < MAX_DEPTH
-            && let Some(held) = self.held.get(&token)
-            && held.identity.is_none()
-        {
-            chain.push(token);
-            at = match held.parent {
-                Parent::Held(parent) => Some(parent),
-                Parent::None | Parent::Remote { .. } => None,
-            };
-        }
-        while let Some(token) = chain.pop() {
-            let Some(held) = self.held.get(&token) else { continue };
-            let (span_id, parent) = (held.span_id, held.parent.clone());
-            let sent = held.sent.map(|context| context.trace_id);
-            let identity = self.place(span_id, &parent, (sent, held.adopted));
-            if let Some(held) = self.held.get_mut(&token) {
-                held.identity = Some(identity);
-            }
-        }
-        self.chain = chain;
-        self.held.get(&token).and_then(|held| held.identity.clone()).unwrap_or_default()
-    }
-
-    /// `sent`: the trace whose id it carries; `adopted`: that of one of its calls.
-    fn place(
-        &mut self,
-        span_id: SpanId,
-        parent: &Parent,
-        (sent, adopted): (Option<TraceId>, Option<TraceId>),
-    ) -> Identity {
-        let mut identity = Identity { span_id, ..Identity::default() };
-        let above = match parent {
-            Parent::Held(token) => self.held.get(token).and_then(|held| held.identity.clone()),
-            Parent::Remote { parent, state } => Some(Identity {
-                trace_id: parent.trace_id,
-                span_id: parent.parent,
-                trace_flags: parent.flags,
-                trace_state: state.clone(),
-                parent_is_remote: true,
-                ..Identity::default()
-            }),
-            Parent::None => None,
-        };
-        // Its other end continues the trace that it carries, which therefore is its own.
-        let above = above.filter(|above| sent.is_none_or(|sent| sent == above.trace_id));
-        let flags = above.as_ref().map(|above| above.trace_flags);
-        match above {
-            Some(above) => {
-                identity.trace_id = above.trace_id;
-                identity.parent = Some(above.span_id);
-                identity.parent_is_remote = matches!(parent, Parent::Remote { .. });
-                identity.trace_flags = above.trace_flags;
-                identity.trace_state = above.trace_state;
-            }
-            None => {
-                identity.trace_id = sent.or(adopted).unwrap_or_else(|| self.ids.trace_id());
-                identity.trace_flags = context::RANDOM;
-            }
-        }
-        self.settings.sampler.decide(&mut identity, flags);
-        identity
     }
 
     fn make_room(&mut self) {
