@@ -90,7 +90,7 @@ pub fn number(message: &[u8]) -> Option<usize> {
 
 fn serve(listen: &str, mut answer: impl FnMut(&[u8]) -> Result<Vec<u8>>) -> Result<()> {
     let listener = TcpListener::bind(listen)?;
-    eprintln!("listening");
+    say_that_it_listens();
     loop {
         let (mut stream, _) = listener.accept()?;
         let message = read(&mut stream)?;
@@ -105,6 +105,11 @@ fn ask(address: &str, request: &[u8]) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
     stream.write_all(request)?;
     read(&mut stream)
+}
+
+#[allow(clippy::print_stderr)] // Its driver waits for this line.
+fn say_that_it_listens() {
+    eprintln!("listening");
 }
 
 /// One message: a head, and as many bytes as its Content-Length says.

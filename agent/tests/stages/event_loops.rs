@@ -74,6 +74,9 @@ impl Server {
             let at = ready[server.random.usize(..ready.len())];
             let (id, next) = server.open.swap_remove(at);
             server.step(id, next);
+            if handler == Handler::Marked {
+                server.stream.wait(5 * MS);
+            }
         }
         server.stream.wait(3_000 * MS);
         server.stream.finish().0
