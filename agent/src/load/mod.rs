@@ -187,7 +187,7 @@ impl Kernel {
             Some(_) => {
                 let headers = propagation::attach(&mut ebpf, &btf, hook, &propagation::mounts())
                     .and_then(|mut headers| headers.try_out().map(|()| headers));
-                Some(headers.map_err(unsupported::explain_headers)?)
+                Some(headers.map_err(|error| unsupported::explain_headers(&error))?)
             }
             None => None,
         };

@@ -51,7 +51,7 @@ pub(super) fn explain_sampler(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Headers were asked for, so running without them would not be what was asked for.
-pub(super) fn explain_headers(error: anyhow::Error) -> anyhow::Error {
+pub(super) fn explain_headers(error: &anyhow::Error) -> anyhow::Error {
     Unsupported::new(
         format!("headers cannot be put into requests here ({error:#})"),
         "take http-headers out of context.propagate, or see `honeyguide doctor` for what is missing",
