@@ -42,6 +42,7 @@ fn a_request_gets_one_header_and_nothing_else_changes() -> Result<()> {
     let Some(_turn) = privilege::kernel_test(name) else { return Ok(()) };
     let server = Server::start()?;
     let (agent, _settings) = propagating(&[std::process::id()])?;
+    ensure!(attached()? == 5, "{} programs are attached", attached()?);
 
     let check = |name: &str, pieces: &[&[u8]], headers: usize| server.check(name, &[pieces], headers);
     check("a request", &[GET], 1)?;
@@ -71,6 +72,7 @@ fn a_request_gets_one_header_and_nothing_else_changes() -> Result<()> {
     sessions(&server, agent.said().contains(FIRST_ONLY))?;
 
     let capture = agent.stop()?;
+    server.check("a request after the agent's end", &[&[GET]], 0)?;
     let outcome = |outcome: &str| count(&capture, &format!("honeyguide.headers{{outcome={outcome}}}"));
     ensure!(outcome("split") + outcome("not_http") >= GET.len() as i64, "{:?}", capture.accounting);
     ensure!(outcome("too_long") == 2, "{:?}", capture.accounting);
@@ -181,12 +183,15 @@ fn a_callers_trace_goes_on_through_a_busy_server() -> Result<()> {
         python.arg(paths::app("caller.py"));
         Ok(python)
     };
-    for (runtime, command) in [("go", go()?), ("python", python()?)] {
+    let mut servers = Vec::new();
+    for (runtime, mut command) in [("go", go()?), ("python", python()?)] {
         let last = Last::start()?;
-        let mut command = command;
         command.env("UPSTREAM", format!("http://{}", last.address));
-        let app = App::start(command)?;
-        let (agent, _settings) = propagating(&[app.pid()])?;
+        servers.push((runtime, App::start(command)?, last));
+    }
+    let pids: Vec<u32> = servers.iter().map(|(_, app, _)| app.pid()).collect();
+    let (agent, _settings) = propagating(&pids)?;
+    for (runtime, app, _) in &servers {
         let ask = |client: usize| -> Result<()> {
             let mut stream = TcpStream::connect(("127.0.0.1", app.port()))?;
             for number in client * EACH..(client + 1) * EACH {
@@ -211,11 +216,13 @@ fn a_callers_trace_goes_on_through_a_busy_server() -> Result<()> {
                 .into_iter()
                 .try_for_each(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)
         })?;
-        let capture = agent.stop()?;
+    }
+    let capture = agent.stop()?;
+    let spans: HashMap<&str, &Span> =
+        capture.spans.iter().map(|span| (span.span_id.as_str(), span)).collect();
+    for (runtime, _, last) in &servers {
         let heads = last.heads();
         ensure!(heads.len() == CLIENTS * EACH, "{runtime}: {} calls arrived", heads.len());
-        let spans: HashMap<&str, &Span> =
-            capture.spans.iter().map(|span| (span.span_id.as_str(), span)).collect();
         for head in &heads {
             let (plain, values) = without_headers(head);
             let plain = String::from_utf8_lossy(&plain).into_owned();
@@ -263,24 +270,21 @@ fn nothing_is_attached_unless_it_is_asked_for() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("headers::nothing_is_attached_unless_it_is_asked_for") else {
         return Ok(());
     };
-    let attached = || -> Result<usize> {
-        let output = Command::new("bpftool").args(["prog", "list"]).output().context("bpftool")?;
-        let list = String::from_utf8(output.stdout)?;
-        ensure!(list.contains("sock_send_length"), "the agent is not in the list:\n{list}");
-        Ok(list.matches("name propagate_").count())
-    };
     let server = Server::start()?;
     let agent = Agent::run(["--pid", &std::process::id().to_string(), "--print", "none"])?;
-    let before = attached()?;
+    let attached = attached()?;
     server.check("a request that nothing is done to", &[&[GET]], 0)?;
     agent.stop()?;
-    ensure!(before == 0, "{before} programs are attached");
+    ensure!(attached == 0, "{attached} programs are attached");
+    Ok(())
+}
 
-    let (agent, _settings) = propagating(&[std::process::id()])?;
-    ensure!(attached()? == 5, "{} programs are attached", attached()?);
-    agent.kill()?;
-    thread::sleep(Duration::from_millis(500));
-    server.check("an agent that was killed", &[&[GET]], 0)
+/// Programs of an agent's that have to do with headers.
+fn attached() -> Result<usize> {
+    let output = Command::new("bpftool").args(["prog", "list"]).output().context("bpftool")?;
+    let list = String::from_utf8(output.stdout)?;
+    ensure!(list.contains("sock_send_length"), "the agent is not in the list:\n{list}");
+    Ok(list.matches("name propagate_").count())
 }
 
 /// An agent that puts headers into what these processes send; its settings live as long as the second value.
