@@ -208,7 +208,7 @@ struct HttpHeaders;
 
 fn propagate(text: &str) -> Result<HttpHeaders, String> {
     if text == "tcp-option" {
-        return Err("`tcp-option` is not there yet: only http-headers is".to_owned());
+        return Err("that is not there yet; http-headers is allowed".to_owned());
     }
     one_of(&[("http-headers", HttpHeaders)], text)
 }

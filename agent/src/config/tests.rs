@@ -198,6 +198,17 @@ fn somewhere_to_go_is_enough_and_the_terminal_stays_quiet() {
 }
 
 #[test]
+fn nothing_is_handed_on_unless_it_is_asked_for() {
+    assert!(!settings("out: x").context.http_headers);
+    assert!(!settings("out: x\ncontext: { propagate: [] }").context.http_headers);
+    assert!(settings("out: x\ncontext: { propagate: [http-headers] }").context.http_headers);
+    check_problems(
+        "context: { propagate: [http-headers, tcp-option] }\n",
+        &["f:1: `context.propagate` is `tcp-option`: that is not there yet; http-headers is allowed"],
+    );
+}
+
+#[test]
 fn unknown_keys_name_the_line_and_the_nearest_known_key() {
     check_problems(
         "capture:\n  ring_byte: 8MiB\nslect: {}\nfoo: 1\notlp: { endpoint: http://c, tls: { certificate: x } }\n",

@@ -78,7 +78,7 @@ pub(super) fn capture(machine: &Machine) -> Vec<Check> {
                 .iter()
                 .map(|missing| Check::new("kernel program", State::Limited, "absent", missing.clone(), ""));
             let hook = Check::good(what, capture.hook.clone());
-            std::iter::once(hook).chain(absent).chain([headers(&capture.headers)]).collect()
+            [headers(&capture.headers), hook].into_iter().chain(absent).collect()
         }
         Some(Err(refusal)) => {
             vec![Check::new(what, State::Missing, "none", refusal.reason.clone(), refusal.remedy.clone())]
