@@ -6,11 +6,13 @@ use std::{
 };
 
 use honeyguide_common::identity;
-use honeyguide_common::record::{self, Bind, Connection, Data, Header, Open, Process, State, Task, Times};
+use honeyguide_common::record::{
+    self, Bind, Connection, Data, Header, Injected, Open, Process, State, Task, Times,
+};
 use honeyguide_protocols::{Actor, Stamp, detect::Direction};
 use zerocopy::FromBytes;
 
-use crate::flow::Endpoints;
+use crate::{flow::Endpoints, span::context::TraceParent};
 
 /// One kernel record.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub enum Record<'a> {
     Times(TimesRecord),
     Task(TaskRecord),
     Open(OpenRecord),
+    Injected(InjectedRecord),
 }
 
 /// A stretch of one direction's stream: `bytes` are its first, `tail` its last, the rest passed unseen.
@@ -167,6 +170,21 @@ pub struct OpenRecord {
     pub tid: u32,
 }
 
+/// A `traceparent` was put into a request that is about to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InjectedRecord {
+    pub time: u64,
+    pub socket: u64,
+    /// The request that its sender has in hand, by socket and offset.
+    pub cause: Option<(u64, u64)>,
+    /// The stream offset of the request's first byte as the sender counts, its lower half.
+    pub offset: u32,
+    /// Bytes that were put into the stream before this request, and into it.
+    pub before: u32,
+    pub length: u32,
+    pub context: TraceParent,
+}
+
 /// Nanoseconds of a thread, by what it did with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
@@ -202,6 +220,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         record::KIND_TIMES => Record::Times(times(bytes)?),
         record::KIND_TASK => Record::Task(task(bytes)?),
         record::KIND_OPEN => Record::Open(open(bytes)?),
+        record::KIND_INJECTED => Record::Injected(injected(bytes)?),
         _ => return Err(Malformed),
     })
 }
@@ -226,6 +245,7 @@ pub fn meaningful(bytes: &[u8]) -> &[u8] {
         record::KIND_TIMES => size_of::<Times>(),
         record::KIND_TASK => size_of::<Task>(),
         record::KIND_OPEN => size_of::<Open>(),
+        record::KIND_INJECTED => size_of::<Injected>(),
         record::KIND_BIND => size_of::<Bind>(),
         _ => size_of::<Process>(),
     };
@@ -291,6 +311,20 @@ fn task(bytes: &[u8]) -> Result<TaskRecord, Malformed> {
 fn open(bytes: &[u8]) -> Result<OpenRecord, Malformed> {
     let (raw, _) = Open::read_from_prefix(bytes).map_err(|_| Malformed)?;
     Ok(OpenRecord { time: raw.header.time, socket: raw.socket, pid: raw.pid, tid: raw.tid })
+}
+
+fn injected(bytes: &[u8]) -> Result<InjectedRecord, Malformed> {
+    let (raw, _) = Injected::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    let value = std::str::from_utf8(&raw.value).map_err(|_| Malformed)?;
+    Ok(InjectedRecord {
+        time: raw.header.time,
+        socket: raw.socket,
+        cause: (raw.cause_socket != 0).then_some((raw.cause_socket, raw.cause_offset)),
+        offset: raw.offset,
+        before: raw.before,
+        length: raw.length,
+        context: TraceParent::parse(value).ok_or(Malformed)?,
+    })
 }
 
 fn times(bytes: &[u8]) -> Result<TimesRecord, Malformed> {

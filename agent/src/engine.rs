@@ -89,6 +89,7 @@ pub struct EngineCounters {
     pub process_records: u64,
     pub task_records: u64,
     pub open_records: u64,
+    pub injected_records: u64,
     /// Bytes that passed the sockets, and how many of them were captured.
     pub bytes: u64,
     pub captured: u64,
@@ -171,6 +172,10 @@ impl Engine {
             Record::Open(open) => {
                 self.counters.open_records += 1;
                 self.links.handle_open(open.socket, open.tid);
+            }
+            Record::Injected(injected) => {
+                self.counters.injected_records += 1;
+                self.links.handle_injected(&injected);
             }
         }
     }

@@ -36,7 +36,11 @@ pub fn decode(data: &[u8]) {
             Record::Connection(record) => flows.handle_connection(record),
             Record::State(record) => flows.handle_state(&record),
             Record::Bind(record) => flows.handle_bind(record),
-            Record::Process(_) | Record::Times(_) | Record::Task(_) | Record::Open(_) => {}
+            Record::Process(_)
+            | Record::Times(_)
+            | Record::Task(_)
+            | Record::Open(_)
+            | Record::Injected(_) => {}
         }
         flows.handle_time(decode::time(bytes).unwrap_or_default());
         while flows.poll_event().is_some() {}

@@ -1,15 +1,20 @@
 //! Which user memory a socket operation moved: read from the registers saved at system-call entry.
 
+use core::mem::offset_of;
+
 use aya_ebpf::{
     bindings::pt_regs,
-    helpers::{bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_probe_read_user, bpf_task_pt_regs},
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user,
+        bpf_task_pt_regs,
+    },
 };
 use honeyguide_common::{Failure, record};
 
 use crate::{
     error,
     maps::{BATCHES, Batch},
-    select,
+    memory, offsets, select,
 };
 
 /// Where an operation's bytes are, or why they cannot be had.
@@ -64,6 +69,12 @@ mod number {
 
 /// The code segment of 64-bit user code; 32-bit code has 0x23.
 pub const USER_CS: u64 = 0x33;
+/// The stack segment of user code.
+const USER_SS: u64 = 0x2b;
+/// More than any system call's number.
+const MAX_CALL: u64 = 1024;
+/// `THREAD_SIZE` of x86_64 (arch/x86/include/asm/page_64_types.h).
+const THREAD_SIZE: u64 = 16 << 10;
 /// `sizeof(struct mmsghdr)`, 64-bit.
 const MMSGHDR: u64 = 64;
 
@@ -81,6 +92,33 @@ pub fn go_registers() -> (u64, u64, u64) {
     let regs = saved_registers();
     // SAFETY: a typed pointer the verifier knows; each load is checked against `struct pt_regs`.
     unsafe { ((*regs).rip, (*regs).r14, (*regs).rdi) }
+}
+
+/// The same for a program that may not ask for the registers. They lie at the top of the task's stack, below 16 bytes
+/// more where the kernel is built for FRED (`TOP_OF_KERNEL_STACK_PADDING`, Linux 6.9). They are believed where they are
+/// those of a system call from 64-bit code.
+#[inline(always)]
+pub fn go_registers_on_stack() -> Option<(u64, u64, u64)> {
+    // SAFETY: the current task outlives the program; the helper's result is typed.
+    let task = memory::address(unsafe { bpf_get_current_task_btf() }.cast());
+    let stack = memory::field::<u64>(task as *const u8, &offsets::OFF_TASK_STACK)?;
+    let top = stack + THREAD_SIZE - size_of::<pt_regs>() as u64;
+    saved_at(top).or_else(|| saved_at(top - 16))
+}
+
+#[inline(always)]
+fn saved_at(address: u64) -> Option<(u64, u64, u64)> {
+    let word = |offset: usize| {
+        // SAFETY: bpf_probe_read_kernel checks the address.
+        unsafe { bpf_probe_read_kernel((address + offset as u64) as *const u64) }.ok()
+    };
+    let is_call = word(offset_of!(pt_regs, cs))? == USER_CS
+        && word(offset_of!(pt_regs, ss))? == USER_SS
+        && word(offset_of!(pt_regs, orig_rax))? < MAX_CALL;
+    if !is_call {
+        return None;
+    }
+    Some((word(offset_of!(pt_regs, rip))?, word(offset_of!(pt_regs, r14))?, word(offset_of!(pt_regs, rdi))?))
 }
 
 /// Reads the current task's saved registers.
@@ -124,6 +162,30 @@ pub fn user_bytes() -> UserBytes {
             found(record::ORIGIN_OTHER, 0, 0)
         }
     }
+}
+
+/// The first buffer of a receive, and its room; nothing is counted. `None` where there is none to be found.
+#[inline(always)]
+pub fn received_bytes() -> Option<(u64, u64)> {
+    if !select::has_user_call() {
+        return None;
+    }
+    let regs = saved_registers();
+    // SAFETY: as in `user_bytes`.
+    let (call, cs, second, third) = unsafe { ((*regs).orig_rax, (*regs).cs, (*regs).rsi, (*regs).rdx) };
+    if cs != USER_CS {
+        return None;
+    }
+    let vector = match call {
+        number::READ | number::RECVFROM => return Some((second, third)),
+        number::READV => second,
+        // SAFETY: bpf_probe_read_user checks the address.
+        number::RECVMSG => unsafe { bpf_probe_read_user(second as *const MsgHdr) }.ok()?.vector,
+        _ => return None,
+    };
+    // SAFETY: as above.
+    let first = unsafe { bpf_probe_read_user(vector as *const IoVec) }.ok()?;
+    Some((first.base, first.length))
 }
 
 #[inline(always)]

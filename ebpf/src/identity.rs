@@ -46,6 +46,33 @@ pub fn of_operation(pid: u32, direction: u8) -> Identity {
     found
 }
 
+/// The identity that is about to send.
+#[inline(always)]
+pub fn of_sender(pid: u32) -> Identity {
+    let mut found = Identity::UNKNOWN;
+    let Some(runtime) = RUNTIMES.get_ptr(pid) else { return found };
+    if !select::has_user_call() {
+        return found;
+    }
+    // SAFETY: an element of the table; the agent writes it whole.
+    let runtime = unsafe { &*runtime };
+    found.kind = runtime.kind;
+    if runtime.kind == u32::from(PYTHON) {
+        found.context = python_context(runtime).unwrap_or(0);
+    } else if runtime.kind == u32::from(TOKIO) {
+        found.context = tokio::current(runtime).unwrap_or(0);
+    } else if let Some((ip, g, fd)) = call::go_registers_on_stack()
+        && ip >= runtime.start
+        && ip < runtime.end
+    {
+        goroutine(runtime, g, &mut found);
+        if runtime.third != 0 {
+            on_behalf(pid, fd as u32, &mut found, false);
+        }
+    }
+    found
+}
+
 /// The identity that a thread runs which was interrupted at `ip`. `g`: what it has in Go's register for the goroutine.
 #[inline(always)]
 pub fn of_sample(pid: u32, ip: u64, g: u64) -> Identity {
@@ -91,7 +118,7 @@ fn look(pid: u32, direction: u8, found: &mut Identity) -> u32 {
         }
         goroutine(runtime, g, found);
         if direction == DIRECTION_SEND && runtime.third != 0 {
-            on_behalf(pid, fd as u32, found);
+            on_behalf(pid, fd as u32, found, true);
         }
     } else if runtime.kind == u32::from(TOKIO)
         && let Some(task) = tokio::current(runtime)
@@ -122,14 +149,17 @@ fn goroutine(runtime: &Runtime, g: u64, found: &mut Identity) {
     }
 }
 
-/// `net/http`'s connections have a goroutine that writes; the request is another's, which left word.
+/// `net/http`'s connections have a goroutine that writes; the request is another's, which left word. `take`: it is over with
+/// this operation.
 #[inline(always)]
-fn on_behalf(pid: u32, fd: u32, found: &mut Identity) {
+fn on_behalf(pid: u32, fd: u32, found: &mut Identity, take: bool) {
     let key = call_key(pid, fd);
     let Some(call) = CALLS.get_ptr(key) else { return };
     // SAFETY: an element of the table; one that is evicted meanwhile leaves memory that is still an element's.
     let (goroutine, parent, time) = unsafe { ((*call).goroutine, (*call).parent, (*call).time) };
-    let _ = CALLS.remove(key);
+    if take {
+        let _ = CALLS.remove(key);
+    }
     // SAFETY: no arguments.
     if unsafe { bpf_ktime_get_ns() }.saturating_sub(time) < CALL_LASTS {
         found.context = goroutine;

@@ -15,6 +15,7 @@ mod memory;
 mod offsets;
 mod operation;
 mod probes;
+mod propagate;
 mod rustls;
 mod select;
 mod settings;

@@ -1,20 +1,28 @@
 //! The tables shared with the agent, and what the kernel remembers of each socket.
 
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf, SkStorage},
+    btf_maps::{
+        Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf, SkStorage, SockHash,
+    },
     macros::btf_map,
 };
 use honeyguide_common::{
     Failure,
     identity::{MAX_CALLS, MAX_RUNTIMES, Runtime},
     interpreter::{MAX_INTERPRETERS, Python, V8},
+    propagation::{self, MAX_CONNECTIONS, MAX_REQUESTS},
     record::WAITS,
     sample::{Blocked, MAX_BLOCKED},
     unwind::{CHUNK_FLAGS, CHUNK_WORDS, MAX_CHUNKS, MAX_PROCESSES, MAX_RULES, PROGRAMS, Process, Rule},
     verdict,
 };
 
-use crate::{frames::Progress, identity::Identity, unwind::Walk};
+use crate::{
+    frames::Progress,
+    identity::Identity,
+    propagate::{Outgoing, hand::Hand},
+    unwind::Walk,
+};
 
 /// Records on their way to the agent, in one global order. The agent sets the size.
 #[btf_map]
@@ -138,6 +146,26 @@ pub static FRAMES: LruHashMap<[u64; 2], Progress, 8192> = LruHashMap::new();
 /// Zeroes, to begin from.
 #[btf_map]
 pub static NO_FRAMES: PerCpuArray<Progress, 1> = PerCpuArray::new();
+
+/// Connections whose sends are looked at before they leave, by socket cookie. Empty unless headers are put in.
+#[btf_map]
+pub static CONNECTIONS: SockHash<u64, MAX_CONNECTIONS> = SockHash::new();
+
+/// What is known of a connection for that, and of a request that was read. Freed by the kernel with the socket.
+#[btf_map]
+pub static OUTGOING: SkStorage<Outgoing> = SkStorage::new();
+
+/// The trace of the request that an execution has in hand, by process, kind of identity and identity.
+#[btf_map]
+pub static HANDS: LruHashMap<[u64; 2], Hand, MAX_REQUESTS> = LruHashMap::new();
+
+/// `propagation::FOLLOW` and `TRIAL`: the agent tries this kernel, and sets what it has found.
+#[btf_map]
+pub static PROPAGATION: Array<u32, { propagation::SWITCHES }> = Array::new();
+
+/// One counter for each `propagation::Outcome`.
+#[btf_map]
+pub static OUTCOMES: PerCpuArray<u64, { propagation::Outcome::ALL.len() }> = PerCpuArray::new();
 
 const NO_PREALLOC: usize = 1;
 

@@ -73,4 +73,6 @@ offsets! {
     OFF_MM_EXEC_VM,
     /// `task_struct.thread.fsbase`: the user's thread pointer
     OFF_TASK_FS,
+    /// `task_struct.stack`: its lowest address
+    OFF_TASK_STACK,
 }

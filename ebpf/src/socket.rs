@@ -20,7 +20,7 @@ use crate::{
     emit, error,
     maps::{SOCKETS, SocketState, VERDICTS},
     memory::{self, field},
-    offsets,
+    offsets, propagate,
     select::{self, Caller},
     settings, tls,
 };
@@ -175,7 +175,9 @@ fn describe(sk: *const u8, state: *const SocketState, caller: &Caller, direction
         }
         if tcp != 0 {
             let moved = if result > 0 { result as u32 } else { 0 };
-            sequences(sk, record, direction, moved, sent as u32, received as u32);
+            // What was put in is none of the sender's bytes.
+            let added = if settings::PROPAGATE.load() != 0 { propagate::shift(sk) } else { 0 };
+            sequences(sk, record, direction, moved, [sent as u32, received as u32, added]);
         }
     })
 }
@@ -227,7 +229,8 @@ fn unix(sk: *const u8, record: &mut Connection) {
 /// TCP numbers every byte, and both ends use the same numbers: they name a position in the stream
 /// without any need to have seen its start. Taken after the operation, so its own bytes are subtracted.
 #[inline(always)]
-fn sequences(sk: *const u8, record: &mut Connection, direction: u8, moved: u32, sent: u32, received: u32) {
+fn sequences(sk: *const u8, record: &mut Connection, direction: u8, moved: u32, passed: [u32; 3]) {
+    let [sent, received, added] = passed;
     let (Some(write), Some(copied), Some(next), Some(una), Some(bytes_in), Some(acked)) = (
         field::<u32>(sk, &offsets::OFF_WRITE_SEQ),
         field::<u32>(sk, &offsets::OFF_COPIED_SEQ),
@@ -238,6 +241,7 @@ fn sequences(sk: *const u8, record: &mut Connection, direction: u8, moved: u32, 
     ) else {
         return;
     };
+    let write = write.wrapping_sub(added);
     // A read that also met the peer's FIN has counted it: one number more than there were bytes.
     let shutdown = field::<u8>(sk, &offsets::OFF_SHUTDOWN).unwrap_or(0);
     let fin = u32::from(shutdown & RCV_SHUTDOWN != 0 && copied == next);

@@ -96,13 +96,15 @@ pub(super) fn read(root: Option<&Node>) -> Result<Layer, Vec<Problem>> {
     layer.off_cpu = profile.flag("off_cpu", p);
     layer.min_off_cpu = profile.read("min_off_cpu", p, min_off_cpu);
 
-    let context = root.section("context", &["propagators", "baggage", "defer_to_sdk"], p);
+    let known = ["propagators", "baggage", "defer_to_sdk", "propagate"];
+    let context = root.section("context", &known, p);
     if let Some(propagators) = context.list("propagators", p, propagator) {
         layer.tracecontext = Some(propagators.contains(&Propagator::TraceContext));
         layer.baggage_propagator = Some(propagators.contains(&Propagator::Baggage));
     }
     layer.baggage = context.list("baggage", p, word);
     layer.defer_to_sdk = context.flag("defer_to_sdk", p);
+    layer.http_headers = context.list("propagate", p, propagate).map(|ways| !ways.is_empty());
 
     layer.sampler = sampling(&root, p);
     let metrics = root.section("metrics", &["interval", "temporality", "cardinality_limit"], p);
@@ -203,6 +205,17 @@ pub(super) fn ratio(text: &str) -> Result<Rule, String> {
 enum Propagator {
     TraceContext,
     Baggage,
+}
+
+/// A way to hand contexts on to other hosts.
+#[derive(Clone, Copy)]
+struct HttpHeaders;
+
+fn propagate(text: &str) -> Result<HttpHeaders, String> {
+    if text == "tcp-option" {
+        return Err("that is not there yet; http-headers is allowed".to_owned());
+    }
+    one_of(&[("http-headers", HttpHeaders)], text)
 }
 
 fn propagator(text: &str) -> Result<Propagator, String> {

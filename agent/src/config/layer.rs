@@ -43,6 +43,7 @@ pub struct Layer {
     pub min_off_cpu: Option<Duration>,
     pub tracecontext: Option<bool>,
     pub defer_to_sdk: Option<bool>,
+    pub http_headers: Option<bool>,
     pub baggage_propagator: Option<bool>,
     pub baggage: Option<Vec<String>>,
     pub sampler: Option<Sampler>,
@@ -94,6 +95,7 @@ impl Layer {
             min_off_cpu: self.min_off_cpu.or(lower.min_off_cpu),
             tracecontext: self.tracecontext.or(lower.tracecontext),
             defer_to_sdk: self.defer_to_sdk.or(lower.defer_to_sdk),
+            http_headers: self.http_headers.or(lower.http_headers),
             baggage_propagator: self.baggage_propagator.or(lower.baggage_propagator),
             baggage: self.baggage.or(lower.baggage),
             sampler: self.sampler.or(lower.sampler),
@@ -164,6 +166,7 @@ impl Layer {
             context: Context {
                 tracecontext: self.tracecontext.unwrap_or(true),
                 defer_to_sdk: self.defer_to_sdk.unwrap_or(true),
+                http_headers: self.http_headers.unwrap_or(false),
                 baggage: if self.baggage_propagator.unwrap_or(true) { baggage } else { Vec::new() },
             },
             sampler: self.sampler.unwrap_or_default(),

@@ -86,7 +86,7 @@ impl Profile {
     }
 }
 
-/// What of an incoming request's context is honoured.
+/// What of an incoming request's context is honoured, and what is handed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
     /// `traceparent` and `tracestate`.
@@ -95,6 +95,8 @@ pub struct Context {
     pub defer_to_sdk: bool,
     /// Keys of `baggage` that become span attributes; empty when the propagator is off.
     pub baggage: Vec<String>,
+    /// Put a `traceparent` into the HTTP/1 requests that selected processes send.
+    pub http_headers: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

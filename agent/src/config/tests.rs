@@ -45,7 +45,7 @@ http:
   known_methods: [GET, PURGE]
 link: { tasks: false, inference: false, hold: 2s }
 profile: { enabled: true, hz: 49, interval: 30s, off_cpu: true, min_off_cpu: 5ms }
-context: { propagators: [tracecontext, baggage], baggage: [tenant], defer_to_sdk: false }
+context: { propagators: [tracecontext, baggage], baggage: [tenant], defer_to_sdk: false, propagate: [http-headers] }
 sampling: { sampler: parentbased_traceidratio, arg: 0.25 }
 metrics: { interval: 10s, temporality: delta, cardinality_limit: 500 }
 otlp:
@@ -123,7 +123,12 @@ fn every_key() {
             off_cpu: Some(Duration::from_millis(5)),
             interval: Duration::from_secs(30),
         },
-        context: Context { tracecontext: true, defer_to_sdk: false, baggage: vec!["tenant".into()] },
+        context: Context {
+            tracecontext: true,
+            defer_to_sdk: false,
+            http_headers: true,
+            baggage: vec!["tenant".into()],
+        },
         sampler: ratio(true, 0.25),
         metrics: Metrics {
             interval: Duration::from_secs(10),
@@ -202,6 +207,17 @@ fn somewhere_to_go_is_enough_and_the_terminal_stays_quiet() {
     assert_eq!(settings("out: x").export.terminal.print, Print::None);
     assert_eq!(settings("otlp: { endpoint: http://c:4318 }").export.terminal.print, Print::None);
     assert_eq!(settings("out: x\nprint: spans").export.terminal.print, Print::Spans);
+}
+
+#[test]
+fn nothing_is_handed_on_unless_it_is_asked_for() {
+    assert!(!settings("out: x").context.http_headers);
+    assert!(!settings("out: x\ncontext: { propagate: [] }").context.http_headers);
+    assert!(settings("out: x\ncontext: { propagate: [http-headers] }").context.http_headers);
+    check_problems(
+        "context: { propagate: [http-headers, tcp-option] }\n",
+        &["f:1: `context.propagate` is `tcp-option`: that is not there yet; http-headers is allowed"],
+    );
 }
 
 #[test]

@@ -77,7 +77,8 @@ pub(super) fn capture(machine: &Machine) -> Vec<Check> {
                 .missing
                 .iter()
                 .map(|missing| Check::new("kernel program", State::Limited, "absent", missing.clone(), ""));
-            std::iter::once(Check::good(what, capture.hook.clone())).chain(absent).collect()
+            let hook = Check::good(what, capture.hook.clone());
+            [headers(&capture.headers), hook].into_iter().chain(absent).collect()
         }
         Some(Err(refusal)) => {
             vec![Check::new(what, State::Missing, "none", refusal.reason.clone(), refusal.remedy.clone())]
@@ -87,6 +88,22 @@ pub(super) fn capture(machine: &Machine) -> Vec<Check> {
             let expected = if version >= Some(TRACEPOINTS) { "tp_btf" } else { "fexit" };
             vec![Check::new(what, State::Note, format!("{expected} (by version)"), "not tried", "")]
         }
+    }
+}
+
+/// Only of concern where headers are asked for.
+fn headers(tried: &Result<bool, String>) -> Check {
+    let what = "headers in requests";
+    match tried {
+        Ok(true) => Check::good(what, "possible"),
+        Ok(false) => Check::new(
+            what,
+            State::Note,
+            "possible in the first of a connection",
+            "FIONREAD is wrong for connections in a sockmap, so each leaves it with its first request",
+            "",
+        ),
+        Err(reason) => Check::new(what, State::Note, "not possible", reason.clone(), ""),
     }
 }
 

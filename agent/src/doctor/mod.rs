@@ -27,6 +27,8 @@ pub struct Capture {
     pub hook: String,
     /// The programs that did not attach, each with what its absence costs and why.
     pub missing: Vec<String>,
+    /// Whether `context.propagate: [http-headers]` works: for every request of a connection, or for its first. Else why not.
+    pub headers: Result<bool, String>,
 }
 
 /// Capturing does not work.

@@ -302,6 +302,11 @@ impl Head {
         }
     }
 
+    #[must_use]
+    pub fn is_http(&self) -> bool {
+        matches!(self, Self::Http(_))
+    }
+
     /// A hash that requests of one kind share: method and path without what tells one from the next.
     #[must_use]
     pub fn route(&self) -> u64 {

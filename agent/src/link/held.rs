@@ -8,7 +8,7 @@ use super::{Rule, Token, hand, wire};
 use crate::{
     flow::{ConnectionInfo, Detail, Role},
     span::{
-        SpanId,
+        SpanId, TraceId,
         context::{Identity, Incoming, TraceParent},
     },
 };
@@ -23,6 +23,12 @@ pub(super) struct Held {
     pub(super) rule: Rule,
     /// Set once, when the span itself or a child needs it.
     pub(super) identity: Option<Identity>,
+    /// What it carries: a header that was put in, whose span it is.
+    pub(super) sent: Option<TraceParent>,
+    /// The trace that it takes part in where it has no parent: one of its calls carries it.
+    pub(super) adopted: Option<TraceId>,
+    /// Some of its calls carry a trace, and are judged first.
+    pub(super) awaits_trace: bool,
     /// It is in its reader's hand.
     pub(super) entry: Option<hand::Entry>,
     /// A call that carries a context which was made in its process.
@@ -72,6 +78,9 @@ impl Held {
             parent: Parent::None,
             rule: Rule::None,
             identity: None,
+            sent: None,
+            adopted: None,
+            awaits_trace: false,
             entry: None,
             made: false,
             by_sdk: false,

@@ -7,7 +7,7 @@
 //!
 //! Each kind of evidence is a file: `hand` (who read a request has it in hand), `execution` (tasks, and who made
 //! them), `wake` (tasks that send for others), `discipline` (threads that do one thing after another), `reaction` (what
-//! a thread does right after a read), `wire` (both ends of a connection).
+//! a thread does right after a read), `wire` (both ends of a connection), `propagated` (headers that were put in).
 
 mod discipline;
 mod execution;
@@ -15,6 +15,7 @@ mod hand;
 mod held;
 mod model;
 mod place;
+mod propagated;
 mod reaction;
 mod rule;
 mod sdk;
@@ -37,6 +38,7 @@ use self::{
     execution::{Executions, Step},
     hand::Hands,
     held::{Held, Parent, from_header},
+    propagated::{Propagated, Sent},
     reaction::{Judgement, Reactions, Verdict},
     sdk::Sdks,
     waiting::Waiting,
@@ -48,6 +50,7 @@ pub use self::{
     rule::Rule,
 };
 use crate::{
+    decode::InjectedRecord,
     flow::{ConnectionInfo, Detail, Head, Role},
     span::{
         context::{self, Incoming},
@@ -77,7 +80,10 @@ pub struct Links {
     verdicts: VecDeque<(u64, u64, Verdict)>,
     wire: Wire,
     sdks: Sdks,
+    propagated: Propagated,
     ids: IdGenerator,
+    /// Requests whose trace is decided with their calls.
+    awaited: usize,
     /// Room for a chain of parents; empty.
     chain: Vec<Token>,
     pub counters: LinkCounters,
@@ -126,7 +132,9 @@ impl Links {
             verdicts: VecDeque::new(),
             wire: Wire::default(),
             sdks: Sdks::default(),
+            propagated: Propagated::default(),
             ids,
+            awaited: 0,
             chain: Vec::with_capacity(MAX_DEPTH),
             counters: LinkCounters::default(),
         }
@@ -170,6 +178,11 @@ impl Links {
         }
     }
 
+    /// A header was put into a call that is about to be sent.
+    pub fn handle_injected(&mut self, record: &InjectedRecord) {
+        self.propagated.handle(record, self.settings.limit);
+    }
+
     /// The first byte of a response has passed.
     pub fn handle_response(&mut self, token: Token, role: Role, first: Stamp) {
         if role == Role::Server && first.actor.context == 0 {
@@ -199,8 +212,13 @@ impl Links {
             self.counters.malformed_context += 1;
         }
         let mut held = Held::new(connection, role, request, self.ids.span_id());
+        let mut shift = 0;
         match role {
             Role::Server => {
+                if self.settings.headers {
+                    let (limit, held) = (self.settings.limit, &self.held);
+                    self.propagated.read(token, request.offset, limit, |token| held.contains_key(&token));
+                }
                 (held.parent, held.rule) = from_header(&incoming);
                 if self.settings.defer_to_sdk {
                     self.sdks.read(token, request.last.actor.pid, incoming.parent(), head);
@@ -214,14 +232,31 @@ impl Links {
             }
             Role::Client => {
                 held.made = self.is_made(request.first, &incoming, head);
-                self.called(token, &mut held, &incoming, threads, head.takes_turns());
+                let (sent, before) = self.propagated.of_call(connection.socket, request.offset);
+                shift = before;
+                if self.settings.headers && incoming == Incoming::Absent && head.is_http() {
+                    let counter = match sent {
+                        Some(_) => &mut self.counters.with_header,
+                        None => &mut self.counters.without_header,
+                    };
+                    *counter += 1;
+                }
+                if let Some(sent) = sent {
+                    held.span_id = sent.context.parent;
+                    held.sent = Some(sent.context);
+                }
+                self.called(token, &mut held, (&incoming, sent), threads, head.takes_turns());
             }
         }
         self.hold(&held.parent);
-        held.key = wire::key(connection, role, request, head);
+        held.key = wire::key(connection, role, (request, shift), head);
+        let sent = held.sent;
         let partner = held.key.and_then(|key| self.wire.meet(key, token, role));
         self.held.insert(token, held);
         self.arrivals.push_back(token);
+        if let Some(context) = sent {
+            self.adopt(token, context.trace_id);
+        }
         match (partner, role) {
             (Some(partner), Role::Server) => self.join(partner, token),
             (Some(partner), Role::Client) => self.join(token, partner),
@@ -359,10 +394,22 @@ impl Links {
     }
 
     /// A call was sent: its cause is known at once, or it waits.
-    fn called(&mut self, token: Token, held: &mut Held, incoming: &Incoming, threads: Threads, turns: bool) {
+    fn called(
+        &mut self,
+        token: Token,
+        held: &mut Held,
+        (incoming, sent): (&Incoming, Option<Sent>),
+        threads: Threads,
+        turns: bool,
+    ) {
         let at = held.request.first;
         self.discipline.sent(at.actor.tid, at.time);
-        let cause = self.cause_of_call(at, incoming, threads, turns);
+        let cause = match sent.and_then(|sent| sent.cause).filter(|request| self.is_open(*request)) {
+            // It is on the wire.
+            Some(request) if at.actor.context == 0 => Cause::Known(Parent::Held(request), Rule::SameThread),
+            Some(request) => Cause::Known(Parent::Held(request), Rule::SameTask),
+            None => self.cause_of_call(at, incoming, threads, turns),
+        };
         let known = match &cause {
             Cause::Known(Parent::Held(request), _) => Some(*request),
             Cause::Known(..) | Cause::Later(_) => None,
@@ -388,6 +435,10 @@ impl Links {
             let deadline = at.time.saturating_add(self.settings.hold);
             self.waiting.add(token, pid, lineage, self.hands.order(), deadline);
         }
+    }
+
+    fn is_open(&self, request: Token) -> bool {
+        self.held.get(&request).is_some_and(|held| held.exchange.is_none() && !held.done)
     }
 
     fn cause_of_call(&self, at: Stamp, incoming: &Incoming, threads: Threads, turns: bool) -> Cause {
@@ -513,9 +564,10 @@ impl Links {
         if calls.is_empty() {
             return;
         }
-        for call in calls {
-            self.waiting.keep(call, true);
+        for call in &calls {
+            self.waiting.keep(*call, true);
         }
+        self.await_trace(verdict.request, &calls);
         self.hold(&Parent::Held(verdict.request));
         self.verdicts.push_back((now.saturating_add(JUDGE_AFTER), now.saturating_add(JUDGE_BY), verdict));
         if self.verdicts.len() > MAX_VERDICTS
@@ -558,6 +610,7 @@ impl Links {
                 self.give_up(call);
             }
         }
+        self.end_wait_for_trace(verdict);
         self.release(&request);
     }
 
@@ -571,11 +624,15 @@ impl Links {
         self.waiting.remove(call);
         let Some(held) = self.held.get_mut(&call) else { return };
         (held.parent, held.rule) = (parent.clone(), rule);
+        let adopted = held.adopted;
         self.ready.extend(held.blocked.drain(..));
         // What is certain needs no candidates.
         let candidates =
             if rule == Rule::Ambiguous { Vec::new() } else { std::mem::take(&mut held.candidates) };
         self.hold(&parent);
+        if let (Some(trace), Parent::Held(parent)) = (adopted, &parent) {
+            self.adopt(*parent, trace);
+        }
         for candidate in candidates {
             self.release(&Parent::Held(candidate));
         }
@@ -591,10 +648,14 @@ impl Links {
         end.partner = Some(client);
         let before = std::mem::replace(&mut end.parent, Parent::Held(client));
         end.rule = Rule::Wire;
+        let adopted = end.adopted;
         if let Some(call) = self.held.get_mut(&client) {
             call.partner_start = Some(start);
         }
         self.hold(&Parent::Held(client));
+        if let Some(trace) = adopted {
+            self.adopt(client, trace);
+        }
         self.release(&before);
     }
 
@@ -647,8 +708,9 @@ impl Links {
         let exchange = held.exchange.take()?;
         held.done = true;
         let candidates = std::mem::take(&mut held.candidates);
-        let (rule, role, by_sdk) = (held.rule, held.role, held.by_sdk);
+        let (mut rule, role, by_sdk) = (held.rule, held.role, held.by_sdk);
         let connection = Arc::clone(&held.connection);
+        let above = held.parent.clone();
         let mut start = held.request.first.time;
         let mut end = held.end.unwrap_or(start);
         // A send is seen after it happened, so the peer's read may carry an earlier time. What was read
@@ -664,33 +726,24 @@ impl Links {
         if let Some(call_end) = call.and_then(|call| call.end) {
             end = end.min(call_end);
         }
+        let mut apart = None;
+        if let (None, Parent::Held(above)) = (identity.parent, above) {
+            let above = self.held.get(&above).and_then(|above| above.identity.as_ref());
+            // An SDK's own has no id that is known.
+            apart = above.filter(|above| above.span_id.is_valid());
+            rule = if apart.is_some() { Rule::Apart } else { rule };
+        }
+        let apart = apart.map(|above| (above.trace_id, above.span_id));
         if references == 0
             && let Some(gone) = self.held.remove(&token)
         {
             self.release(&gone.parent);
         }
         self.counters.by_rule[rule as usize] += 1;
-        let candidates = self.names(candidates);
+        let mut candidates = self.names(candidates);
+        candidates.extend(apart);
         let end = end.max(start);
         Some(Linked { connection, role, exchange, identity, start, end, rule, by_sdk, candidates })
-    }
-
-    /// The first exchange on the way up, from `token` itself on, whose parent is not decided yet.
-    fn undecided_above(&self, token: Token) -> Option<Token> {
-        if self.waiting.is_empty() {
-            return None;
-        }
-        let mut at = token;
-        for _ in 0..MAX_DEPTH {
-            if self.waiting.contains(at) {
-                return Some(at);
-            }
-            match self.held.get(&at)?.parent {
-                Parent::Held(parent) => at = parent,
-                Parent::None | Parent::Remote { .. } => return None,
-            }
-        }
-        None
     }
 
     fn make_room(&mut self) {

@@ -47,6 +47,8 @@ pub struct LinkSettings {
     pub trace_context: bool,
     /// What an SDK in a process reports itself is left to it.
     pub defer_to_sdk: bool,
+    /// Headers are put into calls.
+    pub headers: bool,
     /// Let calls wait for what is learned later.
     pub inference: bool,
     /// Nanoseconds that a call waits at most to be decided.
@@ -59,6 +61,9 @@ pub struct LinkCounters {
     pub by_rule: [u64; Rule::ALL.len()],
     /// `traceparent` headers that break the format.
     pub malformed_context: u64,
+    /// Where headers are put in: HTTP calls that carry one, and those that left with none.
+    pub with_header: u64,
+    pub without_header: u64,
     /// Exchanges that lost their links because too many were held.
     pub evicted: u64,
     /// Calls that were decided before all was known: their time was over, or there were too many.

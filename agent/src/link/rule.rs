@@ -26,10 +26,12 @@ pub enum Rule {
     Header,
     /// Several requests could have caused the call; none was chosen.
     Ambiguous,
+    /// Its request was found when the call had left with the id of another trace, in which it therefore is; it is linked to it.
+    Apart,
 }
 
 impl Rule {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::None,
         Self::SameThread,
         Self::SameTask,
@@ -41,6 +43,7 @@ impl Rule {
         Self::PassedOn,
         Self::Header,
         Self::Ambiguous,
+        Self::Apart,
     ];
 
     /// In metrics, and in the attribute `honeyguide.link.rule`.
@@ -58,6 +61,7 @@ impl Rule {
             Self::PassedOn => "passed_on",
             Self::Header => "header",
             Self::Ambiguous => "ambiguous",
+            Self::Apart => "apart",
         }
     }
 
@@ -71,7 +75,8 @@ impl Rule {
             | Self::Ancestry
             | Self::Woken
             | Self::Reaction
-            | Self::Ambiguous => true,
+            | Self::Ambiguous
+            | Self::Apart => true,
             Self::None | Self::Wire | Self::PassedOn | Self::Header => false,
         }
     }

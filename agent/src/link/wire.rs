@@ -102,9 +102,14 @@ impl Wire {
     }
 }
 
-/// The name of a request that begins at `request.offset` of its direction; `None` where the connection is
-/// not known well enough.
-pub(super) fn key(connection: &ConnectionInfo, role: Role, request: &Extent, head: &Head) -> Option<Key> {
+/// The name of a request that begins at `request.offset` of its direction, before which so many bytes more are on the wire;
+/// `None` where the connection is not known well enough.
+pub(super) fn key(
+    connection: &ConnectionInfo,
+    role: Role,
+    (request, added): (&Extent, u32),
+    head: &Head,
+) -> Option<Key> {
     let fingerprint = head.fingerprint();
     match (&connection.endpoints, connection.sequences, connection.unix) {
         (Endpoints::Tcp { local, remote }, Some((sent, received)), _) => {
@@ -113,7 +118,7 @@ pub(super) fn key(connection: &ConnectionInfo, role: Role, request: &Extent, hea
                 Role::Server => (*remote, *local, received),
             };
             #[allow(clippy::cast_possible_truncation)] // Sequence numbers wrap at 32 bits.
-            let sequence = base.wrapping_add(request.offset as u32);
+            let sequence = base.wrapping_add(request.offset as u32).wrapping_add(added);
             let netns = if is_per_namespace(client.ip()) { connection.netns } else { 0 };
             Some(Key::Tcp { client, server, netns, sequence, fingerprint })
         }

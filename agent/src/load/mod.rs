@@ -10,6 +10,7 @@ mod interpreters;
 mod off_cpu;
 mod offsets;
 mod profiler;
+mod propagation;
 mod runtime;
 mod tls;
 mod unsupported;
@@ -22,19 +23,21 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, MapData, PerCpuArray},
 };
-use honeyguide_common::{Failure, sample::MAX_BLOCKED, verdict};
+use honeyguide_common::{Failure, propagation::Outcome, sample::MAX_BLOCKED, verdict};
 use log::warn;
 
 pub use arena::{Arena, GRACE as ARENA_GRACE, Room};
 pub use hooks::{Hook, HookChoice};
 pub use interpreters::Interpreters;
 pub use profiler::{Event, Profiler, ProfilerSettings, Sampling};
+pub use propagation::HeaderSettings;
 pub use runtime::{
     CodeLayout, PythonFile, RuntimeCounters, V8Code, V8File, V8Layout, examine_frames, examine_v8,
 };
 pub use tls::{TlsCounters, TlsSites, examine as examine_tls};
 pub use unsupported::Unsupported;
 
+use propagation::Headers;
 use runtime::Runtimes;
 use tls::TlsProbes;
 
@@ -68,9 +71,13 @@ pub fn probe() -> Result<Probe> {
         off_cpu: None,
         kernel_log: log::LevelFilter::Off,
         thread_times: true,
+        headers: None,
     };
-    let Kernel { hook, missing, .. } = Kernel::load(&settings)?;
-    Ok(Probe { hook, missing })
+    let Kernel { mut ebpf, hook, missing, .. } = Kernel::load(&settings)?;
+    let btf = aya::Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
+    let headers = propagation::attach(&mut ebpf, &btf, hook, &propagation::mounts());
+    let headers = headers.map(|headers| headers.follow).map_err(|error| format!("{error:#}"));
+    Ok(Probe { hook, missing, headers })
 }
 
 /// What trying gave.
@@ -79,6 +86,8 @@ pub struct Probe {
     pub hook: Hook,
     /// As [`Kernel::missing`].
     pub missing: Vec<String>,
+    /// Whether headers can be put into requests: into all of a connection, or only into its first. Else why not.
+    pub headers: Result<bool, String>,
 }
 
 /// What the kernel programs are told before they are loaded.
@@ -98,6 +107,8 @@ pub struct LoadSettings {
     pub capture_bytes: u32,
     /// Size of the ring: a power of two, at least a page.
     pub ring_bytes: u32,
+    /// Headers are put into the requests of selected processes; `None`: nothing for it is attached.
+    pub headers: Option<HeaderSettings>,
     /// Whether the scheduler is asked what threads do with their time.
     pub thread_times: bool,
     /// CPU samples are taken as well, so many a second and CPU.
@@ -118,6 +129,8 @@ pub struct Kernel {
     runtimes: Option<Runtimes>,
     /// Time off the CPU is told.
     off_cpu: bool,
+    /// `None` where no headers are put in.
+    headers: Option<Headers>,
     /// The hook that captures socket operations.
     pub hook: Hook,
     /// Features that are missing on this kernel, in words for the user.
@@ -184,7 +197,15 @@ impl Kernel {
             missing.push(format!("time off the CPU: it is in no profile ({error:#})"));
             off_cpu = false;
         }
-        Ok(Self { ebpf, tls, runtimes, off_cpu, hook, missing })
+        let headers = match settings.headers {
+            Some(_) => {
+                let headers = propagation::attach(&mut ebpf, &btf, hook, &propagation::mounts())
+                    .and_then(|mut headers| headers.try_out().map(|()| headers));
+                Some(headers.map_err(|error| unsupported::explain_headers(&error))?)
+            }
+            None => None,
+        };
+        Ok(Self { ebpf, tls, runtimes, off_cpu, headers, hook, missing })
     }
 
     /// The reading end of the ring of samples, the tables of the unwinder, and that of interpreters. There is one of each.
@@ -288,6 +309,18 @@ impl Kernel {
         self.runtimes.as_ref().map_or_else(RuntimeCounters::default, |runtimes| runtimes.counters)
     }
 
+    /// What became of the messages that a header could have been put into, in the order of [`Outcome::ALL`].
+    #[must_use]
+    pub fn outcomes(&self) -> [u64; Outcome::ALL.len()] {
+        self.headers.as_ref().map_or([0; Outcome::ALL.len()], Headers::outcomes)
+    }
+
+    /// Whether headers are put into each request of a connection; `false`: into its first alone. `None` where into none.
+    #[must_use]
+    pub fn follows_connections(&self) -> Option<bool> {
+        self.headers.as_ref().map(|headers| headers.follow)
+    }
+
     /// What the kernel programs log, into the `log` facade; `None` where nothing was asked for.
     pub fn logger(&mut self) -> Option<aya_log::EbpfLogger<&'static dyn log::Log>> {
         aya_log::EbpfLogger::init(&mut self.ebpf)
@@ -330,6 +363,7 @@ fn load_object(
     let (all, ports) = (u8::from(settings.select_all), u8::from(settings.select_ports));
     let trace_tls = u8::from(settings.tls);
     let opens = u8::from(settings.opens);
+    let (propagate, reject_below) = settings.headers.map_or((0_u8, 0), |headers| (1, headers.reject_below));
     let wakeup = u64::from(settings.ring_bytes / 4);
     let key = fastrand::u64(..);
     let level = settings.kernel_log as u8;
@@ -343,6 +377,8 @@ fn load_object(
         .override_global("THREAD_TIMES", &times, true)
         .override_global("TRACE_TLS", &trace_tls, true)
         .override_global("TRACE_OPENS", &opens, true)
+        .override_global("PROPAGATE", &propagate, true)
+        .override_global("REJECT_BELOW", &reject_below, true)
         .override_global("CAPTURE_BYTES", &settings.capture_bytes, true)
         .override_global("WAKEUP_BYTES", &wakeup, true)
         .override_global("ADDRESS_KEY", &key, true)
@@ -350,6 +386,9 @@ fn load_object(
         .override_global(aya_log::LEVEL, &level, false)
         .map_max_entries("BLOCKED", blocked)
         .map_max_entries("EVENTS", settings.ring_bytes);
+    if settings.headers.is_none() {
+        loader.map_max_entries("CONNECTIONS", 1).map_max_entries("HANDS", 1);
+    }
     for (name, offset) in offsets {
         loader.override_global(name, offset, true);
     }

@@ -38,6 +38,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("OFF_TASK_MM", "task_struct", "mm"),
     ("OFF_MM_EXEC_VM", "mm_struct", "exec_vm"),
     ("OFF_TASK_FS", "task_struct", "thread.fsbase"),
+    ("OFF_TASK_STACK", "task_struct", "stack"),
 ];
 
 /// Looks every offset up.

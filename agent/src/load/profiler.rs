@@ -88,6 +88,7 @@ impl Profiler {
             thread_times: false,
             samples: None,
             off_cpu: settings.sampling.least(),
+            headers: None,
             kernel_log: settings.kernel_log,
         };
         let mut ebpf = load_object(&load, &offsets, |loader| {

@@ -50,6 +50,15 @@ pub(super) fn explain_sampler(error: anyhow::Error) -> anyhow::Error {
     error.context("no event to sample by can be had")
 }
 
+/// Headers were asked for, so running without them would not be what was asked for.
+pub(super) fn explain_headers(error: &anyhow::Error) -> anyhow::Error {
+    Unsupported::new(
+        format!("headers cannot be put into requests here ({error:#})"),
+        "take http-headers out of context.propagate, or see `honeyguide doctor` for what is missing",
+    )
+    .into()
+}
+
 pub(super) fn is_permission(error: &anyhow::Error) -> bool {
     error
         .chain()

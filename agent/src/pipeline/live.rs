@@ -153,6 +153,7 @@ impl Signals {
             processes: steering.who.counters(),
             tls: steering.tls,
             runtimes: steering.runtimes,
+            headers: steering.headers,
             export: self.counters.snapshot(),
             ..Account::of(&self.engine)
         }

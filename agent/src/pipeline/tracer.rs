@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Result;
+use honeyguide_common::propagation::Outcome;
 use log::{debug, warn};
 
 use super::{status, who::Who, wiring};
@@ -51,6 +52,7 @@ pub(super) struct Steering {
     pub(super) clock: Clock,
     pub(super) tls: TlsCounters,
     pub(super) runtimes: RuntimeCounters,
+    pub(super) headers: [u64; Outcome::ALL.len()],
     /// Housekeeping is due in this round.
     pub(super) housekeeping: bool,
 }
@@ -68,6 +70,11 @@ impl Tracer {
         for missing in &kernel.missing {
             warn!("without {missing}");
         }
+        if kernel.follows_connections() == Some(false) {
+            warn!(
+                "this kernel tells readers wrongly how much there is to read of connections in a sockmap: only the first request of each connection gets a header"
+            );
+        }
         let (ring, mut control) = (kernel.take_ring()?, kernel.take_control()?);
         who.select(settings, &mut control)?;
         for pid in who.watched() {
@@ -83,6 +90,7 @@ impl Tracer {
             clock: Clock::measure(),
             tls: TlsCounters::default(),
             runtimes: RuntimeCounters::default(),
+            headers: [0; Outcome::ALL.len()],
             housekeeping: false,
         };
         // Tests and scripts wait for this line.
@@ -130,6 +138,7 @@ impl Tracer {
             looking |= self.kernel.poll_runtimes(&self.steering.who.proc);
             self.steering.tls = self.kernel.tls_counters();
             self.steering.runtimes = self.kernel.runtime_counters();
+            self.steering.headers = self.kernel.outcomes();
             // Behind: what is still in the ring is older than now, and hardly older than what came out of it.
             let handled = if records < ROUND { now } else { last.min(now) };
             sink.round(handled, self.ring.size(), &mut self.steering)?;

@@ -8,7 +8,7 @@ use crate::{
     config::Settings,
     engine::EngineSettings,
     link::LinkSettings,
-    load::LoadSettings,
+    load::{HeaderSettings, LoadSettings},
     metrics::http::HttpMetricSettings,
     span::{http::HttpSettings, redact::Redaction, route::RouteSettings},
 };
@@ -34,6 +34,10 @@ pub(super) fn load_settings(settings: &Settings) -> LoadSettings {
         thread_times: settings.capture.thread_times,
         samples: settings.profile.hz,
         off_cpu: settings.profile.off_cpu,
+        headers: settings
+            .context
+            .http_headers
+            .then(|| HeaderSettings { reject_below: settings.sampler.reject_below() }),
     }
 }
 
@@ -48,6 +52,7 @@ pub(super) fn engine(settings: &Settings) -> EngineSettings {
             sampler: settings.sampler,
             trace_context: settings.context.tracecontext,
             defer_to_sdk: settings.context.defer_to_sdk,
+            headers: settings.context.http_headers,
             inference: settings.link.inference,
             hold: u64::try_from(settings.link.hold.as_nanos()).unwrap_or(u64::MAX),
         },

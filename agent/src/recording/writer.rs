@@ -80,7 +80,12 @@ impl Writer {
                 }
             }
             Ok(
-                Record::Process(_) | Record::Times(_) | Record::Bind(_) | Record::Task(_) | Record::Open(_),
+                Record::Process(_)
+                | Record::Times(_)
+                | Record::Bind(_)
+                | Record::Task(_)
+                | Record::Open(_)
+                | Record::Injected(_),
             )
             | Err(_) => {}
         }

@@ -52,6 +52,16 @@ impl Sampler {
         (Self { rule, parent_based }, warning)
     }
 
+    /// Of the 2^56 values of a new trace's random bits, those below this are rejected; all of them where it is more.
+    #[must_use]
+    pub fn reject_below(&self) -> u64 {
+        match self.rule {
+            Rule::AlwaysOn => 0,
+            Rule::AlwaysOff => u64::MAX,
+            Rule::Ratio(threshold) => threshold.0,
+        }
+    }
+
     /// Sets or clears [`SAMPLED`] of a new span and says which. `parent_flags` are those of its parent,
     /// remote or local. A ratio's decision is written into `tracestate` as `ot=th:…`, so that whoever
     /// counts spans later knows how many each one stands for; parent-based decisions leave it alone.

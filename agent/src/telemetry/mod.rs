@@ -4,7 +4,7 @@ pub mod logger;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use honeyguide_common::Failure;
+use honeyguide_common::{Failure, propagation::Outcome};
 
 use crate::{
     attribute::Attributes,
@@ -37,6 +37,8 @@ pub struct Account {
     pub processes: ResourceCounters,
     pub tls: TlsCounters,
     pub runtimes: RuntimeCounters,
+    /// Messages that a header could have been put into, in the order of [`Outcome::ALL`].
+    pub headers: [u64; Outcome::ALL.len()],
     /// Calls whose cause is not known yet, and tasks whose beginnings are remembered.
     pub undecided: u64,
     pub tasks: u64,
@@ -74,9 +76,16 @@ impl Account {
             process_records,
             task_records,
             open_records,
+            injected_records,
             ..
         } = self.engine;
-        data_records + connection_records + state_records + process_records + task_records + open_records
+        data_records
+            + connection_records
+            + state_records
+            + process_records
+            + task_records
+            + open_records
+            + injected_records
     }
 
     /// Records that were due and never came.
@@ -116,6 +125,7 @@ impl Account {
                     ("process", engine.process_records),
                     ("task", engine.task_records),
                     ("open", engine.open_records),
+                    ("injected", engine.injected_records),
                 ],
             ),
             build.sum(
@@ -299,6 +309,20 @@ impl Account {
                 "Functions that could not be probed, and processes or files that were too many to look at.",
                 "cause",
                 &[("failed", self.runtimes.failed), ("too_many", self.runtimes.dropped)],
+            ),
+            build.sum(
+                "honeyguide.headers",
+                "{message}",
+                "Messages that a traceparent was put into or could have been, by what became of them.",
+                "outcome",
+                &Outcome::ALL.map(|outcome| (outcome.name(), self.headers[outcome as usize])),
+            ),
+            build.sum(
+                "honeyguide.headers.calls",
+                "{call}",
+                "HTTP calls without a traceparent of their own, where headers are put in.",
+                "header",
+                &[("put_in", links.with_header), ("none", links.without_header)],
             ),
             build.sum(
                 "honeyguide.contexts.malformed",

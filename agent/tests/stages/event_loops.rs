@@ -16,7 +16,9 @@ const REQUESTS: u64 = 600;
 enum Handler {
     /// A call, then another, then the response: each at once.
     Prompt,
-    /// The same, with a timer in front of each step.
+    /// As prompt; the first call of each request carries a header with a trace of its own.
+    Marked,
+    /// As prompt, with a timer in front of each step.
     Timers,
     /// A call at once, a timer, another call, and the response at once.
     Between,
@@ -72,6 +74,9 @@ impl Server {
             let at = ready[server.random.usize(..ready.len())];
             let (id, next) = server.open.swap_remove(at);
             server.step(id, next);
+            if handler == Handler::Marked {
+                server.stream.wait(5 * MS);
+            }
         }
         server.stream.wait(3_000 * MS);
         server.stream.finish().0
@@ -133,6 +138,10 @@ impl Server {
     }
 
     fn call_on(&mut self, socket: u64, id: u64, number: u8) {
+        if self.handler == Handler::Marked && number == 1 {
+            let byte = u8::try_from(id % 250 + 1).unwrap();
+            self.stream.put_in(socket, None, (byte, byte), 0);
+        }
         let call = format!("GET /c/{id}/{number} HTTP/1.1\r\nHost: b\r\n\r\n");
         self.stream.sent(socket, LOOP, call.as_bytes());
         self.open.retain(|(other, _)| *other != id);
@@ -166,6 +175,16 @@ fn score(spans: &[Span]) -> (usize, usize, usize) {
 fn reactions_at_once_are_given_to_their_requests() {
     let (right, wrong, none) = score(&Server::run(Handler::Prompt));
     assert_eq!((wrong, none), (0, 0), "{right} right");
+}
+
+/// Which call is whose is known only after the request has ended: so long its trace is not named.
+#[test]
+fn requests_take_over_the_traces_of_calls_that_are_given_to_them_late() {
+    let spans = Server::run(Handler::Marked);
+    let (right, wrong, none) = score(&spans);
+    assert_eq!((wrong, none), (0, 0), "{right} right");
+    let marked = |span: &&Span| span.trace_id.0 == [span.trace_id.0[0]; 16];
+    assert_eq!(spans.iter().filter(marked).count(), spans.len());
 }
 
 #[test]

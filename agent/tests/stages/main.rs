@@ -5,6 +5,7 @@ mod bounds;
 mod event_loops;
 mod executions;
 mod flows;
+mod headers;
 mod links;
 mod sdk;
 mod stream;

@@ -13,7 +13,7 @@ use honeyguide::{
 };
 use honeyguide_common::{
     identity,
-    record::{self, Connection, Data, Header, Open, Process, State, Task},
+    record::{self, Connection, Data, Header, Injected, Open, Process, State, Task},
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -94,6 +94,7 @@ impl Stream {
                 sampler: Sampler::default(),
                 trace_context: true,
                 defer_to_sdk,
+                headers: true,
                 inference: true,
                 hold: 10_000 * MS,
             },
@@ -169,6 +170,21 @@ impl Stream {
         let mut raw = Open::new_zeroed();
         raw.header = self.header(record::KIND_OPEN);
         (raw.socket, raw.pid, raw.tid) = (socket, by.0, by.1);
+        self.feed(raw.as_bytes());
+    }
+
+    /// A header was put into what is sent next on `socket`; its trace and span are of this byte alone. `cause`: the
+    /// socket of the request that its sender had in hand.
+    pub(crate) fn put_in(&mut self, socket: u64, cause: Option<u64>, (trace, span): (u8, u8), before: u32) {
+        let mut raw = Injected::new_zeroed();
+        raw.header = self.header(record::KIND_INJECTED);
+        raw.socket = socket;
+        raw.cause_socket = cause.unwrap_or_default();
+        let offset = self.offsets.get(&(socket, SENT)).copied().unwrap_or_default();
+        (raw.offset, raw.before, raw.length) = (u32::try_from(offset).unwrap(), before, 70);
+        let value =
+            format!("00-{}-{}-01", format!("{trace:02x}").repeat(16), format!("{span:02x}").repeat(8));
+        raw.value.copy_from_slice(value.as_bytes());
         self.feed(raw.as_bytes());
     }
 

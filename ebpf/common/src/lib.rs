@@ -5,6 +5,7 @@
 pub mod failure;
 pub mod identity;
 pub mod interpreter;
+pub mod propagation;
 pub mod record;
 pub mod sample;
 pub mod tls;

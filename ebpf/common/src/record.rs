@@ -4,6 +4,8 @@
 #[cfg(feature = "user")]
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::propagation::VALUE;
+
 /// `Header::kind`.
 pub const KIND_DATA: u16 = 1;
 pub const KIND_CONNECTION: u16 = 2;
@@ -18,6 +20,7 @@ pub const KIND_TASK: u16 = 10;
 /// A process has loaded or unloaded libraries: a [`Process`] with neither argument nor name.
 pub const KIND_LOADED: u16 = 11;
 pub const KIND_OPEN: u16 = 12;
+pub const KIND_INJECTED: u16 = 13;
 
 /// `Data::direction`, as the traced process sees it.
 pub const DIRECTION_SEND: u8 = 0;
@@ -199,6 +202,27 @@ pub struct Open {
     pub tid: u32,
 }
 
+/// A `traceparent` was put into a request that is about to be sent; its data record follows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Injected {
+    pub header: Header,
+    pub socket: u64,
+    /// The request that the sender has in hand: its socket, and as `Data::offset` its first byte. Socket 0: none.
+    pub cause_socket: u64,
+    pub cause_offset: u64,
+    /// The stream offset of the request's first byte, its lower half, as the sender counts.
+    pub offset: u32,
+    /// Bytes that were put into the stream before this request.
+    pub before: u32,
+    /// Bytes that were put into it.
+    pub length: u32,
+    /// The value of the header.
+    pub value: [u8; VALUE],
+    pub padding: [u8; 5],
+}
+
 /// A process was forked, replaced its image, ended, or began to listen.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -254,6 +278,7 @@ const _: () = {
     assert!(size_of::<Connection>() == 216 && offset_of!(Connection, path) == 104);
     assert!(size_of::<State>() == 32);
     assert!(size_of::<Bind>() == 48);
+    assert!(size_of::<Injected>() == 112);
     assert!(size_of::<Process>() == 40);
     assert!(size_of::<Times>() == 80);
 };

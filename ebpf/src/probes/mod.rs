@@ -4,6 +4,7 @@ mod go;
 mod loader;
 mod off_cpu;
 mod process;
+mod propagation;
 mod runtime;
 mod rustls;
 mod sampler;

@@ -1,4 +1,5 @@
-// A server of Go's net/http that asks another one, UPSTREAM, before it answers; /quiet is answered at once. Takes a port.
+// A server of Go's net/http that asks another one, UPSTREAM, before it answers, for /call/... with the same path; /quiet is
+// answered at once. Takes a port.
 package main
 
 import (
@@ -11,7 +12,7 @@ import (
 func main() {
 	upstream := os.Getenv("UPSTREAM")
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
-	http.HandleFunc("/call", func(w http.ResponseWriter, r *http.Request) {
+	call := func(w http.ResponseWriter, upstream string) {
 		answer, err := client.Get(upstream)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
@@ -19,7 +20,9 @@ func main() {
 		}
 		defer answer.Body.Close()
 		io.Copy(w, answer.Body)
-	})
+	}
+	http.HandleFunc("/call", func(w http.ResponseWriter, r *http.Request) { call(w, upstream) })
+	http.HandleFunc("/call/", func(w http.ResponseWriter, r *http.Request) { call(w, upstream+r.URL.Path) })
 	http.HandleFunc("/quiet", func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "ok")
 	})

@@ -17,7 +17,7 @@ const APPLICATION: [Piece; 4] = [
     ("pg_ctlcluster", "postgresql"),
     ("python3", "python3"),
 ];
-const TESTS: [Piece; 18] = [
+const TESTS: [Piece; 19] = [
     // The server alone: Debian starts what `apache2` brings.
     ("apache2", "apache2-bin"),
     ("bpftool", "bpftool"),
@@ -26,6 +26,7 @@ const TESTS: [Piece; 18] = [
     ("cpio", "cpio"),
     ("curl", "curl"),
     ("h2load", "nghttp2-client"),
+    ("ip", "iproute2"),
     ("mariadbd", "mariadb-server"),
     ("memcached", "memcached"),
     ("musl-gcc", "musl-tools"),
