@@ -1,5 +1,6 @@
 //! Hiding secrets in captured bytes, in place and without changing their length: the values of headers that
-//! hold credentials, and of query parameters that do.
+//! hold credentials, and of query parameters that do. Of HTTP/1 and FastCGI: HTTP/2 has its headers compressed, which
+//! cannot be masked in place.
 //!
 //! A value may come in several operations, a byte at a time if the sender likes, so what a line has been so
 //! far is kept for each direction of each socket.
@@ -8,6 +9,7 @@ use std::collections::HashMap;
 
 use honeyguide_protocols::detect::Direction;
 
+use super::params;
 use crate::{decode::DataRecord, span::redact::Redaction};
 
 /// Headers whose values are credentials or sessions.
@@ -40,6 +42,8 @@ struct Stream {
     in_head: bool,
     /// Something passed unseen since the last byte.
     unseen: bool,
+    /// Bytes that are still to come of a secret whose length is known.
+    secret_left: usize,
 }
 
 /// What the next byte belongs to.
@@ -75,6 +79,7 @@ impl Mask {
             place: Place::LineStart { folds: false },
             in_head: false,
             unseen: false,
+            secret_left: 0,
         };
         let stream = self.streams.entry(key).or_insert_with(fresh);
         if record.offset != stream.next {
@@ -111,6 +116,7 @@ impl Stream {
     fn pass_unseen(&mut self) {
         self.place = if self.in_head { Place::Secret } else { Place::LineStart { folds: false } };
         self.unseen = true;
+        self.secret_left = 0;
     }
 
     fn read(&mut self, bytes: &mut [u8], redaction: &Redaction) {
@@ -120,8 +126,14 @@ impl Stream {
         if (unseen || !within) && (bytes.starts_with(b"HTTP/1.") || is_request_line(bytes)) {
             (self.place, self.in_head) = (Place::LineStart { folds: false }, true);
         }
-        for byte in bytes {
+        for byte in bytes.iter_mut() {
             self.step(byte, redaction);
+        }
+        let known = self.secret_left.min(bytes.len());
+        bytes[..known].fill(b'*');
+        self.secret_left -= known;
+        if let left @ 1.. = params::mask(&mut bytes[known..], redaction) {
+            self.secret_left = left;
         }
     }
 
@@ -277,6 +289,17 @@ mod tests {
         for at in 0..input.len() {
             sender.check(&input[at..=at], &expect[at..=at]);
         }
+    }
+
+    #[test]
+    fn a_parameter_of_fastcgi_that_comes_in_two_operations_is_masked_in_both() {
+        let mut sender = Sender::default();
+        sender.check(
+            b"\x01\x04\0\x01\0\x13\0\0\x0b\x06HTTP_COOKIEabc",
+            b"\x01\x04\0\x01\0\x13\0\0\x0b\x06HTTP_COOKIE***",
+        );
+        sender.check(b"defGHI", b"***GHI");
+        sender.check(b"abc", b"abc");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Header values that hold secrets are masked before they are written, unless the user asked otherwise.
 
 mod mask;
+mod params;
 mod reader;
 mod writer;
 
