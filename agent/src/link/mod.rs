@@ -404,7 +404,14 @@ impl Links {
     ) {
         let at = held.request.first;
         self.discipline.sent(at.actor.tid, at.time);
-        let cause = match sent.and_then(|sent| sent.cause).filter(|request| self.is_open(*request)) {
+        let told = sent.and_then(|sent| sent.cause).filter(|request| self.is_open(*request));
+        // Of programs whose tasks it cannot tell apart the kernel takes the process as a whole, and it sees no requests
+        // inside of TLS. The trace on the wire is then right where the engine comes to the same.
+        let told = told.filter(|request| {
+            let own = || self.hands.of(self.executions.of(at.actor), at.time);
+            at.actor.context != 0 || own() == hand::Held::One(*request)
+        });
+        let cause = match told {
             // It is on the wire.
             Some(request) if at.actor.context == 0 => Cause::Known(Parent::Held(request), Rule::SameThread),
             Some(request) => Cause::Known(Parent::Held(request), Rule::SameTask),
@@ -727,7 +734,7 @@ impl Links {
             end = end.min(call_end);
         }
         let mut apart = None;
-        if let (None, Parent::Held(above)) = (identity.parent, above) {
+        if !by_sdk && let (None, Parent::Held(above)) = (identity.parent, above) {
             let above = self.held.get(&above).and_then(|above| above.identity.as_ref());
             // An SDK's own has no id that is known.
             apart = above.filter(|above| above.span_id.is_valid());

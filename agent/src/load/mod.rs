@@ -76,7 +76,9 @@ pub fn probe() -> Result<Probe> {
     let Kernel { mut ebpf, hook, missing, .. } = Kernel::load(&settings)?;
     let btf = aya::Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
     let headers = propagation::attach(&mut ebpf, &btf, hook, &propagation::mounts());
-    let headers = headers.map(|headers| headers.follow).map_err(|error| format!("{error:#}"));
+    let headers = headers
+        .and_then(|mut headers| headers.try_out().map(|()| headers.follow))
+        .map_err(|error| format!("{error:#}"));
     Ok(Probe { hook, missing, headers })
 }
 

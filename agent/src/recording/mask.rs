@@ -151,7 +151,9 @@ impl Stream {
             Place::LineStart { folds: true } if matches!(byte, b' ' | b'\t') => self.place = Place::Secret,
             Place::LineStart { .. } => self.place = Place::Name(vec![*byte]),
             Place::Name(name) if *byte == b':' => {
-                let name = name.trim_ascii();
+                // A record of FastCGI's may be ahead of the first line.
+                let trimmed = name.trim_ascii();
+                let name = trimmed.rsplit(|byte| !byte.is_ascii_graphic()).next().unwrap_or(trimmed);
                 let secret = SECRET_HEADERS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
                 self.place = if secret { Place::Secret } else { Place::Plain };
             }
@@ -254,6 +256,7 @@ mod tests {
         check(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nX: y", b"HTTP/1.1 200 OK\r\nSet-Cookie: ***\r\nX: y");
         check(b"COOKIE:a=b; c=d", b"COOKIE:**** ***");
         check(b"x-cookie: plain\r\n", b"x-cookie: plain\r\n");
+        check(b"\x01\x06\0\x01\0\x20\0\0Set-Cookie: a=b\r\n", b"\x01\x06\0\x01\0\x20\0\0Set-Cookie: ***\r\n");
         check(b"", b"");
     }
 

@@ -5,7 +5,7 @@ use honeyguide::{
     span::{Span, SpanId, SpanKind, TraceId},
 };
 
-use crate::stream::{By, GET, OK, Stream, assert_child, assert_root};
+use crate::stream::{By, GET, OK, Running, Stream, assert_child, assert_root};
 
 /// Process 1 reads a request on socket 10 (port 80) and calls port 90 over sockets 11 and 12.
 const FRONT: By = By(1, 1);
@@ -46,7 +46,7 @@ fn a_call_has_the_ids_that_it_carries_and_its_request_the_trace() {
     }
 }
 
-/// The thread may be anybody's to the engine; the kernel has said on the wire whose call it is.
+/// Whom the goroutine works for is not known to the engine; the kernel has said on the wire whose call it is.
 #[test]
 fn what_the_kernel_knew_of_a_calls_cause_holds() {
     let mut stream = Stream::new();
@@ -54,7 +54,9 @@ fn what_the_kernel_knew_of_a_calls_cause_holds() {
     stream.open(20, By(1, 2), 80, 5001);
     stream.received(20, By(1, 2), b"GET /other HTTP/1.1\r\n\r\n");
     stream.put_in(11, Some(10), (7, 8), 0);
+    stream.run(Running::Goroutine(9, 0));
     front_calls(&mut stream, 11, By(1, 3));
+    stream.run(Running::Thread);
     stream.sent(10, FRONT, OK);
     stream.sent(20, By(1, 2), OK);
     let spans = stream.finish();

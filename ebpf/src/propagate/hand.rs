@@ -69,6 +69,10 @@ pub fn received(sk: *const u8, result: i32) {
     // SAFETY: socket storage lives while the program holds the socket. Two threads that receive on one socket at once race
     // on it as they race on the stream itself.
     unsafe {
+        // What is received on a connection that was opened here are answers: its scan and its line are the sender's.
+        if (*state).mode != 0 {
+            return;
+        }
         if (*state).cookie == 0 {
             (*state).cookie = bpf_get_socket_cookie(sk.cast_mut().cast());
         }
@@ -335,7 +339,12 @@ unsafe fn drop_hand(state: *mut Outgoing) {
         (*state).hand = [0; 2];
         if let Some(hand) = HANDS.get_ptr_mut(key) {
             add(&raw mut (*hand).open, -1);
-            if (&raw const (*hand).open).read_volatile() <= 0 {
+            let open = (&raw const (*hand).open).read_volatile();
+            if open < 0 {
+                // It was forgotten meanwhile and made anew, or counted twice.
+                (&raw mut (*hand).open).write_volatile(0);
+            }
+            if open <= 0 {
                 (*hand).mixed = 0;
                 (*hand).known = 0;
             }

@@ -13,7 +13,7 @@ use super::{
     BASE_NOT_YET, Next, Walk, field,
     table::{self, Found},
 };
-use crate::memory;
+use crate::{maps::SCRIPTS, memory};
 
 /// Where user addresses end (47 bits; programs get the rest only when they ask for it).
 const USER_END: u64 = 1 << 47;
@@ -186,7 +186,9 @@ fn without_rule(walk: *mut Walk, pc: u64, cause: Outcome) -> Next {
     {
         return signal(walk);
     }
+    // Only there is a function without rules known to make its frame like this.
     if field!(walk.innermost) != 0
+        && SCRIPTS.get_ptr(field!(walk.sample.pid)).is_some()
         && let Some(made) = prologue(pc)
     {
         let sp = field!(walk.sp).wrapping_add(made);

@@ -169,6 +169,7 @@ impl Exchanges {
         if let Told::Partly(params) = &asked.told {
             if !params.knows_method() {
                 self.asked.swap_remove(at);
+                self.dropped_requests += 1;
                 return;
             }
             self.announce(asked.number, false, limits);

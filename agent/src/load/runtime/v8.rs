@@ -95,7 +95,10 @@ pub fn examine_v8(path: &Path) -> Option<V8File> {
 /// A variable's value: a word of 32 bits, which is 0 where the file holds none (`.bss`).
 fn value(image: &Image, sections: &[Option<(Symbol, u64)>], symbol: Symbol) -> Option<i32> {
     let inside = |section: &Symbol| {
-        symbol.address.checked_sub(section.address).filter(|inside| inside + 4 <= section.size)
+        symbol
+            .address
+            .checked_sub(section.address)
+            .filter(|inside| inside.checked_add(4).is_some_and(|end| end <= section.size))
     };
     for (index, section) in sections.iter().enumerate() {
         let Some((section, offset)) = section else { continue };

@@ -45,6 +45,8 @@ pub(super) fn flame(
     (settings.profile.hz, settings.profile.off_cpu) = (flame.sampling.hz(), flame.sampling.least());
     // Nothing is exported, and a request is told by its span.
     settings.sampler = sampler::Sampler { rule: sampler::Rule::AlwaysOn, parent_based: false };
+    // One that an SDK reports has none, and is wanted here all the same.
+    settings.context.defer_to_sdk = false;
     let mut tracer = Tracer::start(&settings)?;
     let taken = tracer.take_samples(&settings.profile)?;
     let wanted = requests.wanted.clone();

@@ -23,6 +23,10 @@ const STEP: u64 = 4_096;
 /// Bytes of a table of positions, and inlined calls of a piece of code. Their numbers have 16 bits.
 const MAX_TABLE: u64 = 1 << 20;
 const MAX_CALLS: u64 = 1 << 14;
+/// Places and calls of all pieces together; beyond it all are read again.
+const MAX_HELD: usize = 4 << 20;
+/// Words that are looked at, of one address, while it is not known what objects with instructions begin with.
+const MAX_LOOKS: usize = 4_096;
 /// Calls within calls.
 const MAX_DEPTH: usize = 64;
 
@@ -37,13 +41,19 @@ const WEAK: u64 = 2;
 
 /// Pieces of code, by process and where they begin.
 #[derive(Debug, Default)]
-pub(super) struct Compiled(HashMap<u32, Process>);
+pub(super) struct Compiled {
+    processes: HashMap<u32, Process>,
+    /// Places and calls that were read since all was forgotten.
+    held: usize,
+}
 
 #[derive(Debug, Default)]
 struct Process {
     /// The first word of every object that has instructions in it.
     map: Option<u64>,
     pieces: BTreeMap<u64, Piece>,
+    /// Pages whose code was not found, and when they were looked at.
+    nothing: HashMap<u64, Instant>,
 }
 
 #[derive(Debug)]
@@ -73,23 +83,32 @@ impl Compiled {
         memory: &Reading,
         address: u64,
     ) -> Option<Vec<u64>> {
-        if self.0.len() >= MAX_PROCESSES && !self.0.contains_key(&memory.pid()) {
-            self.0.clear();
+        let many = self.processes.len() >= MAX_PROCESSES && !self.processes.contains_key(&memory.pid());
+        if many || self.held > MAX_HELD {
+            self.processes.clear();
+            self.held = 0;
         }
-        let process = self.0.entry(memory.pid()).or_default();
-        let (start, piece) = process.piece(v8, layout, memory, address)?;
+        let process = self.processes.entry(memory.pid()).or_default();
+        let (start, piece) = process.piece(v8, layout, memory, address, &mut self.held)?;
         let instruction = address.checked_sub(start + u64::from(layout.instructions))?;
         Some(piece.calls.at(u32::try_from(instruction).ok()?))
     }
 }
 
 impl Process {
-    fn piece(&mut self, v8: &V8, layout: &V8Code, memory: &Reading, address: u64) -> Option<(u64, &Piece)> {
+    fn piece(
+        &mut self,
+        v8: &V8,
+        layout: &V8Code,
+        memory: &Reading,
+        address: u64,
+        held: &mut usize,
+    ) -> Option<(u64, &Piece)> {
         let known = self.pieces.range(..=address).next_back().filter(|(_, piece)| address <= piece.last);
         let known = known.map(|(start, piece)| (*start, piece.checked.elapsed() < CHECK));
         let start = match known {
             Some((start, true)) => start,
-            _ => self.start(v8, layout, memory, address)?,
+            _ => self.start_or_nothing(v8, layout, memory, address)?,
         };
         let is_fresh = known == Some((start, true));
         if !is_fresh {
@@ -108,6 +127,7 @@ impl Process {
                 }
                 let calls = described.and_then(|described| read(v8, layout, memory, described));
                 let calls = calls.unwrap_or_default();
+                *held += calls.places.len() + calls.calls.len();
                 let piece = Piece { last: address, checked: Instant::now(), described, calls };
                 self.pieces.insert(start, piece);
             }
@@ -115,10 +135,27 @@ impl Process {
         Some((start, self.pieces.get(&start)?))
     }
 
+    /// [`Self::start`]; where it finds nothing it is not asked again for a while.
+    fn start_or_nothing(&mut self, v8: &V8, layout: &V8Code, memory: &Reading, address: u64) -> Option<u64> {
+        let page = address / STEP;
+        if self.nothing.get(&page).is_some_and(|looked| looked.elapsed() < CHECK) {
+            return None;
+        }
+        let found = self.start(v8, layout, memory, address);
+        if found.is_none() {
+            if self.nothing.len() >= MAX_PIECES {
+                self.nothing.clear();
+            }
+            self.nothing.insert(page, Instant::now());
+        }
+        found
+    }
+
     /// Where the object begins that has an instruction in it: the next one before, in memory that has none else.
     fn start(&mut self, v8: &V8, layout: &V8Code, memory: &Reading, address: u64) -> Option<u64> {
         let mut end = address & !(WORD - 1);
         let lowest = end.saturating_sub(MAX_CODE);
+        let mut looks = 0;
         while end > lowest {
             // A page at a time: what is before it may not be there.
             let begin = (end - 1) & !(STEP - 1);
@@ -129,9 +166,12 @@ impl Process {
                 let is_start = match self.map {
                     Some(map) => word == map,
                     None => {
-                        word & (OBJECT | WEAK) == OBJECT
-                            && word >> 47 == 0
-                            && v8.type_of(memory, start | OBJECT) == Some(layout.stream_type)
+                        let may_be = word & (OBJECT | WEAK) == OBJECT && word >> 47 == 0;
+                        looks += usize::from(may_be);
+                        if looks > MAX_LOOKS {
+                            return None;
+                        }
+                        may_be && v8.type_of(memory, start | OBJECT) == Some(layout.stream_type)
                     }
                 };
                 if is_start {
@@ -163,7 +203,9 @@ fn describe(v8: &V8, layout: &V8Code, memory: &Reading, start: u64) -> Option<[u
 
 fn read(v8: &V8, layout: &V8Code, memory: &Reading, [array, table]: [u64; 2]) -> Option<Calls> {
     let length = |array| v8.field(memory, array, layout.length).and_then(small).map(u64::from);
-    let element = |array, index: u32| v8.field(memory, array, layout.data + index * WORD as u32);
+    let element = |array, index: u32| {
+        v8.field(memory, array, index.checked_mul(WORD as u32)?.checked_add(layout.data)?)
+    };
     if length(array)? <= u64::from(layout.inlined.max(layout.literals)) {
         return None;
     }

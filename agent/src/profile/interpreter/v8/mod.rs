@@ -126,6 +126,7 @@ impl V8 {
             return None;
         }
         let path = self.text(memory, self.field(memory, script, layout.script_name)?).unwrap_or_default();
+        let path = presentable(path);
         let source = self.field(memory, script, layout.script_source)?;
         let line = start.and_then(|start| {
             let read = || self.units(memory, source, MAX_SOURCE);
@@ -269,4 +270,18 @@ fn at(object: u64, offset: u32) -> u64 {
 
 fn small(word: u64) -> Option<u32> {
     (word as u32 == 0).then_some((word >> SMALL_SHIFT) as u32)
+}
+
+/// A module may be its own name (`data:`), and an address may hold what is nobody's business: who asks, and for what.
+fn presentable(path: String) -> String {
+    if path.starts_with("data:") {
+        return "data:".to_owned();
+    }
+    let Some((scheme, rest)) = path.split_once("://").filter(|(scheme, _)| *scheme != "file") else {
+        return path;
+    };
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (authority, file) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    [scheme, "://", host, file].concat()
 }
