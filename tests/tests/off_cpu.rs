@@ -128,12 +128,17 @@ fn functions_of_python() -> Result<()> {
         program.wait_for_text("ready", PATIENCE)?;
         let recorded = Recorded::of(program, &[])?;
         recorded.ensure_near("resting").with_context(|| interpreter.display().to_string())?;
+        let mut late = 0;
         for wait in recorded.waits.iter().filter(|wait| wait.has("resting")) {
             let frame = wait.frames.iter().find(|frame| frame.function == "resting").context("none")?;
             ensure!(frame.kind == "cpython" && frame.file.ends_with("waits.py"), "{wait:#?}");
+            ensure!(wait.has("repeat"), "{wait:#?}");
             let kernel = wait.frames.iter().any(|frame| frame.kind == "kernel");
-            ensure!(wait.has("repeat") && wait.has("do_syscall_64") && kernel, "{wait:#?}");
+            // As above: a switch to the thread that was not seen.
+            late += if kernel { 0 } else { wait.count };
+            ensure!(!kernel || wait.has("do_syscall_64"), "{wait:#?}");
         }
+        ensure!(late <= 2, "{late} waits without the kernel's part: {:#?}", recorded.waits);
     }
     Ok(())
 }
