@@ -8,8 +8,10 @@ use honeyguide_tests::{
     apps::{self, App},
     capture::{Capture, Span},
     client::{self, Address, Request},
+    paths,
+    postgres::Postgres,
     privilege, proc, profcheck,
-    python::Python,
+    python::{self, Python},
 };
 use serde_json::Value;
 
@@ -17,6 +19,9 @@ const REQUESTS: usize = 96;
 const CONNECTIONS: usize = 16;
 /// Of each request, in milliseconds.
 const COMPUTED: u64 = 50;
+/// Requests that ask a database, and how many at once.
+const REPORTS: usize = 24;
+const CLERKS: usize = 4;
 /// The unwind tables and the runtime are found in this time.
 const ATTACH: std::time::Duration = std::time::Duration::from_secs(3);
 
@@ -39,6 +44,50 @@ fn the_one_thread_of_node() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("profile_links::the_one_thread_of_node") else { return Ok(()) };
     let server = App::node_script("spin_server.js", &[])?;
     check(server.pid(), &server.address())
+}
+
+/// What a database does for a request is in the request's trace, and so are the samples of the process that does it.
+#[test]
+fn a_database_for_a_servers_requests() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile_links::a_database_for_a_servers_requests") else {
+        return Ok(());
+    };
+    let postgres = Postgres::start()?;
+    let mut command = Command::new(python::environment()?.join("bin/python"));
+    command.arg(paths::app("slow_query.py"));
+    postgres.connect(&mut command, Path::new("127.0.0.1"));
+    let server = App::start(command)?;
+    let pids = [server.pid(), postgres.pid()].map(|pid| pid.to_string());
+    let agent = Agent::run(["--pid", &pids[0], "--pid", &pids[1], "--print", "none", "--profile=199"])?;
+    std::thread::sleep(ATTACH);
+    let requests: Vec<_> = (0..REPORTS).map(|number| Request::get(format!("/report/{number}"))).collect();
+    for exchange in client::send_all(&server.address(), &requests, CLERKS)? {
+        ensure!(exchange.status == 200, "the server itself: {exchange:?}");
+    }
+    let out = agent.out().to_owned();
+    let (capture, profiles) = agent.stop_with(|said| Ok((Capture::read(&out, said)?, read(&out)?)))?;
+
+    let servers = capture.servers();
+    let reports: Vec<&Span> =
+        servers.iter().copied().filter(|span| span.path().starts_with("/report/")).collect();
+    ensure!(reports.len() == REPORTS, "{} reports\n{}", reports.len(), capture.said);
+    for report in reports {
+        let of_trace =
+            |span: &&&Span| span.trace_id == report.trace_id && !span.get("db.system.name").is_empty();
+        let queries: Vec<&&Span> = servers.iter().filter(of_trace).collect();
+        let [query] = queries[..] else { anyhow::bail!("{} statements of {report:?}", queries.len()) };
+        let linked = profiles.samples.iter().filter(|sample| {
+            sample.link.as_ref().is_some_and(|(trace, id)| *trace == report.trace_id && *id == query.span_id)
+        });
+        let points: Vec<(u64, u64)> = linked.flat_map(|sample| sample.points.iter().copied()).collect();
+        let within = points.iter().all(|(time, _)| (query.start..=query.end).contains(time));
+        ensure!(within, "samples outside of {query:?}: {points:?}");
+        // It computes all the while, but four of them share two processors.
+        let sum: u64 = points.iter().map(|(_, value)| value).sum();
+        let took = query.end - query.start;
+        ensure!(sum * 4 > took && sum < took + took / 4, "{sum} ns of {took} are samples of {query:?}");
+    }
+    Ok(())
 }
 
 /// Requests that compute, sixteen at once: their samples add up to what the process computed, and each lies within the
