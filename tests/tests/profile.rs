@@ -150,7 +150,14 @@ fn go() -> Result<()> {
 }
 
 /// Samples a program by both at once, and compares the shares of `functions`.
+/// Two recordings are not of the very same moments, and a busy machine parts them now and then. What is wrong is so again.
 fn compare(pid: u32, others: &[u32], call_graph: CallGraph, functions: &[&str]) -> Result<()> {
+    once(pid, others, call_graph, functions).or_else(|first| {
+        once(pid, others, call_graph, functions).with_context(|| format!("twice; first {first:#}"))
+    })
+}
+
+fn once(pid: u32, others: &[u32], call_graph: CallGraph, functions: &[&str]) -> Result<()> {
     let flame = Flame::start(pid, LONG, HIGH_RATE)?;
     let pids: Vec<u32> = [pid].iter().chain(others).copied().collect();
     let perf = Perf::start(&pids, call_graph, LONG, PERF_RATE)?;
