@@ -172,7 +172,8 @@ pub fn profiler_environment() -> Result<PathBuf> {
     made("venv-profiler", &PROFILER_PACKAGES)
 }
 
-/// CPython 3.9 to 3.13, as far as it is on this machine: Debian's, and each version that pyenv has made.
+/// CPython as far as it is on this machine: Debian's, and what pyenv has made of 3.9 to 3.13. One of each way to keep
+/// frames: 3.10 is as 3.9 is, and Debian's version is not tried twice.
 ///
 /// # Errors
 /// Where there is no Debian's.
@@ -182,11 +183,14 @@ pub fn interpreters() -> Result<Vec<PathBuf>> {
     let own = || std::env::home_dir().unwrap_or_default().join(".pyenv");
     let home = std::env::var_os("PYENV_ROOT").map_or_else(own, PathBuf::from);
     for minor in 9..=13 {
-        let prefix = format!("3.{minor}.");
+        let (prefix, program) = (format!("3.{minor}."), format!("python3.{minor}"));
+        if found[0].ends_with(&program) || (minor == 10 && found.len() > 1) {
+            continue;
+        }
         let versions = fs::read_dir(home.join("versions")).into_iter().flatten().flatten();
         let mut of_it: Vec<PathBuf> = versions
             .filter(|version| version.file_name().to_string_lossy().starts_with(&prefix))
-            .map(|version| version.path().join(format!("bin/python3.{minor}")))
+            .map(|version| version.path().join("bin").join(&program))
             .collect();
         of_it.sort();
         found.extend(of_it.pop());

@@ -18,7 +18,7 @@ const COMPLETE: f64 = 99.0;
 /// Percentage points between two shares.
 const APART: f64 = 2.0;
 
-const SHORT: Duration = Duration::from_secs(3);
+const SHORT: Duration = Duration::from_secs(2);
 /// So many samples that chance alone does not part two shares: of 20,000 the standard error is 0.35 points at most.
 const LONG: Duration = Duration::from_secs(11);
 const RATE: u32 = 499;
