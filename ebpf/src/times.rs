@@ -94,10 +94,11 @@ fn account(thread: *mut ThreadTimes, now: u64) {
     // SAFETY: as in `report`.
     unsafe {
         let since = (*thread).since;
-        (*thread).since = now;
+        // The time was taken before the thread was preempted: what came after it has its account.
         if now <= since {
             return;
         }
+        (*thread).since = now;
         let spent = now - since;
         let state = (*thread).state;
         if state == ON_CPU {
