@@ -72,6 +72,10 @@ pub static THREADS: LruHashMap<u32, ThreadTimes, 16384> = LruHashMap::new();
 #[btf_map]
 pub static UNUSED: PerCpuArray<ThreadTimes, 1> = PerCpuArray::new();
 
+/// When each CPU has last turned to another thread, where threads' times are kept.
+#[btf_map]
+pub static SWITCHED: PerCpuArray<u64, 1> = PerCpuArray::new();
+
 /// Where a thread stands in a TLS library, by thread id.
 #[btf_map]
 pub static TLS_THREADS: LruHashMap<u64, TlsThread, 8192> = LruHashMap::new();

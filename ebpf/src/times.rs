@@ -8,7 +8,7 @@ use honeyguide_common::{
 
 use crate::{
     emit,
-    maps::{THREADS, ThreadTimes, UNUSED},
+    maps::{SWITCHED, THREADS, ThreadTimes, UNUSED},
     memory,
 };
 
@@ -41,6 +41,7 @@ fn begin(tid: u32, now: u64) -> u32 {
 #[inline(never)]
 fn report(tid: u32, now: u64) -> u32 {
     let Some(thread) = find(tid) else { return 0 };
+    present(thread);
     account(thread, now);
     let header = Header { kind: KIND_TIMES, flags: 0, captured: 0, time: now };
     emit::in_place(Failure::RingFullTimes, |slot: *mut Times| {
@@ -62,6 +63,32 @@ fn report(tid: u32, now: u64) -> u32 {
 pub fn find(tid: u32) -> Option<*mut ThreadTimes> {
     // Thread 0 is each CPU's idle task.
     if tid == 0 { None } else { THREADS.get_ptr_mut(tid) }
+}
+
+/// The current thread runs, whatever is known of it: the switch to it is not told where the thread before it is one that
+/// the kernel keeps from being traced (seen of a virtual machine's first process). Then it runs since this CPU last turned to
+/// another.
+#[inline(always)]
+pub fn present(thread: *mut ThreadTimes) {
+    // SAFETY: as in `report`; an element of a per-CPU table.
+    unsafe {
+        if (*thread).state == ON_CPU {
+            return;
+        }
+        if let Some(switched) = SWITCHED.get_ptr(0) {
+            account(thread, *switched);
+        }
+        (*thread).state = ON_CPU;
+    }
+}
+
+/// This CPU turns to another thread.
+#[inline(always)]
+pub fn switched() {
+    if let Some(switched) = SWITCHED.get_ptr_mut(0) {
+        // SAFETY: an element of a per-CPU table; no arguments.
+        unsafe { *switched = bpf_ktime_get_ns() };
+    }
 }
 
 /// The thread is in another state from now on.

@@ -29,7 +29,6 @@ fn computing_and_sleeping_in_threads() -> Result<()> {
 
     let spans = capture.servers();
     ensure!(spans.len() == 40, "{} spans\n{}", spans.len(), capture.said);
-    let mut short = Vec::new();
     for span in spans {
         let (on_cpu, blocked) = (time(span, "on_cpu")?, time(span, "blocked")?);
         let whole = on_cpu + time(span, "run_queue")? + blocked;
@@ -38,8 +37,7 @@ fn computing_and_sleeping_in_threads() -> Result<()> {
         if span.path() == "/compute/20" {
             // The clock that the handler reads ticks a little differently.
             let wanted = 19 * MILLISECOND;
-            ensure!(on_cpu < wanted + OVERHEAD, "on a CPU for {on_cpu} ns: {span:?}");
-            short.extend((on_cpu < wanted).then_some(span));
+            ensure!((wanted..wanted + OVERHEAD).contains(&on_cpu), "on a CPU for {on_cpu} ns: {span:?}");
         } else {
             let slept = time(span, "blocked.sleep")?;
             // On a busy machine a part of the pause passes before the thread is off the CPU, or after it is woken.
@@ -49,8 +47,6 @@ fn computing_and_sleeping_in_threads() -> Result<()> {
             ensure!(on_cpu < OVERHEAD, "on a CPU for {on_cpu} ns: {span:?}");
         }
     }
-    // One switch in some thousand is not seen, and what a thread ran after it counts as its waiting.
-    ensure!(short.len() <= 1, "{short:#?}");
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! The scheduler's decisions about threads whose time is kept. Every other thread costs one failed look-up.
+//! The scheduler's decisions about threads whose time is kept. Every other thread costs two failed look-ups
+//! and a note of the time.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
 
@@ -12,8 +13,10 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
         let preempted = ctx.arg::<u64>(0) & 0xff != 0;
         let state = memory::field::<u32>(ctx.arg(1), &offsets::OFF_TASK_STATE).unwrap_or(0);
         let next = if preempted || state == 0 { times::RUNNABLE } else { times::blocked_in(call::current()) };
+        times::present(thread);
         times::enter(thread, next);
     }
+    times::switched();
     let coming = memory::field::<u32>(ctx.arg(2), &offsets::OFF_TASK_PID).unwrap_or(0);
     if let Some(thread) = times::find(coming) {
         times::enter(thread, times::ON_CPU);
