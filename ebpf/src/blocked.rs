@@ -19,11 +19,12 @@ use crate::{
     unwind::{self, Walk, field},
 };
 
-/// The current thread leaves its CPU to wait for something. False where there is no room to keep it.
+/// The current thread leaves its CPU, which had turned to it at `begun`, to wait for something. False where there is no
+/// room to keep it.
 #[inline(always)]
-pub fn leave(tid: u32) -> bool {
+pub fn leave(tid: u32, begun: u64) -> bool {
     let Some(thread) = find(tid).or_else(|| add(tid)) else { return false };
-    missed(thread);
+    missed(thread, begun);
     // Whoever wakes it may do so from now on, while its stack is walked.
     // SAFETY: an element of the table; one that is removed meanwhile leaves memory that is still an element's.
     unsafe {
@@ -33,19 +34,28 @@ pub fn leave(tid: u32) -> bool {
     true
 }
 
-/// It has gone on without being seen to: what it waited for is told now, without the kernel's part of its stack.
+/// It has gone on without being seen to, at `begun`: what it waited for is told now, without the kernel's part of its stack.
 #[inline(always)]
-fn missed(thread: *mut Blocked) {
+fn missed(thread: *mut Blocked, begun: u64) {
     // SAFETY: as in `leave`.
     let (since, woken) = unsafe { ((*thread).since, (*thread).woken) };
-    let spent = woken.saturating_sub(since);
-    if since == 0 || woken == 0 || spent < settings::OFF_CPU_LEAST.load() {
+    if since == 0 {
+        return;
+    }
+    let end = if woken == 0 { begun } else { woken };
+    // It ran on another CPU in between.
+    if end < since {
+        error::count(Failure::WaitUnended);
+        return;
+    }
+    let spent = end - since;
+    if spent < settings::OFF_CPU_LEAST.load() {
         return;
     }
     // SAFETY: as in `leave`; the sample and the words behind it are one piece of memory of more than that size.
     let failed = unsafe {
         let sample = &raw mut (*thread).sample;
-        (*sample).header.time = woken;
+        (*sample).header.time = end;
         (*sample).header.flags |= FLAG_OFF_CPU;
         (*sample).weight = spent;
         let words = memory::below::<{ Blocked::ROOM }>((*sample).header.captured / 8);

@@ -20,6 +20,7 @@ mod rustls;
 mod select;
 mod settings;
 mod socket;
+mod switches;
 mod times;
 mod tls;
 mod tokio;

@@ -72,9 +72,9 @@ pub static THREADS: LruHashMap<u32, ThreadTimes, 16384> = LruHashMap::new();
 #[btf_map]
 pub static UNUSED: PerCpuArray<ThreadTimes, 1> = PerCpuArray::new();
 
-/// When each CPU has last turned to another thread, where threads' times are kept.
+/// When each CPU has last turned to another thread, for each that asks; see `switches`.
 #[btf_map]
-pub static SWITCHED: PerCpuArray<u64, 1> = PerCpuArray::new();
+pub static SWITCHED: PerCpuArray<u64, 2> = PerCpuArray::new();
 
 /// Where a thread stands in a TLS library, by thread id.
 #[btf_map]

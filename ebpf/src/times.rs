@@ -8,8 +8,8 @@ use honeyguide_common::{
 
 use crate::{
     emit,
-    maps::{SWITCHED, THREADS, ThreadTimes, UNUSED},
-    memory,
+    maps::{THREADS, ThreadTimes, UNUSED},
+    memory, switches,
 };
 
 pub const ON_CPU: u64 = 0;
@@ -65,29 +65,16 @@ pub fn find(tid: u32) -> Option<*mut ThreadTimes> {
     if tid == 0 { None } else { THREADS.get_ptr_mut(tid) }
 }
 
-/// The current thread runs, whatever is known of it: the switch to it is not told where the thread before it is one that
-/// the kernel keeps from being traced (seen of a virtual machine's first process). Then it runs since this CPU last turned to
+/// The current thread runs, whatever is known of it: where the switch to it was not told, since its CPU last turned to
 /// another.
 #[inline(always)]
 pub fn present(thread: *mut ThreadTimes) {
-    // SAFETY: as in `report`; an element of a per-CPU table.
+    // SAFETY: as in `report`.
     unsafe {
-        if (*thread).state == ON_CPU {
-            return;
+        if (*thread).state != ON_CPU {
+            account(thread, switches::last(switches::TIMES));
+            (*thread).state = ON_CPU;
         }
-        if let Some(switched) = SWITCHED.get_ptr(0) {
-            account(thread, *switched);
-        }
-        (*thread).state = ON_CPU;
-    }
-}
-
-/// This CPU turns to another thread.
-#[inline(always)]
-pub fn switched() {
-    if let Some(switched) = SWITCHED.get_ptr_mut(0) {
-        // SAFETY: an element of a per-CPU table; no arguments.
-        unsafe { *switched = bpf_ktime_get_ns() };
     }
 }
 

@@ -19,7 +19,7 @@ pub struct CpuProf {
     out: Scratch,
 }
 
-/// A stack, the outermost function first, and how often it was seen.
+/// A stack, the outermost function first, and how long it was there, in microseconds.
 pub type Stack = (Vec<String>, u64);
 
 impl CpuProf {
@@ -72,18 +72,20 @@ fn stacks(profile: &Value, before: Duration) -> Option<Vec<Stack>> {
             parents.insert(child.as_u64()?, id);
         }
     }
-    let mut counts: HashMap<u64, u64> = HashMap::new();
-    // In microseconds, each from the one before.
+    let mut times: HashMap<u64, u64> = HashMap::new();
+    // In microseconds, each from the one before. Where V8's sampler was kept from its CPU it makes up for it with
+    // thousands at once: their number says nothing.
     let mut time = profile["startTime"].as_i64()?;
     let first = profile["endTime"].as_i64()? - i64::try_from(before.as_micros()).ok()?;
     for (sample, delta) in profile["samples"].as_array()?.iter().zip(profile["timeDeltas"].as_array()?) {
-        time += delta.as_i64()?;
+        let delta = delta.as_i64()?;
+        time += delta;
         if time >= first {
-            *counts.entry(sample.as_u64()?).or_default() += 1;
+            *times.entry(sample.as_u64()?).or_default() += u64::try_from(delta).unwrap_or(0);
         }
     }
     let mut stacks = Vec::new();
-    for (id, count) in counts {
+    for (id, time) in times {
         let mut stack = Vec::new();
         let mut at = Some(&id);
         while let Some(id) = at {
@@ -94,7 +96,7 @@ fn stacks(profile: &Value, before: Duration) -> Option<Vec<Stack>> {
         let is_function =
             !matches!(stack.last()?.as_str(), "(program)" | "(idle)" | "(garbage collector)" | "(root)");
         if is_function {
-            stacks.push((stack.split_off(1), count));
+            stacks.push((stack.split_off(1), time));
         }
     }
     Some(stacks)

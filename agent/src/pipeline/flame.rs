@@ -130,10 +130,11 @@ fn tell(
     status(format_args!("{}", Summary { sampling: flame.sampling, counters, keeper }));
     let lost = failures[Failure::RingFullSample as usize];
     let threads = failures[Failure::BlockedFull as usize];
-    if lost + dropped + threads + counters.malformed > 0 {
+    let unended = failures[Failure::WaitUnended as usize];
+    if lost + dropped + threads + unended + counters.malformed > 0 {
         status(format_args!(
             "lost: {lost} samples for want of room in the ring, {dropped} beyond what is held, {threads} of threads \
-             beyond {MAX_BLOCKED}, {} malformed",
+             beyond {MAX_BLOCKED}, {unended} whose end was not told, {} malformed",
             counters.malformed
         ));
     }

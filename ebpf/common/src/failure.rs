@@ -40,10 +40,12 @@ pub enum Failure {
     FramesCut = 16,
     /// A thread that blocks found no room in the table of those: its time off the CPU is not told.
     BlockedFull = 17,
+    /// A thread went on without a word of the scheduler's, and nothing says when: what it had waited for is not told.
+    WaitUnended = 18,
 }
 
 impl Failure {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::RingFullData,
         Self::RingFullConnection,
         Self::RingFullState,
@@ -62,6 +64,7 @@ impl Failure {
         Self::RingFullOpen,
         Self::FramesCut,
         Self::BlockedFull,
+        Self::WaitUnended,
     ];
 
     /// The counter's name in the agent's own metrics.
@@ -86,6 +89,7 @@ impl Failure {
             Self::RingFullOpen => "ring_full_open",
             Self::FramesCut => "frames_cut",
             Self::BlockedFull => "blocked_full",
+            Self::WaitUnended => "wait_unended",
         }
     }
 
@@ -102,6 +106,7 @@ impl Failure {
             | Self::RingFullTask
             | Self::RingFullOpen
             | Self::BlockedFull
+            | Self::WaitUnended
             | Self::NoStorage => true,
             Self::UserFault
             | Self::FileBytes

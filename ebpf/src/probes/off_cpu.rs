@@ -9,7 +9,7 @@ use honeyguide_common::sample::Blocked;
 use crate::{
     blocked,
     maps::{OFF_CPU_UNWINDERS, WALK_OFF_CPU, WALKS},
-    memory, offsets, select,
+    memory, offsets, select, switches,
     unwind::{
         self,
         start::{PF_KTHREAD, begin},
@@ -25,6 +25,7 @@ pub fn off_cpu_switch(ctx: BtfTracePointContext) -> i32 {
     // First, since a walk does not come back here.
     // SAFETY: the tracepoint's argument, and the field has 32 bits.
     blocked::resume(unsafe { memory::typed_word(ctx.arg(2), &offsets::OFF_TASK_PID) }, ctx.arg(2));
+    let begun = switches::turn(switches::WAITS);
     let ids = bpf_get_current_pid_tgid();
     let (pid, tid) = ((ids >> 32) as u32, ids as u32);
     // SAFETY: as above.
@@ -42,7 +43,7 @@ pub fn off_cpu_switch(ctx: BtfTracePointContext) -> i32 {
         blocked::forget(tid);
         return 0;
     }
-    if !select::is_profiled(pid) || !blocked::leave(tid) {
+    if !select::is_profiled(pid) || !blocked::leave(tid, begun) {
         return 0;
     }
     let Some(walk) = WALKS.get_ptr_mut(WALK_OFF_CPU) else { return 0 };

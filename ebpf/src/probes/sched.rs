@@ -3,7 +3,7 @@
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
 
-use crate::{call, memory, offsets, times};
+use crate::{call, memory, offsets, switches, times};
 
 /// match-proto: `void sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, …)`, Linux 4.18
 #[btf_tracepoint(function = "sched_switch")]
@@ -16,7 +16,7 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
         times::present(thread);
         times::enter(thread, next);
     }
-    times::switched();
+    switches::turn(switches::TIMES);
     let coming = memory::field::<u32>(ctx.arg(2), &offsets::OFF_TASK_PID).unwrap_or(0);
     if let Some(thread) = times::find(coming) {
         times::enter(thread, times::ON_CPU);

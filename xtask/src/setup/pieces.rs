@@ -41,8 +41,8 @@ const TESTS: [Piece; 19] = [
     // Brings dumpcap too.
     ("tshark", "tshark"),
 ];
-/// What the tests' own programs are linked with, and import; php-fpm has its version in its name.
-const LIBRARIES: [&str; 3] = ["libssl-dev", "php-fpm", "python3-pycurl"];
+/// What the tests' own programs are linked with, and import.
+const LIBRARIES: [&str; 2] = ["libssl-dev", "python3-pycurl"];
 /// By package and not by command: some bring libraries, some a command with a version in its name.
 const TRUTH: [&str; 7] = [
     "golang-github-lib-pq-dev",
@@ -71,6 +71,8 @@ pub(crate) fn for_tests() -> Result<Vec<&'static str>> {
     let mut missing = for_demo()?;
     missing.extend(apt::ensure(&TESTS)?);
     missing.extend(apt::ensure_packages(&LIBRARIES)?);
+    // A small load of each of its programs is a test.
+    missing.extend(apt::ensure_packages(&TRUTH)?);
     Ok(missing)
 }
 
