@@ -14,6 +14,7 @@ pub mod cpuprof;
 pub mod flame;
 pub mod gated;
 pub mod guard;
+pub mod haproxy;
 pub mod hops;
 pub mod https;
 pub mod keyvalue;

@@ -34,6 +34,22 @@ impl Pair {
         Ok(pair)
     }
 
+    /// Side 0 sends there what side 1 has no address for.
+    pub const BEYOND: &'static str = "10.213.8.0/24";
+
+    /// Lets side 0 send to [`Self::BEYOND`], by way of side 1, and translate addresses by `rules`, a table of nft's; it can be
+    /// reached by `address`, too.
+    ///
+    /// # Errors
+    /// Where `nft` is missing, or the kernel refuses.
+    pub fn translate(&self, address: &str, rules: &str) -> Result<()> {
+        let name = &self.names[0];
+        ip(&["-n", name, "address", "add", &format!("{address}/24"), "dev", "end"])?;
+        ip(&["-n", name, "route", "add", Self::BEYOND, "via", Self::ADDRESSES[1]])?;
+        // Debian keeps it in `sbin`.
+        quietly(self.command(0, "/usr/sbin/nft").arg(rules)).context("`apt-get install nftables` brings nft")
+    }
+
     /// A command that runs `program` on side 0 or 1. Its process becomes the program's.
     #[must_use]
     pub fn command(&self, side: usize, program: impl AsRef<OsStr>) -> Command {

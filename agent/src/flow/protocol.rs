@@ -307,6 +307,16 @@ impl Head {
         matches!(self, Self::Http(_))
     }
 
+    /// A hash of method and target, as a proxy leaves them; 0 where the protocol has none.
+    #[must_use]
+    pub fn asks(&self) -> u64 {
+        let Self::Http(head) = self else { return 0 };
+        let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+        head.method.hash(&mut hasher);
+        head.target.as_bytes().hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// A hash that requests of one kind share: method and path without what tells one from the next.
     #[must_use]
     pub fn route(&self) -> u64 {

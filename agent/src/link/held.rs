@@ -31,6 +31,10 @@ pub(super) struct Held {
     pub(super) awaits_trace: bool,
     /// It is in its reader's hand.
     pub(super) entry: Option<hand::Entry>,
+    /// What it asks for; 0 where it cannot be told.
+    pub(super) asks: u64,
+    /// The request that this call sends on, should its process be a proxy; one of the candidates.
+    pub(super) relayed: Option<Token>,
     /// A call that carries a context which was made in its process.
     pub(super) made: bool,
     /// An SDK in the process has a span for it; decided with its identity.
@@ -82,6 +86,8 @@ impl Held {
             adopted: None,
             awaits_trace: false,
             entry: None,
+            asks: 0,
+            relayed: None,
             made: false,
             by_sdk: false,
             shares_threads: false,

@@ -7,8 +7,9 @@
 //!
 //! Each kind of evidence is a file: `hand` (who read a request has it in hand), `execution` (tasks, and who made
 //! them), `wake` (tasks that send for others), `discipline` (threads that do one thing after another), `reaction` (what
-//! a thread does right after a read), `wire` (both ends of a connection), `propagated` (headers that were put in).
+//! a thread does right after a read), `relay` (proxies, which ask for what they are asked for), `wire` (both ends of a connection), `propagated` (headers that were put in).
 
+mod cause;
 mod discipline;
 mod execution;
 mod hand;
@@ -17,6 +18,7 @@ mod model;
 mod place;
 mod propagated;
 mod reaction;
+mod relay;
 mod rule;
 mod sdk;
 mod waiting;
@@ -34,15 +36,17 @@ use honeyguide_protocols::{
 };
 
 use self::{
+    cause::Cause,
     discipline::Discipline,
-    execution::{Executions, Step},
+    execution::Executions,
     hand::Hands,
     held::{Held, Parent, from_header},
     propagated::{Propagated, Sent},
     reaction::{Judgement, Reactions, Verdict},
+    relay::Relays,
     sdk::Sdks,
     waiting::Waiting,
-    wake::{MAX_WAKERS, Wake, Wakes, Woken},
+    wake::Wakes,
     wire::Wire,
 };
 pub use self::{
@@ -76,6 +80,7 @@ pub struct Links {
     discipline: Discipline,
     waiting: Waiting,
     reactions: Reactions,
+    relays: Relays,
     /// What was seen of requests that are over, and when it is to be judged; each request is referred to.
     verdicts: VecDeque<(u64, u64, Verdict)>,
     wire: Wire,
@@ -107,12 +112,6 @@ const JUDGE_BY: u64 = 2_000_000_000;
 /// Requests that wait to be judged; beyond it the oldest is judged at once.
 const MAX_VERDICTS: usize = 16_384;
 
-/// What is known of a call's cause when it is sent.
-enum Cause {
-    Known(Parent, Rule),
-    Later(Vec<Step>),
-}
-
 impl Links {
     #[must_use]
     pub fn new(settings: LinkSettings, ids: IdGenerator) -> Self {
@@ -129,6 +128,7 @@ impl Links {
             discipline: Discipline::default(),
             waiting: Waiting::default(),
             reactions: Reactions::default(),
+            relays: Relays::default(),
             verdicts: VecDeque::new(),
             wire: Wire::default(),
             sdks: Sdks::default(),
@@ -212,6 +212,7 @@ impl Links {
             self.counters.malformed_context += 1;
         }
         let mut held = Held::new(connection, role, request, self.ids.span_id());
+        held.asks = head.asks();
         let mut shift = 0;
         match role {
             Role::Server => {
@@ -225,6 +226,9 @@ impl Links {
                 }
                 held.entry = Some(self.read(token, request.last, &incoming));
                 let actor = request.last.actor;
+                if held.asks != 0 && self.settings.inference {
+                    self.relays.read(token, actor.pid, held.asks);
+                }
                 held.shares_threads = threads == Threads::Shared;
                 if actor.context == 0 && self.settings.inference && threads != Threads::Shared {
                     self.reactions.read(token, actor.pid, actor.tid, head.route());
@@ -283,15 +287,14 @@ impl Links {
         let end = end_of(&exchange);
         held.end = Some(end);
         held.whole = is_whole(&exchange);
-        let (entry, sender) = (held.entry.take(), held.request.first.actor);
+        let (entry, asks, sender) = (held.entry.take(), held.asks, held.request.first.actor);
         let start = held.request.last.time;
         let response = exchange.response.as_ref().map(|response| (response.first.actor, response.last.actor));
         held.exchange = Some(exchange);
         match role {
             Role::Server => {
                 if let Some(entry) = entry {
-                    self.hands.leave(token, entry);
-                    self.sdks.leave(token);
+                    self.leave_hand(token, entry, asks);
                     self.answered(token, entry, (start, end), response.map(|(first, _)| first), now);
                 }
             }
@@ -411,12 +414,18 @@ impl Links {
             let own = || self.hands.of(self.executions.of(at.actor), at.time);
             at.actor.context != 0 || own() == hand::Held::One(*request)
         });
-        let cause = match told {
+        let mut cause = match told {
             // It is on the wire.
             Some(request) if at.actor.context == 0 => Cause::Known(Parent::Held(request), Rule::SameThread),
             Some(request) => Cause::Known(Parent::Held(request), Rule::SameTask),
             None => self.cause_of_call(at, incoming, threads, turns),
         };
+        let relayed = self.relayed(at, held.asks);
+        if let (Cause::Later(_), Some(request)) = (&cause, relayed)
+            && self.relays.is_relay(at.actor.pid)
+        {
+            cause = Cause::Known(Parent::Held(request), Rule::Relayed);
+        }
         let known = match &cause {
             Cause::Known(Parent::Held(request), _) => Some(*request),
             Cause::Known(..) | Cause::Later(_) => None,
@@ -435,6 +444,11 @@ impl Links {
         held.rule = Rule::Ambiguous;
         let pid = at.actor.pid;
         held.candidates = self.hands.latest(pid, MAX_CANDIDATES);
+        held.relayed = relayed;
+        if let Some(request) = relayed.filter(|request| !held.candidates.contains(request)) {
+            held.candidates.truncate(MAX_CANDIDATES - 1);
+            held.candidates.push(request);
+        }
         for candidate in &held.candidates {
             self.hold(&Parent::Held(*candidate));
         }
@@ -444,88 +458,8 @@ impl Links {
         }
     }
 
-    fn is_open(&self, request: Token) -> bool {
+    pub(super) fn is_open(&self, request: Token) -> bool {
         self.held.get(&request).is_some_and(|held| held.exchange.is_none() && !held.done)
-    }
-
-    fn cause_of_call(&self, at: Stamp, incoming: &Incoming, threads: Threads, turns: bool) -> Cause {
-        let Stamp { time, actor } = at;
-        if let Incoming::Valid { parent, .. } = incoming {
-            // A proxy hands on the context it was given; a library in the process made its own.
-            return match self.hands.holding_context(actor.pid, parent) {
-                Some(token) => Cause::Known(Parent::Held(token), Rule::PassedOn),
-                None => {
-                    let (parent, rule) = from_header(incoming);
-                    Cause::Known(parent, rule)
-                }
-            };
-        }
-        let open = self.hands.in_process(actor.pid);
-        if open == 0 {
-            return Cause::Known(Parent::None, Rule::None);
-        }
-        let mut lineage = self.executions.lineage(actor, time);
-        if self.hands.of(lineage[0].execution, time) == hand::Held::None
-            && let Some(woken) = self.wakes.of(actor)
-        {
-            if let Some(request) = self.woken_for(actor, woken, time, turns) {
-                return Cause::Known(Parent::Held(request), Rule::Woken);
-            }
-            // It was made for whoever came first, and sends for others.
-            lineage.truncate(1);
-            return Cause::Later(lineage);
-        }
-        for (generation, step) in lineage.iter().enumerate() {
-            let request = match self.hands.of(step.execution, step.time) {
-                hand::Held::None => continue,
-                hand::Held::One(request) => request,
-                hand::Held::Several => break,
-            };
-            let rule = match generation {
-                0 if step.execution.is_thread() => Rule::SameThread,
-                0 => Rule::SameTask,
-                _ => Rule::Ancestry,
-            };
-            let alone = open == 1;
-            let exact = !step.execution.is_thread()
-                || alone
-                || (threads == Threads::Loyal && self.discipline.is_believed(actor.tid, time));
-            if exact {
-                return Cause::Known(Parent::Held(request), rule);
-            }
-            break;
-        }
-        Cause::Later(lineage)
-    }
-
-    /// The request of whoever has handed a call to the task that sends it: all that have woken it must have the same in
-    /// hand. `turns`: its protocol has one call after another on a connection. Then whoever had the one before may have
-    /// woken it once more, for the rest of the answer, and is meant only where nobody else is there.
-    fn woken_for(&self, actor: Actor, woken: &Woken, at: u64, turns: bool) -> Option<Token> {
-        if woken.by.len() > MAX_WAKERS {
-            return None;
-        }
-        let wakes = woken.by.iter().filter(|wake| wake.time <= at);
-        let mut requests: Vec<_> = wakes.map(|wake| self.request_of(actor, wake)).collect();
-        if turns {
-            // One that has nothing in hand any more is through with what it was answered.
-            requests.retain(Option::is_some);
-            if requests.iter().any(|request| *request != woken.before) {
-                requests.retain(|request| *request != woken.before);
-            }
-        }
-        let first = (*requests.first()?)?;
-        requests.iter().all(|request| *request == Some(first)).then_some(first)
-    }
-
-    /// What a task that woke another had in hand, or the one that had made it.
-    fn request_of(&self, woken: Actor, wake: &Wake) -> Option<Token> {
-        let steps = self.executions.lineage(Actor { context: wake.by, ..woken }, wake.time);
-        let mut held = steps.iter().map(|step| self.hands.of(step.execution, step.time));
-        match held.find(|held| *held != hand::Held::None)? {
-            hand::Held::One(request) => Some(request),
-            hand::Held::None | hand::Held::Several => None,
-        }
     }
 
     /// A request was answered: whoever wrote the response, by itself or through what it had made, sent its calls.
@@ -621,9 +555,16 @@ impl Links {
         self.release(&request);
     }
 
-    /// Nothing more will be known of a call's cause.
+    /// Nothing more will be known of a call's cause; but its process may have turned out to be a proxy.
     fn give_up(&mut self, call: Token) {
-        self.decide(call, Parent::None, Rule::Ambiguous);
+        let relayed = self.held.get(&call).and_then(|held| {
+            let pid = held.request.first.actor.pid;
+            held.relayed.filter(|_| self.relays.is_relay(pid))
+        });
+        match relayed {
+            Some(request) => self.decide(call, Parent::Held(request), Rule::Relayed),
+            None => self.decide(call, Parent::None, Rule::Ambiguous),
+        }
     }
 
     #[allow(clippy::needless_pass_by_value)] // It becomes the call's parent.
@@ -762,8 +703,7 @@ impl Links {
             if evictable && let Some(gone) = self.held.remove(&token) {
                 self.counters.evicted += 1;
                 if let Some(entry) = gone.entry {
-                    self.hands.leave(token, entry);
-                    self.sdks.leave(token);
+                    self.leave_hand(token, entry, gone.asks);
                 }
                 self.waiting.remove(token);
                 self.reactions.forget(token);

@@ -18,6 +18,8 @@ pub enum Rule {
     /// The thread that sent the call had just read the request, or an answer to one of its calls; or wrote the
     /// response when it had just read this call's.
     Reaction,
+    /// Of the requests that are open in a proxy, it is the only one that asks for the same.
+    Relayed,
     /// The other end of the same connection, seen on this host.
     Wire,
     /// The request carried the context of a request its sender had in hand.
@@ -31,7 +33,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::None,
         Self::SameThread,
         Self::SameTask,
@@ -39,6 +41,7 @@ impl Rule {
         Self::Ancestry,
         Self::Woken,
         Self::Reaction,
+        Self::Relayed,
         Self::Wire,
         Self::PassedOn,
         Self::Header,
@@ -57,6 +60,7 @@ impl Rule {
             Self::Ancestry => "task_ancestry",
             Self::Woken => "woken",
             Self::Reaction => "reaction",
+            Self::Relayed => "relayed",
             Self::Wire => "wire",
             Self::PassedOn => "passed_on",
             Self::Header => "header",
@@ -75,6 +79,7 @@ impl Rule {
             | Self::Ancestry
             | Self::Woken
             | Self::Reaction
+            | Self::Relayed
             | Self::Ambiguous
             | Self::Apart => true,
             Self::None | Self::Wire | Self::PassedOn | Self::Header => false,

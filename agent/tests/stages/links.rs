@@ -1,8 +1,11 @@
 //! Who caused whom.
 
-use honeyguide::{link::Rule, span::SpanId};
+use honeyguide::{
+    link::Rule,
+    span::{SpanId, SpanKind},
+};
 
-use crate::stream::{By, GET, MS, OK, Stream, assert_child, assert_root};
+use crate::stream::{By, GET, MS, OK, Spans, Stream, assert_child, assert_root};
 
 /// Process 1 has a thread that reads a request on socket 10 (port 80) and calls port 90 over socket 11.
 const FRONT: By = By(1, 1);
@@ -246,6 +249,54 @@ fn a_context_passed_on_links_through_a_busy_proxy() {
     let entry = spans.0.iter().find(|span| span.parent == Some(OUTSIDE_SPAN)).unwrap();
     assert_child(spans.client(1), entry);
     assert_child(spans.server(2), spans.client(1));
+}
+
+/// Sixteen requests are read before the first of them is sent on, the last one first; then they are sent on as `asked` says,
+/// in four rounds.
+fn batches(asked: impl Fn(u16) -> u16) -> Spans {
+    let mut stream = Stream::new();
+    let line = |number: u16| format!("GET /n/{number} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes();
+    for number in 0..16 {
+        stream.open(u64::from(number), FRONT, 80, 5000 + number);
+        stream.open(100 + u64::from(number), FRONT, 6000 + number, 90);
+    }
+    for round in 0..4 {
+        let numbers = || (0..16).map(|socket| (u64::from(socket), round * 16 + socket));
+        for (socket, number) in numbers() {
+            stream.received(socket, FRONT, &line(number));
+        }
+        for (socket, number) in numbers().rev() {
+            stream.sent(100 + socket, FRONT, &line(asked(number)));
+        }
+        for (socket, _) in numbers() {
+            stream.received(100 + socket, FRONT, OK);
+        }
+        for (socket, _) in numbers() {
+            stream.sent(socket, FRONT, OK);
+        }
+    }
+    stream.finish()
+}
+
+#[test]
+fn a_proxy_asks_for_what_it_is_asked_for() {
+    let spans = batches(|number| number).0;
+    let calls: Vec<_> = spans.iter().filter(|span| span.kind == SpanKind::Client).collect();
+    assert_eq!((spans.len(), calls.len()), (128, 64));
+    for call in calls {
+        let request = spans.iter().find(|span| Some(span.span_id) == call.parent).unwrap();
+        let path = request.attributes.text("url.path").unwrap();
+        assert!(call.attributes.text("url.full").unwrap().ends_with(path), "{call:?} by {request:?}");
+    }
+}
+
+/// It may well be asked for one of the things that it asks for.
+#[test]
+fn whoever_asks_for_other_things_is_no_proxy() {
+    for shift in [1, 8, 64] {
+        let spans = batches(|number| number + shift).0;
+        assert!(spans.iter().all(|span| span.parent.is_none()), "{shift}");
+    }
 }
 
 /// A library inside the caller made a span of its own: the call is that span's child.

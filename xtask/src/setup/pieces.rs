@@ -17,7 +17,7 @@ const APPLICATION: [Piece; 4] = [
     ("pg_ctlcluster", "postgresql"),
     ("python3", "python3"),
 ];
-const TESTS: [Piece; 19] = [
+const TESTS: [Piece; 21] = [
     // The server alone: Debian starts what `apache2` brings.
     ("apache2", "apache2-bin"),
     ("bpftool", "bpftool"),
@@ -26,10 +26,12 @@ const TESTS: [Piece; 19] = [
     ("cpio", "cpio"),
     ("curl", "curl"),
     ("h2load", "nghttp2-client"),
+    ("haproxy", "haproxy"),
     ("ip", "iproute2"),
     ("mariadbd", "mariadb-server"),
     ("memcached", "memcached"),
     ("musl-gcc", "musl-tools"),
+    ("nft", "nftables"),
     ("npm", "npm"),
     // The other view of the same samples.
     ("perf", "linux-perf"),

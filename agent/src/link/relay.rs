@@ -1,0 +1,215 @@
+//! Proxies: a process that asks for what it is asked for. HAProxy and its like read many requests before they send the first of
+//! them on, so that no order tells which is which; but each goes on with its method and target. Where just one of the requests
+//! that are open asks for the same, and was not sent on yet, it is the cause.
+//!
+//! A program that answers from another that has the same paths is a proxy in that, too. One whose calls are others than its
+//! requests is not believed, should some be the same.
+
+use std::collections::HashMap;
+
+use super::Token;
+
+/// Processes remembered, and kinds of requests in all; beyond it all of the kind are forgotten and learned anew.
+const MAX_PROCESSES: usize = 4_096;
+const MAX_KINDS: usize = 65_536;
+/// Calls before a share says anything.
+const ENOUGH: u32 = 8;
+/// Of so many, older ones count half.
+const WINDOW: u32 = 1_024;
+/// Percent: the calls of a proxy that ask for what a request does.
+const USUAL: u32 = 98;
+/// After so many calls a process of which fewer than half do is no proxy, and is not looked at any more.
+const TRIAL: u32 = 256;
+
+#[derive(Debug, Default)]
+pub(super) struct Relays {
+    processes: HashMap<u32, Process, foldhash::fast::FixedState>,
+    /// By process, and by what is asked for.
+    open: HashMap<(u32, u64), Kind, foldhash::fast::FixedState>,
+}
+
+#[derive(Debug, Default)]
+struct Process {
+    calls: u32,
+    /// Those that asked for what an open request did.
+    same: u32,
+}
+
+/// Requests for the same, in the order they were read.
+#[derive(Debug, Default)]
+struct Kind {
+    open: Vec<Token>,
+    /// So many of them were sent on, of which it is not known which they are.
+    sent: usize,
+}
+
+impl Relays {
+    /// Whether requests of a process are looked at: it has sent a call before.
+    pub(super) fn knows(&self, pid: u32) -> bool {
+        self.processes.contains_key(&pid)
+    }
+
+    /// A process is about to send its first call.
+    pub(super) fn begin(&mut self, pid: u32) {
+        if self.processes.len() >= MAX_PROCESSES {
+            self.processes.clear();
+        }
+        self.processes.insert(pid, Process::default());
+    }
+
+    /// A process has read a request for `what`.
+    pub(super) fn read(&mut self, request: Token, pid: u32, what: u64) {
+        if self.processes.get(&pid).is_none_or(Process::is_something_else) {
+            return;
+        }
+        if self.open.len() >= MAX_KINDS {
+            self.open.clear();
+        }
+        self.open.entry((pid, what)).or_default().open.push(request);
+    }
+
+    /// A process has sent a call for `what`. Returns the request that it sends on if it is a proxy, where that is certain.
+    pub(super) fn sent(&mut self, pid: u32, what: u64) -> Option<Token> {
+        let process = self.processes.get_mut(&pid)?;
+        let kind = self.open.get_mut(&(pid, what));
+        process.count(kind.is_some());
+        let kind = kind?;
+        let only = match kind.open[..] {
+            [request] => Some(request),
+            _ => None,
+        };
+        kind.sent += 1;
+        if kind.sent >= kind.open.len() {
+            self.open.remove(&(pid, what));
+        }
+        only
+    }
+
+    /// Whether a process is known to be a proxy.
+    pub(super) fn is_relay(&self, pid: u32) -> bool {
+        self.processes.get(&pid).is_some_and(Process::is_relay)
+    }
+
+    /// A request was answered, or is given up.
+    pub(super) fn leave(&mut self, request: Token, pid: u32, what: u64) {
+        let Some(kind) = self.open.get_mut(&(pid, what)) else { return };
+        let before = kind.open.len();
+        kind.open.retain(|open| *open != request);
+        if kind.open.len() < before {
+            // It was one of those that were sent on.
+            kind.sent = kind.sent.saturating_sub(1);
+        }
+        if kind.open.is_empty() {
+            self.open.remove(&(pid, what));
+        }
+    }
+}
+
+impl Process {
+    fn count(&mut self, same: bool) {
+        self.calls += 1;
+        self.same += u32::from(same);
+        if self.calls >= WINDOW {
+            self.calls /= 2;
+            self.same /= 2;
+        }
+    }
+
+    fn is_relay(&self) -> bool {
+        self.calls >= ENOUGH && self.same * 100 >= self.calls * USUAL
+    }
+
+    fn is_something_else(&self) -> bool {
+        self.calls >= TRIAL && self.same * 2 < self.calls
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(exchange: u64) -> Token {
+        Token { socket: 1, exchange }
+    }
+
+    /// A process that has sent on so many requests, one at a time.
+    fn proxy(requests: u64) -> Relays {
+        let mut relays = Relays::default();
+        relays.read(request(0), 1, 0);
+        assert_eq!(relays.sent(1, 0), None, "it is not looked at");
+        relays.begin(1);
+        for number in 0..requests {
+            relays.read(request(number), 1, number);
+            assert_eq!(relays.sent(1, number), Some(request(number)));
+            relays.leave(request(number), 1, number);
+        }
+        relays
+    }
+
+    #[test]
+    fn a_proxy_is_known_by_what_it_asks_for() {
+        assert!(!proxy(u64::from(ENOUGH) - 1).is_relay(1));
+        let mut relays = proxy(u64::from(ENOUGH));
+        assert!(relays.is_relay(1) && !relays.is_relay(2));
+        assert_eq!(relays.sent(1, 99), None);
+        assert!(!relays.is_relay(1), "it asks for something else as well");
+    }
+
+    #[test]
+    fn many_at_once_are_told_apart() {
+        let mut relays = proxy(100);
+        for number in 0..50 {
+            relays.read(request(number), 1, number);
+        }
+        for number in (0..50).rev() {
+            assert_eq!(relays.sent(1, number), Some(request(number)));
+        }
+        assert_eq!(relays.sent(1, 7), None, "it was sent on already");
+    }
+
+    #[test]
+    fn requests_for_the_same_are_not() {
+        let mut relays = proxy(100);
+        for number in 0..3 {
+            relays.read(request(number), 1, 7);
+        }
+        assert_eq!(relays.sent(1, 7), None);
+        relays.read(request(3), 1, 7);
+        assert_eq!(relays.sent(1, 7), None, "one of the first three, or the fourth");
+        // Two of three were sent on, and both of them are answered.
+        relays.leave(request(0), 1, 7);
+        relays.leave(request(1), 1, 7);
+        assert_eq!(relays.sent(1, 7), None, "the third or the fourth");
+        assert_eq!(relays.sent(1, 7), None, "the other one");
+        relays.read(request(4), 1, 7);
+        assert_eq!(relays.sent(1, 7), Some(request(4)), "all others were sent on");
+        assert!(relays.is_relay(1));
+    }
+
+    #[test]
+    fn other_programs_are_left_alone() {
+        let mut relays = Relays::default();
+        relays.begin(1);
+        for number in 0..u64::from(TRIAL) {
+            relays.read(request(number), 1, number);
+            assert_eq!(relays.sent(1, number + 1_000_000), None);
+        }
+        let open = relays.open.len();
+        relays.read(request(9), 1, 9_999);
+        relays.read(request(9), 2, 9_999);
+        assert_eq!(relays.open.len(), open);
+    }
+
+    #[test]
+    fn everything_is_bounded() {
+        let mut relays = Relays::default();
+        for pid in 0..10_000 {
+            relays.begin(pid);
+        }
+        assert!(relays.processes.len() <= MAX_PROCESSES);
+        for number in 0..200_000 {
+            relays.read(request(number), 9_999, number);
+        }
+        assert!(relays.open.len() <= MAX_KINDS);
+    }
+}
