@@ -4,16 +4,16 @@
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use honeyguide_tests::{agent::Agent, capture::Span, guard::Guard, netns::Pair, privilege};
+use honeyguide_tests::{agent::Agent, capture::Span, guard::Guard, netns::Pair, privilege, scratch::Scratch};
 
 const REQUESTS: usize = 300;
 /// On the callers' side, for those whose own address is translated.
 const FURTHER: &str = "10.213.7.3";
-/// Where to ask, and what becomes of it on the way.
-const WAYS: [(&str, &str); 3] = [
-    ("10.213.8.1:80", "a service's address and port"),
-    ("10.213.7.2:8002", "the client's port"),
-    ("10.213.8.2:80", "the client's address and the server's address and port"),
+/// Where to ask, what becomes of it on the way, and who asks as the server sees it.
+const WAYS: [(&str, &str, &str); 3] = [
+    ("10.213.8.1:80", "a service's address and port", "10.213.7.1"),
+    ("10.213.7.2:8002", "the client's port", "10.213.7.1"),
+    ("10.213.8.2:80", "the client's address and the server's address and port", FURTHER),
 ];
 const RULES: &str = "add table ip ways
 add chain ip ways out { type nat hook output priority -100; }
@@ -27,7 +27,7 @@ fn both_ends_are_one_trace() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("translated::both_ends_are_one_trace") else { return Ok(()) };
     let pair = Pair::new()?;
     pair.translate(FURTHER, RULES)?;
-    let directory = honeyguide_tests::scratch::Scratch::new("translated")?;
+    let directory = Scratch::new("translated")?;
     let hop = |side: usize, arguments: &[&str]| -> Result<Guard> {
         let mut command = pair.command(side, env!("CARGO_BIN_EXE_hop"));
         command.args(arguments);
@@ -37,7 +37,7 @@ fn both_ends_are_one_trace() -> Result<()> {
     };
     let kept = directory.join("kept").display().to_string();
     let server = hop(1, &["record", "10.213.7.2:8002", &kept])?;
-    for (next, what) in WAYS {
+    for (next, what, client) in WAYS {
         let caller = hop(0, &["forward", "10.213.7.1:8001", next])?;
         let pids = [&server, &caller].map(|program| program.pid().to_string());
         let selection = pids.iter().flat_map(|pid| ["--pid", pid]);
@@ -63,7 +63,7 @@ fn both_ends_are_one_trace() -> Result<()> {
             );
             let cause = by_id.get(call.parent_span_id.as_str());
             ensure!(cause.is_some_and(|cause| cause.path() == call.path()), "{what}: {call:?}");
-            ensure!(request.get("client.address") != "", "{what}: {request:?}");
+            ensure!(request.get("client.address") == client, "{what}: {request:?}");
         }
     }
     Ok(())
