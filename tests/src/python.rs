@@ -172,32 +172,6 @@ pub fn profiler_environment() -> Result<PathBuf> {
     made("venv-profiler", &PROFILER_PACKAGES)
 }
 
-/// CPython as far as it is on this machine: Debian's, and what pyenv has made of 3.9 to 3.13. One of each way to keep
-/// frames: 3.10 is as 3.9 is, and Debian's version is not tried twice.
-///
-/// # Errors
-/// Where there is no Debian's.
-pub fn interpreters() -> Result<Vec<PathBuf>> {
-    let debian = PathBuf::from("/usr/bin/python3");
-    let mut found = vec![fs::canonicalize(debian).context("`apt-get install python3` brings CPython")?];
-    let own = || std::env::home_dir().unwrap_or_default().join(".pyenv");
-    let home = std::env::var_os("PYENV_ROOT").map_or_else(own, PathBuf::from);
-    for minor in 9..=13 {
-        let (prefix, program) = (format!("3.{minor}."), format!("python3.{minor}"));
-        if found[0].ends_with(&program) || (minor == 10 && found.len() > 1) {
-            continue;
-        }
-        let versions = fs::read_dir(home.join("versions")).into_iter().flatten().flatten();
-        let mut of_it: Vec<PathBuf> = versions
-            .filter(|version| version.file_name().to_string_lossy().starts_with(&prefix))
-            .map(|version| version.path().join("bin").join(&program))
-            .collect();
-        of_it.sort();
-        found.extend(of_it.pop());
-    }
-    Ok(found)
-}
-
 /// A virtual environment with OpenTelemetry's SDK.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Time off the CPU: what threads wait for, by function, is as long as they say themselves.
 
-use std::{collections::HashMap, fs, path::Path, process::Command, time::Duration};
+use std::{collections::HashMap, fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use honeyguide_tests::{
@@ -10,7 +10,7 @@ use honeyguide_tests::{
     compiled::Compiled,
     flame::{Flame, Typed},
     guard::Guard,
-    paths, privilege, profcheck, python,
+    interpreters, privilege, profcheck,
     python::Python,
     scratch::Scratch,
 };
@@ -121,13 +121,13 @@ fn shorter_waits_are_left_out() -> Result<()> {
 #[test]
 fn functions_of_python() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("off_cpu::functions_of_python") else { return Ok(()) };
-    for interpreter in python::interpreters()? {
-        let mut command = Command::new(&interpreter);
-        command.arg(paths::app("profile/waits.py")).args([ROUNDS.to_string(), PAUSE.to_string()]);
+    for interpreter in interpreters::all()? {
+        let mut command = interpreter.command("profile/waits.py")?;
+        command.args([ROUNDS.to_string(), PAUSE.to_string()]);
         let mut program = Guard::spawn(command)?;
         program.wait_for_text("ready", PATIENCE)?;
         let recorded = Recorded::of(program, &[])?;
-        recorded.ensure_near("resting").with_context(|| interpreter.display().to_string())?;
+        recorded.ensure_near("resting").with_context(|| interpreter.to_string())?;
         let mut late = 0;
         for wait in recorded.waits.iter().filter(|wait| wait.has("resting")) {
             let frame = wait.frames.iter().find(|frame| frame.function == "resting").context("none")?;

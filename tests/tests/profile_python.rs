@@ -1,15 +1,15 @@
 //! CPython's functions in a profile, against py-spy on the same process at the same time.
 #![allow(clippy::print_stderr)] // How far the shares differ is for whoever reads the log.
 
-use std::{collections::HashMap, path::Path, process::Command, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use honeyguide_tests::{
     flame::{Flame, Frame, Stacks, Typed},
     guard::Guard,
-    paths, privilege,
+    interpreters::{self, Interpreter},
+    privilege,
     pyspy::PySpy,
-    python,
 };
 
 const DURATION: Duration = Duration::from_secs(20);
@@ -21,9 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const APART: f64 = 3.0;
 const TOP: usize = 10;
 
-fn start(interpreter: &Path, arguments: &[&str]) -> Result<Guard> {
-    let mut command = Command::new(interpreter);
-    command.arg(paths::app("profile/mixed.py")).args(arguments);
+fn start(interpreter: &Interpreter, arguments: &[&str]) -> Result<Guard> {
+    let mut command = interpreter.command("profile/mixed.py")?;
+    command.args(arguments);
     let mut program = Guard::spawn(command)?;
     program.wait_for_text("ready", PATIENCE)?;
     Ok(program)
@@ -35,16 +35,16 @@ fn functions_have_the_shares_that_py_spy_sees() -> Result<()> {
     else {
         return Ok(());
     };
-    for interpreter in python::interpreters()? {
+    for interpreter in interpreters::all()? {
         // Two recordings are not of the very same moments, and a busy machine parts them now and then. What is wrong
         // is so again.
         let again = |first: anyhow::Error| compare(&interpreter).context(format!("twice; first {first:#}"));
-        compare(&interpreter).or_else(again).with_context(|| interpreter.display().to_string())?;
+        compare(&interpreter).or_else(again).with_context(|| interpreter.to_string())?;
     }
     Ok(())
 }
 
-fn compare(interpreter: &Path) -> Result<()> {
+fn compare(interpreter: &Interpreter) -> Result<()> {
     let program = start(interpreter, &[])?;
     // Later than the agent's, since that needs a moment to begin.
     let flame = Flame::start_typed(program.pid(), DURATION, RATE)?;
@@ -90,7 +90,7 @@ fn compare(interpreter: &Path) -> Result<()> {
     }
     eprintln!(
         "{}: {compared} shares differ by {:.2} points at most: {}",
-        interpreter.display(),
+        interpreter,
         farthest.0,
         farthest.1
     );
@@ -151,7 +151,7 @@ fn ensure_shape(samples: &[Typed], said: &str) -> Result<()> {
 #[test]
 fn stacks_of_900_frames() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("profile_python::stacks_of_900_frames") else { return Ok(()) };
-    for interpreter in python::interpreters()? {
+    for interpreter in interpreters::all()? {
         let program = start(&interpreter, &["deep", "900"])?;
         let (samples, said) =
             Flame::start_typed(program.pid(), Duration::from_secs(3), RATE)?.finish_typed()?;
@@ -167,7 +167,7 @@ fn stacks_of_900_frames() -> Result<()> {
         ensure!(
             total > 500_000_000 && deep * 100 > total * 95,
             "{}: {deep} of {total} ns have all levels\n{said}",
-            interpreter.display()
+            interpreter
         );
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::{collections::HashMap, os::fd::AsRawFd as _, path::PathBuf, sync::Arc};
 
 use super::{
     Language, Name, Named, debug_file, dwarf::Dwarf, elf, image::Image, minidebug, pclntab::PcLnTab,
-    symbols::Symbols,
+    split::Parts, symbols::Symbols,
 };
 
 /// Files that are remembered as having no names weigh this much.
@@ -68,6 +68,10 @@ struct Tables {
     text_start: u64,
     /// Where debug information may be read from, where it is not in the file itself.
     debug_file: Option<PathBuf>,
+    /// Nothing but what others may call has a symbol.
+    is_stripped: bool,
+    /// Of a stripped file, read when something has no name.
+    parts: Option<Parts>,
 }
 
 impl Default for Settings {
@@ -102,7 +106,13 @@ impl Names {
             } else {
                 None
             };
-            inlined.or_else(|| file.tables.find(address))
+            let had_parts = file.tables.parts.is_some();
+            let found = inlined.or_else(|| file.tables.find(object.image, address));
+            if let Some(parts) = file.tables.parts.as_ref().filter(|_| !had_parts) {
+                self.weight += parts.weight();
+                file.weight += parts.weight();
+            }
+            found
         });
         found.unwrap_or_else(|| {
             self.counters.unnamed += 1;
@@ -159,11 +169,12 @@ impl Tables {
         if let Some(bytes) = found.minidebug.as_deref().and_then(minidebug::decompress) {
             tables.symbols.extend(elf::read(&Image::Bytes(bytes.into())).and_then(|found| found.full));
         }
+        tables.is_stripped = tables.symbols.is_empty() && found.dynamic.is_some();
         tables.symbols.extend(found.dynamic);
         tables
     }
 
-    fn find(&self, address: u64) -> Option<Named> {
+    fn find(&mut self, image: &Image, address: u64) -> Option<Named> {
         if let Some(table) = self.go.as_deref().and_then(|bytes| PcLnTab::parse(bytes, self.text_start))
             && let Some(function) = table.find(address)
         {
@@ -176,14 +187,19 @@ impl Tables {
             };
             return Some(Named { names: vec![name], language: Language::Go });
         }
-        let symbol = self.symbols.iter().find_map(|symbols| symbols.find(address))?;
+        let symbol = self.symbols.iter().find_map(|symbols| symbols.find(address));
+        let symbol = symbol.or_else(|| {
+            let parts = self.is_stripped.then(|| self.parts.get_or_insert_with(|| Parts::read(image)))?;
+            parts.find(image, &self.symbols, address)
+        })?;
         let (name, language) = Name::of_symbol(&symbol);
         Some(Named { names: vec![name], language })
     }
 
     fn weight(&self) -> usize {
         let symbols: usize = self.symbols.iter().map(Symbols::weight).sum();
-        symbols + self.go.as_ref().map_or(0, |bytes| bytes.len())
+        let parts = self.parts.as_ref().map_or(0, Parts::weight);
+        symbols + parts + self.go.as_ref().map_or(0, |bytes| bytes.len())
     }
 
     /// A path to the debug information: of an open file by its descriptor, which leads there from any mount namespace.

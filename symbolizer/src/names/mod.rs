@@ -14,6 +14,7 @@ mod kernel;
 mod minidebug;
 mod pclntab;
 mod perf_map;
+mod split;
 mod symbols;
 
 use std::sync::Arc;

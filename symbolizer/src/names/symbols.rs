@@ -75,6 +75,15 @@ impl Symbols {
         self.names.read(entry.name)
     }
 
+    /// Where the function begins that holds `address` behind its first byte, if the table says how long it is.
+    pub(super) fn within(&self, address: u64) -> Option<u64> {
+        let at = u32::try_from(address.checked_sub(self.base)?).ok()?;
+        let end = self.entries.partition_point(|entry| entry.start < at);
+        let mut candidates = self.entries[..end].iter().rev().take(8);
+        let entry = candidates.find(|entry| at - entry.start < entry.size)?;
+        Some(self.base + u64::from(entry.start))
+    }
+
     /// Bytes of memory.
     pub(super) fn weight(&self) -> usize {
         let held = match &self.names.image {
@@ -143,6 +152,10 @@ mod tests {
         let table = table(&[(0x100, 0x100, 1, 0), (0x120, 0x10, 5, 0)]);
         assert_eq!(table.find(0x128).as_deref(), Some("two"));
         assert_eq!(table.find(0x140).as_deref(), Some("one"));
+        assert_eq!(
+            [0x100, 0x101, 0x120, 0x121, 0x130].map(|at| table.within(at)),
+            [None, Some(0x100), Some(0x100), Some(0x120), Some(0x100)]
+        );
     }
 
     #[test]

@@ -26,11 +26,11 @@ const MAX_INSTRUCTIONS: u64 = 1 << 30;
 
 /// Where a function's description is.
 #[derive(Clone, Copy, Debug)]
-struct Function {
-    start: u64,
-    end: u64,
+pub(super) struct Function {
+    pub(super) start: u64,
+    pub(super) end: u64,
     /// In its section.
-    offset: usize,
+    pub(super) offset: usize,
     /// Of `.debug_frame`; `.eh_frame` goes first.
     debug: bool,
 }
@@ -118,7 +118,7 @@ fn gaps(code: &[(u64, u64)], functions: &[Function]) -> Vec<(u64, u64)> {
 }
 
 /// Finds the functions that a section describes. What follows a contradiction is not read.
-fn collect<'a, S: UnwindSection<Slice<'a>>>(
+pub(super) fn collect<'a, S: UnwindSection<Slice<'a>>>(
     section: &S,
     bases: &BaseAddresses,
     debug: bool,

@@ -6,6 +6,7 @@ mod cfi;
 mod elf;
 mod frame;
 pub mod fuzz;
+pub(crate) mod parts;
 mod synthesis;
 mod table;
 mod x86_64;

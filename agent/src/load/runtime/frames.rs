@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn every_interpreter_at_hand_is_known() {
         for path in super::super::python::tests::interpreters() {
-            let version = (9..=13).find(|minor| path.to_string_lossy().contains(&format!("python3.{minor}")));
+            let version = (9..=14).find(|minor| path.to_string_lossy().contains(&format!("python3.{minor}")));
             let found = examine_frames(&path).map(|found| {
                 let Python { first, state, .. } = found.python;
                 (u32::from(found.version & 0xff), first, state)
@@ -230,6 +230,7 @@ mod tests {
                 9 | 10 => (minor, 0, 24),
                 11 => (minor, 184, 56),
                 12 => (minor, 192, 56),
+                14 => (minor, 208, 72),
                 _ => (minor, 200, 72),
             });
             assert_eq!(found, expected, "{}", path.display());

@@ -49,13 +49,22 @@ pub(super) fn thread_key(image: &Image, function: Symbol, runtime: Symbol) -> Op
 }
 
 /// The address of `autoTSSkey` in `_PyRuntime`: what is handed to `PyThread_tss_get`, or where the key is read from
-/// for `pthread_getspecific`.
+/// for `pthread_getspecific`. In a program that does not move it is a number in the instruction.
 fn key(function: &Function, runtime: u64, size: u64) -> Option<u64> {
     let inside = |address: u64| (runtime..runtime + size).contains(&address);
     // Registers that hold the address of `_PyRuntime`, as it was read from the table of global offsets.
     let mut bases = Vec::new();
     for instruction in decode(function) {
-        if instruction.op_count() < 2 || instruction.op1_kind() != OpKind::Memory {
+        if instruction.op_count() < 2 {
+            continue;
+        }
+        if instruction.mnemonic() == Mnemonic::Mov
+            && instruction.op1_kind() == OpKind::Immediate32
+            && inside(u64::from(instruction.immediate32()))
+        {
+            return Some(u64::from(instruction.immediate32()));
+        }
+        if instruction.op1_kind() != OpKind::Memory {
             continue;
         }
         let to = instruction.op0_register();
@@ -199,12 +208,21 @@ pub(super) mod tests {
     /// The interpreters of this machine, by version: (offset of the key in `_PyRuntime`, of the context).
     /// From the headers: `offsetof(_PyRuntimeState, gilstate.autoTSSkey)` (`autoTSSkey` since 3.12) and
     /// `offsetof(PyThreadState, context)`.
-    const KNOWN: [(&str, u64, u32); 5] =
-        [("3.9", 584, 240), ("3.10", 584, 240), ("3.11", 592, 224), ("3.12", 1544, 208), ("3.13", 2160, 208)];
+    const KNOWN: [(&str, u64, u32); 6] = [
+        ("3.9", 584, 240),
+        ("3.10", 584, 240),
+        ("3.11", 592, 224),
+        ("3.12", 1544, 208),
+        ("3.13", 2160, 208),
+        ("3.14", 2336, 208),
+    ];
 
     pub(in crate::load::runtime) fn interpreters() -> Vec<PathBuf> {
         let mut found = Vec::new();
+        let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debian"));
         for (version, ..) in KNOWN {
+            // What the kernel tests have fetched.
+            found.push(root.join(format!("testing-python{version}/root/usr/bin/python{version}")));
             found.push(PathBuf::from(format!("/usr/bin/python{version}")));
             found.push(PathBuf::from(format!("/usr/lib/x86_64-linux-gnu/libpython{version}.so.1.0")));
         }
@@ -217,7 +235,7 @@ pub(super) mod tests {
         }
         found.retain(|path| path.exists());
         // Elsewhere than in CI there may be another one, or none.
-        assert!(!found.is_empty() || std::env::var_os("CI").is_none(), "no CPython from 3.9 to 3.13 is here");
+        assert!(!found.is_empty() || std::env::var_os("CI").is_none(), "no CPython from 3.9 to 3.14 is here");
         found
     }
 
@@ -263,6 +281,10 @@ pub(super) mod tests {
         let code = [0x8b, 0x3d, 0x4e, 0x82, 0, 0];
         assert_eq!(key(&function(&code), 0x9000, 0x1000), Some(0x9250));
         // The same, outside of the structure.
+        assert_eq!(key(&function(&code), 0xa000, 0x1000), None);
+        // cmp dword [rip+0x8250], 0; je …; mov edi, 0x9250; jmp …
+        let code = [0x83, 0x3d, 0x49, 0x82, 0, 0, 0, 0x74, 10, 0xbf, 0x50, 0x92, 0, 0, 0xe9, 0, 0, 0, 0];
+        assert_eq!(key(&function(&code), 0x9000, 0x1000), Some(0x9250));
         assert_eq!(key(&function(&code), 0xa000, 0x1000), None);
         assert_eq!(key(&function(&[]), 0x9000, 0x1000), None);
     }

@@ -9,6 +9,9 @@ use crate::profile::{
 
 /// The function that interprets; one call of it runs a frame, or several that called each other.
 const EVALUATES: &str = "_PyEval_EvalFrameDefault";
+/// What it calls where each instruction is a function that ends by jumping to the next one's (3.14,
+/// `--with-tail-call-interp`).
+const INSTRUCTION: &str = "_TAIL_CALL_";
 
 /// Puts interpreted frames in the places of the native frames that run them. Both are innermost first.
 ///
@@ -41,6 +44,7 @@ pub(in crate::profile) fn mix(
             mixed.push(location);
             continue;
         }
+        mixed.pop_if(|inner| is_native(inner, INSTRUCTION));
         let before = mixed.len();
         for group in groups.by_ref().take(1 + std::mem::take(&mut surplus)) {
             mixed.extend(group.iter().filter_map(|frame| frame.location.clone()));
@@ -82,8 +86,12 @@ pub(in crate::profile) fn script(
 }
 
 fn evaluates(location: &Location) -> bool {
+    is_native(location, EVALUATES)
+}
+
+fn is_native(location: &Location, beginning: &str) -> bool {
     location.kind == FrameKind::Native
-        && location.lines.iter().any(|line| line.function.starts_with(EVALUATES))
+        && location.lines.iter().any(|line| line.function.starts_with(beginning))
 }
 
 #[cfg(test)]
@@ -139,6 +147,12 @@ mod tests {
         check("add E call E main", "g f| m|", true, "add g f call m main");
         check("E main", "f m |", true, "f m main");
         check("add main", "", true, "add main");
+    }
+
+    #[test]
+    fn instructions_that_are_functions_are_the_interpreter() {
+        check("_TAIL_CALL_ADD E add _TAIL_CALL_CALL E main", "g f| m|", true, "g f add m main");
+        check("_TAIL_CALL_RESUME E main", "", true, "_TAIL_CALL_RESUME E main");
     }
 
     #[test]

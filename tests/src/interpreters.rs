@@ -1,0 +1,84 @@
+//! CPython in the versions that are at hand.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{debian, paths, python::quietly};
+
+/// Newer than this machine's Debian has: its suite, and the package.
+const NEWER: [(&str, &str); 1] = [("testing", "python3.14")];
+
+/// An interpreter, on this machine or in a tree of its own.
+#[derive(Clone, Debug)]
+pub struct Interpreter {
+    program: PathBuf,
+    root: Option<PathBuf>,
+}
+
+impl fmt::Display for Interpreter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let root = self.root.as_deref().unwrap_or(Path::new(""));
+        write!(f, "{}{}", root.display(), self.program.display())
+    }
+}
+
+impl Interpreter {
+    /// What runs a script of `tests/apps`; a tree of its own is that process's root.
+    ///
+    /// # Errors
+    /// When the script cannot be put into the tree.
+    pub fn command(&self, script: &str) -> Result<Command> {
+        let Some(root) = &self.root else {
+            let mut command = Command::new(&self.program);
+            command.arg(paths::app(script));
+            return Ok(command);
+        };
+        let inside = Path::new("tmp").join(script);
+        let place = root.join(&inside);
+        fs::create_dir_all(place.parent().context("a script is in a directory")?)?;
+        fs::copy(paths::app(script), place)?;
+        // As in a container: a root and mounts of its own. It stays the same process.
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--mount-proc", "--root"]).arg(root);
+        command.arg(&self.program).arg(Path::new("/").join(inside));
+        Ok(command)
+    }
+}
+
+/// CPython as far as it is on this machine: Debian's, a newer Debian's, and what pyenv has made of 3.9 to 3.13. One of
+/// each way to keep frames: 3.10 is as 3.9 is, and Debian's version is not tried twice.
+///
+/// # Errors
+/// Where there is no Debian's, or the newer one's cannot be fetched.
+pub fn all() -> Result<Vec<Interpreter>> {
+    let debian = PathBuf::from("/usr/bin/python3");
+    let debian = fs::canonicalize(debian).context("`apt-get install python3` brings CPython")?;
+    let own = || std::env::home_dir().unwrap_or_default().join(".pyenv");
+    let home = std::env::var_os("PYENV_ROOT").map_or_else(own, PathBuf::from);
+    let mut found = vec![Interpreter { program: debian.clone(), root: None }];
+    for minor in 9..=13 {
+        let (prefix, program) = (format!("3.{minor}."), format!("python3.{minor}"));
+        if debian.ends_with(&program) || (minor == 10 && found.len() > 1) {
+            continue;
+        }
+        let versions = fs::read_dir(home.join("versions")).into_iter().flatten().flatten();
+        let mut of_it: Vec<PathBuf> = versions
+            .filter(|version| version.file_name().to_string_lossy().starts_with(&prefix))
+            .map(|version| version.path().join("bin").join(&program))
+            .collect();
+        of_it.sort();
+        found.extend(of_it.pop().map(|program| Interpreter { program, root: None }));
+    }
+    for (suite, package) in NEWER {
+        let root = debian::tree(suite, package)?;
+        let program = Path::new("/usr/bin").join(package);
+        quietly(Command::new("chroot").arg(&root).arg(&program).arg("-V"))?;
+        found.push(Interpreter { program, root: Some(root) });
+    }
+    Ok(found)
+}
