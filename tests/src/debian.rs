@@ -37,8 +37,10 @@ pub fn tree(suite: &str, package: &str) -> Result<PathBuf> {
     }
     // Nothing is installed, so that everything is fetched.
     fs::write(work.join("status"), "")?;
-    let source =
-        format!("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} {suite} main\n", mirror()?);
+    let source = format!(
+        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} {suite} main\n",
+        mirror()?
+    );
     fs::write(work.join("sources.list"), source)?;
     quietly(apt(&work).args(["--quiet=2", "update"]))?;
     quietly(apt(&work).args(["--quiet=2", "--yes", "--download-only", "install", package]))?;

@@ -8,10 +8,11 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{debian, paths, python::quietly};
+use crate::{debian, paths, python};
 
-/// Newer than this machine's Debian has: its suite, and the package.
-const NEWER: [(&str, &str); 1] = [("testing", "python3.14")];
+/// Newer than this machine's Debian has: packages of [`SUITE`].
+const NEWER: [&str; 1] = ["python3.14"];
+const SUITE: &str = "testing";
 
 /// An interpreter, on this machine or in a tree of its own.
 #[derive(Clone, Debug)]
@@ -28,6 +29,36 @@ impl fmt::Display for Interpreter {
 }
 
 impl Interpreter {
+    /// One of a newer Debian's, in a tree of its own.
+    ///
+    /// # Errors
+    /// When it cannot be fetched.
+    pub fn newer(package: &str) -> Result<Self> {
+        let root = debian::tree(SUITE, package)?;
+        Ok(Self { program: Path::new("/usr/bin").join(package), root: Some(root) })
+    }
+
+    /// Puts a package from PyPI and what it needs into the tree; returns where it is, as the interpreter sees it.
+    ///
+    /// # Errors
+    /// When this is no interpreter in a tree, or there are no wheels for its version.
+    pub fn packages(&self, version: &str, package: &str) -> Result<PathBuf> {
+        let root = self.root.as_ref().context("packages for an interpreter that has no tree")?;
+        let inside = Path::new("/tmp/packages").join(package.replace(['=', '*'], ""));
+        let place = root.join(inside.strip_prefix("/")?);
+        if !place.exists() {
+            let half = place.with_extension("half");
+            let mut pip = Command::new(python::environment()?.join("bin/python"));
+            pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
+            pip.args(["--only-binary=:all:", "--python-version", version, "--target"])
+                .arg(&half)
+                .arg(package);
+            python::quietly(&mut pip)?;
+            fs::rename(half, place)?;
+        }
+        Ok(inside)
+    }
+
     /// What runs a script of `tests/apps`; a tree of its own is that process's root.
     ///
     /// # Errors
@@ -74,11 +105,8 @@ pub fn all() -> Result<Vec<Interpreter>> {
         of_it.sort();
         found.extend(of_it.pop().map(|program| Interpreter { program, root: None }));
     }
-    for (suite, package) in NEWER {
-        let root = debian::tree(suite, package)?;
-        let program = Path::new("/usr/bin").join(package);
-        quietly(Command::new("chroot").arg(&root).arg(&program).arg("-V"))?;
-        found.push(Interpreter { program, root: Some(root) });
+    for package in NEWER {
+        found.push(Interpreter::newer(package)?);
     }
     Ok(found)
 }

@@ -90,9 +90,7 @@ fn compare(interpreter: &Interpreter) -> Result<()> {
     }
     eprintln!(
         "{}: {compared} shares differ by {:.2} points at most: {}",
-        interpreter,
-        farthest.0,
-        farthest.1
+        interpreter, farthest.0, farthest.1
     );
     ensure!(compared == 3 * TOP, "only {compared} shares are known");
     ensure_shape(&samples, &said)

@@ -10,7 +10,7 @@ use honeyguide_tests::{
     truth::{
         self, Load, Pattern,
         judge::{self, Score},
-        programs::{self, Behind},
+        programs::{self, Behind, Running},
     },
 };
 
@@ -93,8 +93,20 @@ fn node_with_timers() -> Result<()> {
     Ok(())
 }
 
+/// CPython 3.14's tasks, which its thread state names elsewhere than earlier ones.
+#[test]
+fn python_3_14() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::python_3_14") else { return Ok(()) };
+    let patterns = [Pattern::Seq, Pattern::Fan];
+    are_right("aiohttp on 3.14", &scores_of(programs::python_aiohttp_3_14, &patterns)?, &patterns)
+}
+
 fn all_right(case: &str, patterns: &[Pattern]) -> Result<()> {
-    for (score, pattern) in scores(case, patterns)?.iter().zip(patterns) {
+    are_right(case, &scores(case, patterns)?, patterns)
+}
+
+fn are_right(case: &str, scores: &[Score], patterns: &[Pattern]) -> Result<()> {
+    for (score, pattern) in scores.iter().zip(patterns) {
         let wanted = usize::try_from(REQUESTS)? * pattern.calls();
         ensure!((score.right, score.wrong) == (wanted, 0), "{case} {pattern}: {score:?}");
     }
@@ -103,8 +115,12 @@ fn all_right(case: &str, patterns: &[Pattern]) -> Result<()> {
 
 fn scores(name: &str, patterns: &[Pattern]) -> Result<Vec<Score>> {
     let case = programs::all().iter().find(|case| case.name == name).context("no such case")?;
+    scores_of(|behind| case.start(behind), patterns)
+}
+
+fn scores_of(start: impl Fn(&Behind) -> Result<Running>, patterns: &[Pattern]) -> Result<Vec<Score>> {
     let behind = Behind::start()?;
-    let program = case.start(&behind)?;
+    let program = start(&behind)?;
     let selection = program.pids.iter().flat_map(|pid| ["--pid".to_owned(), pid.to_string()]);
     let agent = Agent::run(selection.chain(["--print".to_owned(), "none".to_owned()]))?;
     let load =

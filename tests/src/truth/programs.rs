@@ -8,6 +8,7 @@ use super::{Pattern, upstream::Upstream};
 use crate::{
     apps::{self, App},
     client::Address,
+    interpreters::Interpreter,
     nginx::Nginx,
     node, paths,
     php::{Listens, PhpFpm},
@@ -253,6 +254,18 @@ pub(super) fn flask(upstream: &str) -> Result<App> {
 fn python_aiohttp(behind: &Behind) -> Result<Running> {
     let mut command = Command::new(python::truth_environment()?.join("bin/python"));
     command.arg(paths::app("truth/aiohttp_server.py"));
+    behind.told(&mut command);
+    Ok(App::start(command)?.into())
+}
+
+/// The same on CPython 3.14, which has its own root.
+///
+/// # Errors
+/// When it, or aiohttp for it, is not there.
+pub fn python_aiohttp_3_14(behind: &Behind) -> Result<Running> {
+    let interpreter = Interpreter::newer("python3.14")?;
+    let mut command = interpreter.command("truth/aiohttp_server.py")?;
+    command.env("PYTHONPATH", interpreter.packages("3.14", "aiohttp==3.*")?);
     behind.told(&mut command);
     Ok(App::start(command)?.into())
 }
