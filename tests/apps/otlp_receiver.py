@@ -1,8 +1,9 @@
 """An OTLP receiver on the official generated stubs. Takes a port for HTTP and prints the one for gRPC.
 
-It prints a line for each span and metric that it could decode:
+It prints a line for each span, metric and message of profiles that it could decode:
     span PROTOCOL TRACE_ID SPAN_ID KIND PARENT_ID PATH NAME
     metric PROTOCOL NAME POINTS
+    profiles PROTOCOL MESSAGE_AS_JSON
 """
 
 import gzip
@@ -13,8 +14,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import grpc
+import otlp_profiles
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_grpc
+from opentelemetry.proto.collector.profiles.v1development import profiles_service_pb2 as profiles
+from opentelemetry.proto.collector.profiles.v1development import profiles_service_pb2_grpc as profiles_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as traces_grpc
 
@@ -43,7 +47,15 @@ def took_metrics(protocol, request):
             report("metric", protocol, metric.name, len(data.data_points))
 
 
-def took_json(request):
+def took_profiles(protocol, request):
+    report("profiles", protocol, otlp_profiles.to_json(request))
+
+
+def took_json(path, body):
+    if path == "/v1development/profiles":
+        took_profiles("json", otlp_profiles.from_json(body, profiles.ExportProfilesServiceRequest))
+        return
+    request = json.loads(body)
     # Not through the stubs' own JSON reader: OTLP writes ids as hex, protobuf's mapping as base64.
     for group in request.get("resourceSpans", []):
         for span in (span for scope in group["scopeSpans"] for span in scope["spans"]):
@@ -67,13 +79,14 @@ class Http(BaseHTTPRequestHandler):
             body = gzip.decompress(body)
         kind = self.headers["Content-Type"]
         if kind == "application/json":
-            took_json(json.loads(body))
+            took_json(self.path, body)
             answer = b"{}"
         else:
             assert kind == "application/x-protobuf", kind
             request, took = {
                 "/v1/traces": (traces.ExportTraceServiceRequest, took_traces),
                 "/v1/metrics": (metrics.ExportMetricsServiceRequest, took_metrics),
+                "/v1development/profiles": (profiles.ExportProfilesServiceRequest, took_profiles),
             }[self.path]
             took("http", request.FromString(body))
             answer = b""
@@ -106,9 +119,17 @@ class Metrics(metrics_grpc.MetricsServiceServicer):
         return metrics.ExportMetricsServiceResponse()
 
 
-server = grpc.server(ThreadPoolExecutor(4))
+class Profiles(profiles_grpc.ProfilesServiceServicer):
+    def Export(self, request, context):
+        took_profiles("grpc", request)
+        return profiles.ExportProfilesServiceResponse()
+
+
+# A minute's profiles are larger than gRPC's 4 MiB.
+server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 64 << 20)])
 traces_grpc.add_TraceServiceServicer_to_server(Traces(), server)
 metrics_grpc.add_MetricsServiceServicer_to_server(Metrics(), server)
+profiles_grpc.add_ProfilesServiceServicer_to_server(Profiles(), server)
 report("grpc", server.add_insecure_port("127.0.0.1:0"))
 server.start()
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Http).serve_forever()

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, path::Path, process::Command, time::Duration};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{capture::Capture, guard::Guard, paths, scratch::Scratch};
+use crate::{capture::Capture, guard::Guard, paths, profcheck, scratch::Scratch};
 
 /// The line on standard error that says that every probe is attached.
 const READY: &str = "honeyguide: ready";
@@ -116,10 +116,11 @@ impl Agent {
     /// output that is too large to be read into memory as a whole.
     ///
     /// # Errors
-    /// When it does not end with status 0, or `read` fails.
+    /// When it does not end with status 0, its profiles are not what the protocol asks for, or `read` fails.
     pub fn stop_with<T>(mut self, read: impl FnOnce(String) -> Result<T>) -> Result<T> {
         self.guard.signal(libc::SIGTERM);
         self.ended_well()?;
+        profcheck::check_directory(self.out())?;
         read(self.said())
     }
 

@@ -5,12 +5,16 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::profcheck::{self, Tally};
+
 /// Everything one run of the agent left behind.
 #[derive(Clone, Debug, Default)]
 pub struct Capture {
     pub spans: Vec<Span>,
     /// The newest value of every sum and gauge point whose name begins with `honeyguide.`, by name and attributes.
     pub accounting: BTreeMap<String, i64>,
+    /// What its profiles hold. They have been checked.
+    pub profiles: Tally,
     /// Standard output and error of the agent.
     pub said: String,
 }
@@ -48,7 +52,7 @@ impl Capture {
     /// Reads the files of `--out DIR`. A file that is not there is an empty one.
     ///
     /// # Errors
-    /// When a line is not what OTLP/JSON allows.
+    /// When a line is not what OTLP/JSON allows, or profiles are not what the protocol asks for.
     pub fn read(directory: &Path, said: String) -> Result<Self> {
         let mut capture = Self::read_accounting(directory, said)?;
         for line in lines(&directory.join("traces.jsonl"))? {
@@ -67,7 +71,8 @@ impl Capture {
     /// # Errors
     /// As for [`Capture::read`].
     pub fn read_accounting(directory: &Path, said: String) -> Result<Self> {
-        let mut capture = Self { said, ..Self::default() };
+        let profiles = profcheck::check_directory(directory).with_context(|| said.clone())?;
+        let mut capture = Self { said, profiles, ..Self::default() };
         for line in lines(&directory.join("metrics.jsonl"))? {
             let groups = array(&line, "resourceMetrics").iter();
             let scopes = groups.flat_map(|group| array(group, "scopeMetrics"));

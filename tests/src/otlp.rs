@@ -10,7 +10,13 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{guard::Guard, paths, port, python, scratch::Scratch};
+use crate::{
+    guard::Guard,
+    paths, port,
+    profcheck::{self, Tally},
+    python,
+    scratch::Scratch,
+};
 
 /// A running receiver on the official stubs, for gRPC, HTTP/protobuf and HTTP/JSON.
 #[derive(Debug)]
@@ -79,6 +85,20 @@ impl Receiver {
             .collect()
     }
 
+    /// What the profiles hold that have arrived by `protocol`, as the stubs decoded them.
+    ///
+    /// # Errors
+    /// When they are not what the protocol asks for.
+    pub fn profiles(&self, protocol: &str) -> Result<Tally> {
+        let mut tally = Tally::default();
+        for (by, message) in messages(&self.guard.log()) {
+            if by == protocol {
+                profcheck::check_lines(message, &mut tally).with_context(|| format!("profiles by {by}"))?;
+            }
+        }
+        Ok(tally)
+    }
+
     /// Waits until `count` spans have arrived by `protocol`.
     ///
     /// # Errors
@@ -112,6 +132,34 @@ impl Receiver {
             .filter(|words: &[String; WORDS]| words[0] == what)
             .collect()
     }
+}
+
+impl Drop for Receiver {
+    /// What a test did not ask for is checked all the same.
+    fn drop(&mut self) {
+        for (by, message) in messages(&self.guard.log()) {
+            let checked = profcheck::check_lines(message, &mut Tally::default());
+            assert!(checked.is_ok() || std::thread::panicking(), "profiles by {by}: {checked:?}");
+        }
+    }
+}
+
+/// The messages of profiles, each with the protocol that brought it.
+fn messages(log: &str) -> impl Iterator<Item = (&str, &str)> {
+    // A last line without its end is still being written.
+    let whole = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    whole.filter_map(|line| line.strip_prefix("profiles ")?.split_once(' '))
+}
+
+/// What the official stubs make of a file of profiles: the same, a message a line.
+///
+/// # Errors
+/// When Python or a package is not there, or a line is not what the stubs take.
+pub fn decoded(file: &Path) -> Result<String> {
+    let mut command = Command::new(python::environment()?.join("bin/python"));
+    let output = command.arg(paths::app("otlp_profiles.py")).arg(file).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// A span of somebody else's.

@@ -29,6 +29,15 @@ pub struct Tally {
     pub value: i64,
 }
 
+/// Checks the `profiles.jsonl` of a directory; without one there are no profiles.
+///
+/// # Errors
+/// As for [`check_file`].
+pub fn check_directory(directory: &Path) -> Result<Tally> {
+    let path = directory.join("profiles.jsonl");
+    if path.exists() { check_file(&path) } else { Ok(Tally::default()) }
+}
+
 /// Checks every line of a file.
 ///
 /// # Errors
@@ -36,12 +45,21 @@ pub struct Tally {
 pub fn check_file(path: &Path) -> Result<Tally> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut tally = Tally::default();
+    check_lines(&text, &mut tally).with_context(|| path.display().to_string())?;
+    Ok(tally)
+}
+
+/// Checks a message a line.
+///
+/// # Errors
+/// When a line breaks a rule, with the line and the rule.
+pub fn check_lines(text: &str, tally: &mut Tally) -> Result<()> {
     for (index, line) in text.lines().enumerate() {
         let data: Value =
             serde_json::from_str(line).with_context(|| format!("line {} is no JSON", index + 1))?;
-        check(&data, &mut tally).with_context(|| format!("{} line {}", path.display(), index + 1))?;
+        check(&data, tally).with_context(|| format!("line {}", index + 1))?;
     }
-    Ok(tally)
+    Ok(())
 }
 
 /// Checks one `ProfilesData` message.

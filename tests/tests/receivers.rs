@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use honeyguide_tests::{
     agent::Agent,
+    capture::Capture,
     client::{self, Request},
     nginx::Nginx,
-    otlp::{Receiver, Rotel},
+    otlp::{self, Receiver, Rotel},
     privilege,
+    profcheck::{self, Tally},
+    python::Python,
 };
 
 const REQUESTS: usize = 50;
@@ -34,6 +37,36 @@ fn json() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("receivers::json") else { return Ok(()) };
     let receiver = Receiver::start()?;
     accepts(&receiver, &receiver.http(), "http/json", "json")
+}
+
+/// Every sample that is in the agent's own file arrives, by each protocol, and the official stubs decode both.
+#[test]
+fn profiles() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("receivers::profiles") else { return Ok(()) };
+    let receiver = Receiver::start()?;
+    let server = Python::busy_server()?;
+    let pid = server.pid().to_string();
+    let (grpc, http) = (receiver.grpc(), receiver.http());
+    for (protocol, url, arrives_by) in
+        [("grpc", &grpc, "grpc"), ("http/protobuf", &http, "http"), ("http/json", &http, "json")]
+    {
+        let arguments = ["--pid", &pid, "--print", "none", "--profile=499", "--otlp", url];
+        let agent = Agent::run(arguments.into_iter().chain(["--otlp-protocol", protocol]))?;
+        client::send_all(&server.address(), &vec![Request::get("/compute/100"); 12], 2)?;
+        let out = agent.out().to_owned();
+        let (capture, decoded) = agent.stop_with(|said| {
+            let decoded = otlp::decoded(&out.join("profiles.jsonl")).with_context(|| said.clone())?;
+            Ok((Capture::read(&out, said)?, decoded))
+        })?;
+        let own = capture.profiles;
+        ensure!(own.samples > 0 && own.linked > 0, "{own:?}\n{}", capture.said);
+        let mut of_stubs = Tally::default();
+        profcheck::check_lines(&decoded, &mut of_stubs)?;
+        ensure!(of_stubs == own, "the stubs read {of_stubs:?} from the file of {own:?}");
+        let arrived = receiver.profiles(arrives_by)?;
+        ensure!(arrived == own, "{arrived:?} arrived by {protocol}, {own:?} are in the file");
+    }
+    Ok(())
 }
 
 #[test]
