@@ -25,13 +25,32 @@ const MAX_VDSO: u64 = 64 << 10;
 /// What makes a file the same one: device, inode, size and when it was written.
 type Key = (u64, u64, u64, i64, i64);
 
+/// Files that are remembered when no process maps them any more, for the next one that does: compilers come and go.
+const MAX_REMEMBERED: usize = 16_384;
+
 /// Every object that some process maps.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
     known: HashMap<Key, Weak<Placed>>,
+    remembered: HashMap<Key, Remembered>,
     vdso: Option<Arc<Placed>>,
     anonymous: HashMap<String, Weak<Placed>>,
     next: u64,
+}
+
+/// What a file is known by, and what was read of it. A new number would mean new tables, and new names.
+#[derive(Clone, Debug)]
+struct Remembered {
+    id: u64,
+    examined: Examined,
+}
+
+/// Segments, build id, and whether Go made it; nothing of what is no ELF file.
+#[derive(Clone, Debug, Default)]
+struct Examined {
+    segments: Arc<[Segment]>,
+    build_id: Option<BuildId>,
+    go: bool,
 }
 
 /// An object, and where its parts lie in memory.
@@ -39,7 +58,7 @@ pub(super) struct Objects {
 pub(super) struct Placed {
     pub(super) object: Arc<Object>,
     /// None where it is no ELF file.
-    segments: Vec<Segment>,
+    segments: Arc<[Segment]>,
     /// Written by Go's linker.
     pub(super) go: bool,
 }
@@ -91,9 +110,11 @@ impl Objects {
         if let Some(known) = self.known.get(&key).and_then(Weak::upgrade) {
             return Ok(known);
         }
-        let cache = ReadCache::new(file.try_clone()?);
-        let (segments, build_id, go) = examine(&cache);
-        let placed = self.add(ObjectKind::File, &region.path, segments, build_id, go, Some(file), None);
+        let remembered = match self.remembered.get(&key) {
+            Some(remembered) => remembered.clone(),
+            None => self.remember(key, examine(&ReadCache::new(file.try_clone()?))),
+        };
+        let placed = placed(ObjectKind::File, &region.path, remembered, Some(file), None);
         if self.known.len() >= MAX_OBJECTS {
             self.known.retain(|_, known| known.strong_count() > 0);
         }
@@ -107,9 +128,9 @@ impl Objects {
             return Arc::clone(vdso);
         }
         let image = own_vdso().ok();
-        let (segments, build_id, _) = image.as_deref().map_or_else(Default::default, examine);
+        let examined = image.as_deref().map(examine).unwrap_or_default();
         let image = image.map(Arc::from);
-        let placed = self.add(ObjectKind::Vdso, "[vdso]", segments, build_id, false, None, image);
+        let placed = placed(ObjectKind::Vdso, "[vdso]", self.numbered(examined), None, image);
         self.vdso = Some(Arc::clone(&placed));
         placed
     }
@@ -119,7 +140,7 @@ impl Objects {
         if let Some(known) = self.anonymous.get(path).and_then(Weak::upgrade) {
             return known;
         }
-        let placed = self.add(ObjectKind::Anonymous, path, Vec::new(), None, false, None, None);
+        let placed = placed(ObjectKind::Anonymous, path, self.numbered(Examined::default()), None, None);
         if self.anonymous.len() >= MAX_OBJECTS {
             self.anonymous.retain(|_, known| known.strong_count() > 0);
         }
@@ -127,29 +148,38 @@ impl Objects {
         placed
     }
 
-    #[allow(clippy::too_many_arguments)] // An object's fields.
-    fn add(
-        &mut self,
-        kind: ObjectKind,
-        path: &str,
-        segments: Vec<Segment>,
-        build_id: Option<BuildId>,
-        go: bool,
-        file: Option<File>,
-        image: Option<Arc<[u8]>>,
-    ) -> Arc<Placed> {
+    fn remember(&mut self, key: Key, examined: Examined) -> Remembered {
+        if self.remembered.len() >= MAX_REMEMBERED {
+            self.remembered.clear();
+        }
+        let remembered = self.numbered(examined);
+        self.remembered.insert(key, remembered.clone());
+        remembered
+    }
+
+    fn numbered(&mut self, examined: Examined) -> Remembered {
         self.next += 1;
-        let object = Object { id: self.next, kind, path: path.into(), build_id, file, image };
-        Arc::new(Placed { object: Arc::new(object), segments, go })
+        Remembered { id: self.next, examined }
     }
 }
 
-/// Segments, build id, and whether Go made it; nothing of what is no ELF file.
-fn examine<'data, R: ReadRef<'data>>(data: R) -> (Vec<Segment>, Option<BuildId>, bool) {
-    let Ok(elf) = Elf::parse(data) else { return Default::default() };
+fn placed(
+    kind: ObjectKind,
+    path: &str,
+    Remembered { id, examined }: Remembered,
+    file: Option<File>,
+    image: Option<Arc<[u8]>>,
+) -> Arc<Placed> {
+    let Examined { segments, build_id, go } = examined;
+    let object = Object { id, kind, path: path.into(), build_id, file, image };
+    Arc::new(Placed { object: Arc::new(object), segments, go })
+}
+
+fn examine<'data, R: ReadRef<'data>>(data: R) -> Examined {
+    let Ok(elf) = Elf::parse(data) else { return Examined::default() };
     let build_id = elf.build_id().map(|id| BuildId(id.into()));
     let go = elf.has_section(".gopclntab") || elf.has_section(".note.go.buildid");
-    (elf.segments, build_id, go)
+    Examined { segments: elf.segments.into(), build_id, go }
 }
 
 fn own_vdso() -> io::Result<Vec<u8>> {
@@ -176,6 +206,11 @@ mod tests {
         let placed = objects.of(directory, own);
         assert!(placed.is_elf() && placed.object.file.is_some());
         assert!(Arc::ptr_eq(&placed, &objects.of(directory, own)));
+        // When nobody maps it any more it is still the same one.
+        let id = placed.object.id;
+        drop(placed);
+        let placed = objects.of(directory, own);
+        assert_eq!(placed.object.id, id);
         // This very function, by its address in memory and in the file.
         let address = this_process_is_made_of_known_files as fn() as usize as u64;
         assert!(own.start <= address && address < own.end);
@@ -197,7 +232,8 @@ mod tests {
             segment(0x1_7730, 0x1_6730, 0x4_4ae0, true),
             segment(0x5_d210, 0x5_b210, 0x2ef0, false),
         ];
-        let placed = Objects::default().add(ObjectKind::File, "/x", segments, None, false, None, None);
+        let examined = Examined { segments: segments.into(), ..Examined::default() };
+        let placed = placed(ObjectKind::File, "/x", Remembered { id: 1, examined }, None, None);
         assert_eq!(placed.bias(0x7000_0000, 0x1_6000), 0x7000_0000 - 0x1_7000);
         assert_eq!(placed.bias(0x7000_0000, 0x2_0000), 0x7000_0000 - 0x2_1000);
     }

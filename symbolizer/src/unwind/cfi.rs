@@ -66,7 +66,7 @@ pub(super) fn compile<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>) -> Result<T
         .retain(|function| code.iter().any(|range| range.0 <= function.start && function.end <= range.1));
     functions.sort_unstable_by_key(|function| (function.start, function.debug, function.end));
 
-    let gaps = gaps(&code, &functions);
+    let gaps = gaps(&elf.code_ranges(), &functions);
     let synthesized = synthesis::rules(elf, &gaps);
     if functions.is_empty() && synthesized.is_empty() {
         return Err(Error::Nothing);

@@ -178,6 +178,22 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         }
     }
 
+    /// Where its code is: the sections of it, or without sections what may be executed. Linkers put data between, and
+    /// BOLT behind, into the same segment.
+    pub(super) fn code_ranges(&self) -> Vec<(u64, u64)> {
+        let range = |address: u64, size: u64| Some((address, address.checked_add(size)?));
+        let sections = self.sections.iter().flat_map(SectionTable::iter);
+        let mut ranges: Vec<(u64, u64)> = sections
+            .filter(|section| section.sh_flags(LittleEndian).contains(elf::SHF_EXECINSTR))
+            .filter_map(|section| range(section.sh_addr(LittleEndian), section.sh_size(LittleEndian)))
+            .collect();
+        if ranges.is_empty() {
+            let segments = self.segments.iter().filter(|segment| segment.executable);
+            ranges = segments.filter_map(|segment| range(segment.address, segment.size)).collect();
+        }
+        ranges
+    }
+
     /// Whether it exports functions of V8's, or takes them from another file.
     pub(super) fn has_v8(&self) -> bool {
         const BEGINNING: &[u8] = b"\0_ZN2v8";
@@ -263,5 +279,35 @@ fn build_id(notes: &[u8]) -> Option<&[u8]> {
             return notes.get(data..end).filter(|id| !id.is_empty() && id.len() <= MAX_BUILD_ID);
         }
         at = end.checked_next_multiple_of(4)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn data_in_the_segment_of_the_code_is_no_code() {
+        let directory = tempfile::tempdir().unwrap();
+        let (source, program) = (directory.path().join("a.c"), directory.path().join("a"));
+        std::fs::write(&source, "int main(void) { return 0; }").unwrap();
+        let mut cc = Command::new("cc");
+        // One segment for everything that is not written, as BOLT leaves it.
+        cc.args(["-Wl,-z,noseparate-code", "-o"]).args([&program, &source]);
+        assert!(cc.status().unwrap().success());
+        let bytes = std::fs::read(program).unwrap();
+        let mut elf = Elf::parse(&*bytes).unwrap();
+        let (data, _) = elf.loaded_section(".eh_frame").unwrap();
+        let (text, _) = elf.loaded_section(".text").unwrap();
+        let has =
+            |ranges: &[(u64, u64)], address| ranges.iter().any(|range| (range.0..range.1).contains(&address));
+        let ranges = elf.code_ranges();
+        assert!(has(&ranges, text) && !has(&ranges, data), "{ranges:x?}");
+        // Without sections the segment is all that is known.
+        elf.sections = None;
+        let ranges = elf.code_ranges();
+        assert!(has(&ranges, text) && has(&ranges, data), "{ranges:x?}");
     }
 }

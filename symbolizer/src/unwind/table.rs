@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use honeyguide_common::unwind::{FIXED_RULES, PAGE_BITS, RULE_NONE, RULE_UNSUPPORTED, Rule};
 
 use super::Error;
@@ -79,7 +80,7 @@ fn word(offset: u32, rule: u16) -> u32 {
 #[derive(Debug)]
 pub(super) struct Builder {
     table: Table,
-    known: HashMap<Rule, u16>,
+    known: HashMap<Rule, u16, RandomState>,
 }
 
 impl Builder {

@@ -34,8 +34,9 @@ use crate::{
     ring::Ring,
 };
 
-/// Nobody waits for a sample: the ring holds many seconds of them.
-const POLL: Duration = Duration::from_millis(50);
+/// Nobody waits for a sample: the ring holds many seconds of them. But a process that is new is not unwound before its
+/// first one was seen.
+const POLL: Duration = Duration::from_millis(20);
 /// The tables of the processes that are there are made before the first sample, in so long at most.
 const PREPARATION: Duration = Duration::from_secs(10);
 const RING: u32 = 4 << 20;
