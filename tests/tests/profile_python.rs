@@ -164,8 +164,7 @@ fn stacks_of_900_frames() -> Result<()> {
         }
         ensure!(
             total > 500_000_000 && deep * 100 > total * 95,
-            "{}: {deep} of {total} ns have all levels\n{said}",
-            interpreter
+            "{interpreter}: {deep} of {total} ns have all levels\n{said}"
         );
     }
     Ok(())
