@@ -80,8 +80,11 @@ impl Pair {
     /// # Errors
     /// Where `tc` is missing, or the kernel refuses.
     pub fn lose_packets(&self) -> Result<()> {
-        let arguments =
-            ["qdisc", "add", "dev", "end", "root", "tbf", "rate", "80mbit", "burst", "16kb", "limit", "64kb"];
+        // One by one, or a queue that is full drops all that was handed over at once.
+        ip(&["-n", &self.names[0], "link", "set", "end", "gso_max_segs", "1"])?;
+        let arguments = [
+            "qdisc", "add", "dev", "end", "root", "tbf", "rate", "80mbit", "burst", "16kb", "limit", "100kb",
+        ];
         quietly(self.command(0, "tc").args(arguments)).context("`apt-get install iproute2` brings tc")
     }
 

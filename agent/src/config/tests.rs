@@ -223,7 +223,9 @@ fn nothing_is_handed_on_unless_it_is_asked_for() {
     assert_eq!(ways("out: x\ncontext: { propagate: [tcp-option, http-headers] }"), (true, true));
     check_problems(
         "context: { propagate: [tcp-options] }\n",
-        &["f:1: `context.propagate` is `tcp-options`: http-headers or tcp-option is allowed"],
+        &[
+            "f:1: `context.propagate` is `tcp-options`: http-headers, tcp-option is allowed; did you mean `tcp-option`?",
+        ],
     );
 }
 
