@@ -7,12 +7,18 @@ use std::{
 
 use honeyguide_common::identity;
 use honeyguide_common::record::{
-    self, Bind, Connection, Data, Header, Injected, Open, Process, State, Task, Times,
+    self, Arrived, Bind, Connection, Data, Header, Injected, Open, Process, State, Task, Times,
 };
 use honeyguide_protocols::{Actor, Stamp, detect::Direction};
 use zerocopy::FromBytes;
 
-use crate::{flow::Endpoints, span::context::TraceParent};
+use crate::{
+    flow::Endpoints,
+    span::{
+        SpanId, TraceId,
+        context::{SAMPLED, TraceParent},
+    },
+};
 
 /// One kernel record.
 #[derive(Debug)]
@@ -26,6 +32,7 @@ pub enum Record<'a> {
     Task(TaskRecord),
     Open(OpenRecord),
     Injected(InjectedRecord),
+    Arrived(ArrivedRecord),
 }
 
 /// A stretch of one direction's stream: `bytes` are its first, `tail` its last, the rest passed unseen.
@@ -183,6 +190,28 @@ pub struct InjectedRecord {
     pub before: u32,
     pub length: u32,
     pub context: TraceParent,
+    /// It is a TCP option: no byte was put in, and no request was looked at. `None`: it is a header.
+    pub option: Option<Stream>,
+}
+
+/// What an offset counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Socket,
+    /// The inside of TLS.
+    Plaintext,
+}
+
+/// A context has come in a TCP option, for the request that begins first in a stretch of what was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArrivedRecord {
+    pub time: u64,
+    pub socket: u64,
+    pub stream: Stream,
+    /// Its first byte: a sequence number, or the lower [`OFFSET_BITS`] bits of an offset in the inside of TLS.
+    pub start: u32,
+    pub length: u32,
+    pub context: TraceParent,
 }
 
 /// Nanoseconds of a thread, by what it did with them.
@@ -221,6 +250,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         record::KIND_TASK => Record::Task(task(bytes)?),
         record::KIND_OPEN => Record::Open(open(bytes)?),
         record::KIND_INJECTED => Record::Injected(injected(bytes)?),
+        record::KIND_ARRIVED => Record::Arrived(arrived(bytes)?),
         _ => return Err(Malformed),
     })
 }
@@ -246,6 +276,7 @@ pub fn meaningful(bytes: &[u8]) -> &[u8] {
         record::KIND_TASK => size_of::<Task>(),
         record::KIND_OPEN => size_of::<Open>(),
         record::KIND_INJECTED => size_of::<Injected>(),
+        record::KIND_ARRIVED => size_of::<Arrived>(),
         record::KIND_BIND => size_of::<Bind>(),
         _ => size_of::<Process>(),
     };
@@ -324,7 +355,30 @@ fn injected(bytes: &[u8]) -> Result<InjectedRecord, Malformed> {
         before: raw.before,
         length: raw.length,
         context: TraceParent::parse(value).ok_or(Malformed)?,
+        option: (raw.header.flags & record::FLAG_OPTION != 0).then(|| stream(raw.header.flags)),
     })
+}
+
+fn arrived(bytes: &[u8]) -> Result<ArrivedRecord, Malformed> {
+    let (raw, _) = Arrived::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    let (trace_id, parent) = (TraceId(raw.trace), SpanId(raw.span));
+    // What comes over the wire may be anybody's.
+    if !trace_id.is_valid() || !parent.is_valid() {
+        return Err(Malformed);
+    }
+    let flags = if raw.sampled == 0 { 0 } else { SAMPLED };
+    Ok(ArrivedRecord {
+        time: raw.header.time,
+        socket: raw.socket,
+        stream: stream(raw.header.flags),
+        start: raw.start,
+        length: raw.length,
+        context: TraceParent { trace_id, parent, flags },
+    })
+}
+
+fn stream(flags: u16) -> Stream {
+    if flags & record::FLAG_PLAINTEXT == 0 { Stream::Socket } else { Stream::Plaintext }
 }
 
 fn times(bytes: &[u8]) -> Result<TimesRecord, Malformed> {
@@ -460,6 +514,22 @@ mod tests {
             wrong[at] = value;
             assert!(decode(&wrong).is_err(), "byte {at} = {value}");
         }
+    }
+
+    #[test]
+    fn a_context_that_has_come_is_checked() {
+        let mut raw = Arrived::new_zeroed();
+        (raw.header.kind, raw.header.flags) = (record::KIND_ARRIVED, record::FLAG_PLAINTEXT);
+        (raw.socket, raw.start, raw.length, raw.sampled) = (3, 4, 5, 1);
+        assert!(decode(raw.as_bytes()).is_err(), "no ids");
+        (raw.trace, raw.span) = ([6; 16], [7; 8]);
+        for end in 0..size_of::<Arrived>() {
+            assert!(decode(&raw.as_bytes()[..end]).is_err(), "prefix of {end}");
+        }
+        let Ok(Record::Arrived(arrived)) = decode(raw.as_bytes()) else { panic!("no context") };
+        let context = TraceParent { trace_id: TraceId([6; 16]), parent: SpanId([7; 8]), flags: SAMPLED };
+        assert_eq!((arrived.socket, arrived.stream, arrived.context), (3, Stream::Plaintext, context));
+        assert_eq!((arrived.start, arrived.length), (4, 5));
     }
 
     #[test]

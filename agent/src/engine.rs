@@ -90,6 +90,7 @@ pub struct EngineCounters {
     pub task_records: u64,
     pub open_records: u64,
     pub injected_records: u64,
+    pub arrived_records: u64,
     /// Bytes that passed the sockets, and how many of them were captured.
     pub bytes: u64,
     pub captured: u64,
@@ -176,6 +177,10 @@ impl Engine {
             Record::Injected(injected) => {
                 self.counters.injected_records += 1;
                 self.links.handle_injected(&injected);
+            }
+            Record::Arrived(arrived) => {
+                self.counters.arrived_records += 1;
+                self.links.handle_arrived(&arrived);
             }
         }
     }

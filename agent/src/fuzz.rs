@@ -40,7 +40,8 @@ pub fn decode(data: &[u8]) {
             | Record::Times(_)
             | Record::Task(_)
             | Record::Open(_)
-            | Record::Injected(_) => {}
+            | Record::Injected(_)
+            | Record::Arrived(_) => {}
         }
         flows.handle_time(decode::time(bytes).unwrap_or_default());
         while flows.poll_event().is_some() {}

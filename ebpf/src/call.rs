@@ -99,6 +99,37 @@ pub fn go_registers() -> (u64, u64, u64) {
 /// those of a system call from 64-bit code.
 #[inline(always)]
 pub fn go_registers_on_stack() -> Option<(u64, u64, u64)> {
+    let saved = saved_on_stack()?;
+    let word = |offset| word(saved, offset);
+    Some((word(offset_of!(pt_regs, rip))?, word(offset_of!(pt_regs, r14))?, word(offset_of!(pt_regs, rdi))?))
+}
+
+/// What the current task has asked the kernel to send, in a program that may not ask for the registers: the first bytes of
+/// it, as far as they are read. `None` where it is in no call that sends from its memory.
+#[inline(always)]
+pub fn sending_on_stack() -> Option<[u8; 4]> {
+    let saved = saved_on_stack()?;
+    let second = word(saved, offset_of!(pt_regs, rsi))?;
+    let call = word(saved, offset_of!(pt_regs, orig_rax))?;
+    let vector = match call {
+        // SAFETY: bpf_probe_read_user checks the address.
+        number::WRITE | number::SENDTO => {
+            return Some(unsafe { bpf_probe_read_user(second as *const [u8; 4]) }.unwrap_or([0; 4]));
+        }
+        number::WRITEV | number::PWRITEV2 => second,
+        // SAFETY: as above.
+        number::SENDMSG => unsafe { bpf_probe_read_user(second as *const MsgHdr) }.ok()?.vector,
+        number::SENDMMSG => return Some([0; 4]),
+        _ => return None,
+    };
+    // SAFETY: as above.
+    let first = unsafe { bpf_probe_read_user(vector as *const IoVec) }.ok()?;
+    // SAFETY: as above.
+    Some(unsafe { bpf_probe_read_user(first.base as *const [u8; 4]) }.unwrap_or([0; 4]))
+}
+
+#[inline(always)]
+fn saved_on_stack() -> Option<u64> {
     // SAFETY: the current task outlives the program; the helper's result is typed.
     let task = memory::address(unsafe { bpf_get_current_task_btf() }.cast());
     let stack = memory::field::<u64>(task as *const u8, &offsets::OFF_TASK_STACK)?;
@@ -107,18 +138,17 @@ pub fn go_registers_on_stack() -> Option<(u64, u64, u64)> {
 }
 
 #[inline(always)]
-fn saved_at(address: u64) -> Option<(u64, u64, u64)> {
-    let word = |offset: usize| {
-        // SAFETY: bpf_probe_read_kernel checks the address.
-        unsafe { bpf_probe_read_kernel((address + offset as u64) as *const u64) }.ok()
-    };
-    let is_call = word(offset_of!(pt_regs, cs))? == USER_CS
-        && word(offset_of!(pt_regs, ss))? == USER_SS
-        && word(offset_of!(pt_regs, orig_rax))? < MAX_CALL;
-    if !is_call {
-        return None;
-    }
-    Some((word(offset_of!(pt_regs, rip))?, word(offset_of!(pt_regs, r14))?, word(offset_of!(pt_regs, rdi))?))
+fn saved_at(address: u64) -> Option<u64> {
+    let is_call = word(address, offset_of!(pt_regs, cs))? == USER_CS
+        && word(address, offset_of!(pt_regs, ss))? == USER_SS
+        && word(address, offset_of!(pt_regs, orig_rax))? < MAX_CALL;
+    is_call.then_some(address)
+}
+
+#[inline(always)]
+fn word(saved: u64, offset: usize) -> Option<u64> {
+    // SAFETY: bpf_probe_read_kernel checks the address.
+    unsafe { bpf_probe_read_kernel((saved + offset as u64) as *const u64) }.ok()
 }
 
 /// Reads the current task's saved registers.

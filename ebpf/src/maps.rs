@@ -20,7 +20,11 @@ use honeyguide_common::{
 use crate::{
     frames::Progress,
     identity::Identity,
-    propagate::{Outgoing, hand::Hand},
+    propagate::{
+        Outgoing,
+        hand::Hand,
+        option::{receive::Incoming, send::Writes},
+    },
     unwind::Walk,
 };
 
@@ -171,6 +175,18 @@ pub static PROPAGATION: Array<u32, { propagation::SWITCHES }> = Array::new();
 #[btf_map]
 pub static OUTCOMES: PerCpuArray<u64, { propagation::Outcome::ALL.len() }> = PerCpuArray::new();
 
+/// What is known of a connection whose segments get options. Freed by the kernel with the socket.
+#[btf_map]
+pub static WRITES: SkStorage<Writes> = SkStorage::new();
+
+/// The contexts that have come last on a connection. Freed by the kernel with the socket.
+#[btf_map]
+pub static INCOMING: SkStorage<Incoming> = SkStorage::new();
+
+/// One counter for each `propagation::OptionOutcome`.
+#[btf_map]
+pub static OPTION_OUTCOMES: PerCpuArray<u64, { propagation::OptionOutcome::ALL.len() }> = PerCpuArray::new();
+
 const NO_PREALLOC: usize = 1;
 
 #[repr(C)]
@@ -293,6 +309,8 @@ pub struct TlsStream {
     /// Plaintext bytes so far.
     pub sent: u64,
     pub received: u64,
+    /// Of what was sent, what has left as ciphertext, where contexts go in TCP options.
+    pub left: u64,
     pub budget: u32,
     pub direction: u8,
     /// As a socket's.

@@ -45,6 +45,8 @@ offsets! {
     OFF_RCV_NXT,
     /// `tcp_sock.snd_una`
     OFF_SND_UNA,
+    /// `tcp_sock.snd_nxt`
+    OFF_SND_NXT,
     /// `tcp_sock.bytes_received`
     OFF_BYTES_RECEIVED,
     /// `tcp_sock.bytes_acked`
@@ -75,4 +77,12 @@ offsets! {
     OFF_TASK_FS,
     /// `task_struct.stack`: its lowest address
     OFF_TASK_STACK,
+    /// `sock.sk_lock.owned`: somebody is in a call on the socket
+    OFF_SOCK_OWNED,
+    /// `bpf_sock_ops_kern.skb`: what a program on socket operations has as its context
+    OFF_SOCK_OPS_SKB,
+    /// `sk_buff.cb`
+    OFF_SKB_CB,
+    /// `tcp_skb_cb.seq`
+    OFF_TCP_CB_SEQ,
 }

@@ -23,9 +23,12 @@ pub static TRACE_OPENS: Global<u8> = Global::new(0);
 /// 1: the kernel has `bpf_loop` (5.17), so HTTP/2 is captured by the frame.
 #[unsafe(no_mangle)]
 pub static WALK_FRAMES: Global<u8> = Global::new(0);
-/// 1: headers are put into the requests of selected processes.
+/// 1: headers are put into the requests of selected processes, or options into their segments.
 #[unsafe(no_mangle)]
 pub static PROPAGATE: Global<u8> = Global::new(0);
+/// 1: contexts go in TCP options, to other hosts.
+#[unsafe(no_mangle)]
+pub static TCP_OPTION: Global<u8> = Global::new(0);
 /// Traces whose 56 random bits are below this are not sampled; beyond all of them: none is.
 #[unsafe(no_mangle)]
 pub static REJECT_BELOW: Global<u64> = Global::new(0);

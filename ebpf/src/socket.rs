@@ -64,6 +64,9 @@ pub fn admit(sk: *const u8, caller: &Caller, direction: u8, result: i32) -> Opti
         }
         if (*state).described == 0 && describe(sk, state, caller, direction, result) {
             (*state).described = 1;
+            if settings::TCP_OPTION.load() != 0 {
+                propagate::option::receive::described(sk, (*state).cookie);
+            }
         }
     }
     Some(state)

@@ -208,6 +208,24 @@ pub fn passed(session: u64, touched: u64, bytes: &Plaintext) {
             }
         }
         plaintext(session, key, bytes);
+        if settings::TCP_OPTION.load() != 0 && bytes.direction == DIRECTION_SEND && touched != 0 {
+            has_left(session, key);
+        }
+    }
+}
+
+/// All that a session was given to send has left with the function that it was given to.
+///
+/// # Safety
+/// `session` must be valid.
+#[inline(always)]
+unsafe fn has_left(session: *mut TlsSession, key: [u64; 2]) {
+    // SAFETY: the caller's promise; a map value.
+    unsafe {
+        let stream = stream_of((*session).socket, key[0], key[1]);
+        if !stream.is_null() {
+            (*stream).left = (*stream).sent;
+        }
     }
 }
 
@@ -260,6 +278,9 @@ unsafe fn finish(thread: *mut TlsThread, call: u64, result: i32) {
             key,
             &Plaintext { address, vectors: 0, who: Identity::UNKNOWN, length, direction },
         );
+        if settings::TCP_OPTION.load() != 0 && writes && touched != 0 {
+            has_left(session, key);
+        }
     }
 }
 
@@ -526,6 +547,7 @@ const UNUSED: TlsSession = TlsSession { socket: 0, stream: SILENT, unbound: 0, s
 const SILENT: TlsStream = TlsStream {
     sent: 0,
     received: 0,
+    left: 0,
     budget: 0,
     direction: u8::MAX,
     whole: 0,

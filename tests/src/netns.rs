@@ -1,8 +1,9 @@
 //! Two network namespaces with a link between them: two hosts, as far as TCP can tell.
 
-use std::{ffi::OsStr, process::Command};
+use std::{ffi::OsStr, fs::File, os::fd::AsFd as _, process::Command};
 
 use anyhow::{Context, Result};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::python::quietly;
 
@@ -56,6 +57,48 @@ impl Pair {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", self.names[side])).arg(program);
         command
+    }
+
+    /// Does `work` on side 0 or 1: what it starts is there, as long as this thread lives.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or `work` fails.
+    pub fn within<T>(&self, side: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let enter = |namespace: &File| {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+                .context("another network namespace cannot be entered")
+        };
+        let here = File::open("/proc/thread-self/ns/net")?;
+        enter(&File::open(format!("/run/netns/{}", self.names[side]))?)?;
+        let done = work();
+        enter(&here)?;
+        done
+    }
+
+    /// The link from side 0 takes so little at once that a burst loses packets.
+    ///
+    /// # Errors
+    /// Where `tc` is missing, or the kernel refuses.
+    pub fn lose_packets(&self) -> Result<()> {
+        // One by one, or a queue that is full drops all that was handed over at once.
+        ip(&["-n", &self.names[0], "link", "set", "end", "gso_max_segs", "1"])?;
+        let arguments = [
+            "qdisc", "add", "dev", "end", "root", "tbf", "rate", "80mbit", "burst", "16kb", "limit", "100kb",
+        ];
+        quietly(self.command(0, "tc").args(arguments)).context("`apt-get install iproute2` brings tc")
+    }
+
+    /// Segments that side 0 has sent again.
+    ///
+    /// # Errors
+    /// Where the kernel does not tell.
+    pub fn retransmitted(&self) -> Result<u64> {
+        let output = self.command(0, "cat").arg("/proc/net/snmp").output()?;
+        let text = String::from_utf8(output.stdout)?;
+        let mut lines = text.lines().filter(|line| line.starts_with("Tcp:"));
+        let (names, values) = (lines.next().context("no Tcp line")?, lines.next().context("no values")?);
+        let at = names.split(' ').position(|name| name == "RetransSegs").context("no RetransSegs")?;
+        Ok(values.split(' ').nth(at).context("no value")?.parse()?)
     }
 }
 

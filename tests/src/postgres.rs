@@ -1,6 +1,8 @@
 //! A PostgreSQL server with a cluster of its own.
 
 use std::{
+    fs::OpenOptions,
+    io::Write as _,
     net::Ipv4Addr,
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
@@ -33,7 +35,7 @@ impl Postgres {
     /// # Errors
     /// When PostgreSQL is not there, or does not start.
     pub fn start() -> Result<Self> {
-        Self::start_with(false)
+        Self::start_with(false, None)
     }
 
     /// The same with TLS, on which its clients insist where there is a network.
@@ -41,10 +43,18 @@ impl Postgres {
     /// # Errors
     /// As for [`Postgres::start`].
     pub fn start_encrypted() -> Result<Self> {
-        Self::start_with(true)
+        Self::start_with(true, None)
     }
 
-    fn start_with(encrypted: bool) -> Result<Self> {
+    /// Without TLS and on every address of its host, also for clients of another network.
+    ///
+    /// # Errors
+    /// As for [`Postgres::start`].
+    pub fn start_for(network: &str) -> Result<Self> {
+        Self::start_with(false, Some(network))
+    }
+
+    fn start_with(encrypted: bool, network: Option<&str>) -> Result<Self> {
         let directory = Scratch::new("pg")?;
         let owner = owner(directory.path())?;
         let data = directory.join("data");
@@ -54,7 +64,12 @@ impl Postgres {
         let port = port::free()?;
         let mut server = as_owner("postgres", owner)?;
         server.arg("-D").arg(&data).arg("-k").arg(directory.path()).args(["-p", &port.to_string()]);
-        for setting in ["listen_addresses=127.0.0.1", "fsync=off", "autovacuum=off", "jit=off"] {
+        let listen = if network.is_some() { "listen_addresses=*" } else { "listen_addresses=127.0.0.1" };
+        if let Some(network) = network {
+            let rules = OpenOptions::new().append(true).open(data.join("pg_hba.conf"));
+            writeln!(rules?, "host all all {network} trust")?;
+        }
+        for setting in [listen, "fsync=off", "autovacuum=off", "jit=off"] {
             server.args(["-c", setting]);
         }
         if encrypted {

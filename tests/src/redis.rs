@@ -22,10 +22,32 @@ impl Redis {
     /// # Errors
     /// When Redis is not there, or does not listen.
     pub fn start() -> Result<Self> {
+        Self::listening("127.0.0.1")
+    }
+
+    /// The same on every address of its host.
+    ///
+    /// # Errors
+    /// As for [`Redis::start`].
+    pub fn start_for_others() -> Result<Self> {
+        Self::listening("0.0.0.0")
+    }
+
+    fn listening(address: &str) -> Result<Self> {
         let directory = Scratch::new("redis")?;
         let port = port::free()?;
         let mut server = Command::new("redis-server");
-        server.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--unixsocket"]);
+        server.args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            address,
+            "--protected-mode",
+            "no",
+            "--save",
+            "",
+            "--unixsocket",
+        ]);
         server.arg(directory.join("socket")).arg("--dir").arg(directory.path());
         let mut guard = Guard::spawn(server).context("`apt-get install redis-server` brings it")?;
         port::wait(&mut guard, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;

@@ -60,7 +60,9 @@ fn tls_sites(proc: &ProcRoot, pid: u32) -> String {
 
 fn try_to_capture() -> Result<Capture, Refusal> {
     match load::probe() {
-        Ok(Probe { hook, missing, headers }) => Ok(Capture { hook: hook.to_string(), missing, headers }),
+        Ok(Probe { hook, missing, headers, options }) => {
+            Ok(Capture { hook: hook.to_string(), missing, headers, options })
+        }
         Err(error) => Err(match error.downcast::<Unsupported>() {
             Ok(Unsupported { missing, remedy }) => Refusal { reason: missing, remedy },
             Err(error) => Refusal { reason: format!("{error:#}"), remedy: "see the lines above".to_owned() },

@@ -104,7 +104,10 @@ pub(super) fn read(root: Option<&Node>) -> Result<Layer, Vec<Problem>> {
     }
     layer.baggage = context.list("baggage", p, word);
     layer.defer_to_sdk = context.flag("defer_to_sdk", p);
-    layer.http_headers = context.list("propagate", p, propagate).map(|ways| !ways.is_empty());
+    if let Some(ways) = context.list("propagate", p, propagate) {
+        layer.http_headers = Some(ways.contains(&Way::HttpHeaders));
+        layer.tcp_option = Some(ways.contains(&Way::TcpOption));
+    }
 
     layer.sampler = sampling(&root, p);
     let metrics = root.section("metrics", &["interval", "temporality", "cardinality_limit"], p);
@@ -208,14 +211,14 @@ enum Propagator {
 }
 
 /// A way to hand contexts on to other hosts.
-#[derive(Clone, Copy)]
-struct HttpHeaders;
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    HttpHeaders,
+    TcpOption,
+}
 
-fn propagate(text: &str) -> Result<HttpHeaders, String> {
-    if text == "tcp-option" {
-        return Err("that is not there yet; http-headers is allowed".to_owned());
-    }
-    one_of(&[("http-headers", HttpHeaders)], text)
+fn propagate(text: &str) -> Result<Way, String> {
+    one_of(&[("http-headers", Way::HttpHeaders), ("tcp-option", Way::TcpOption)], text)
 }
 
 fn propagator(text: &str) -> Result<Propagator, String> {

@@ -97,6 +97,8 @@ pub struct Context {
     pub baggage: Vec<String>,
     /// Put a `traceparent` into the HTTP/1 requests that selected processes send.
     pub http_headers: bool,
+    /// Hand contexts on to other hosts in a TCP option of what they send.
+    pub tcp_option: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -45,7 +45,7 @@ http:
   known_methods: [GET, PURGE]
 link: { tasks: false, inference: false, hold: 2s }
 profile: { enabled: true, hz: 49, interval: 30s, off_cpu: true, min_off_cpu: 5ms }
-context: { propagators: [tracecontext, baggage], baggage: [tenant], defer_to_sdk: false, propagate: [http-headers] }
+context: { propagators: [tracecontext, baggage], baggage: [tenant], defer_to_sdk: false, propagate: [http-headers, tcp-option] }
 sampling: { sampler: parentbased_traceidratio, arg: 0.25 }
 metrics: { interval: 10s, temporality: delta, cardinality_limit: 500 }
 otlp:
@@ -127,6 +127,7 @@ fn every_key() {
             tracecontext: true,
             defer_to_sdk: false,
             http_headers: true,
+            tcp_option: true,
             baggage: vec!["tenant".into()],
         },
         sampler: ratio(true, 0.25),
@@ -211,12 +212,20 @@ fn somewhere_to_go_is_enough_and_the_terminal_stays_quiet() {
 
 #[test]
 fn nothing_is_handed_on_unless_it_is_asked_for() {
-    assert!(!settings("out: x").context.http_headers);
-    assert!(!settings("out: x\ncontext: { propagate: [] }").context.http_headers);
-    assert!(settings("out: x\ncontext: { propagate: [http-headers] }").context.http_headers);
+    let ways = |text: &str| {
+        let context = settings(text).context;
+        (context.http_headers, context.tcp_option)
+    };
+    assert_eq!(ways("out: x"), (false, false));
+    assert_eq!(ways("out: x\ncontext: { propagate: [] }"), (false, false));
+    assert_eq!(ways("out: x\ncontext: { propagate: [http-headers] }"), (true, false));
+    assert_eq!(ways("out: x\ncontext: { propagate: [tcp-option] }"), (false, true));
+    assert_eq!(ways("out: x\ncontext: { propagate: [tcp-option, http-headers] }"), (true, true));
     check_problems(
-        "context: { propagate: [http-headers, tcp-option] }\n",
-        &["f:1: `context.propagate` is `tcp-option`: that is not there yet; http-headers is allowed"],
+        "context: { propagate: [tcp-options] }\n",
+        &[
+            "f:1: `context.propagate` is `tcp-options`: http-headers, tcp-option is allowed; did you mean `tcp-option`?",
+        ],
     );
 }
 

@@ -78,7 +78,7 @@ pub(super) fn capture(machine: &Machine) -> Vec<Check> {
                 .iter()
                 .map(|missing| Check::new("kernel program", State::Limited, "absent", missing.clone(), ""));
             let hook = Check::good(what, capture.hook.clone());
-            [headers(&capture.headers), hook].into_iter().chain(absent).collect()
+            [headers(&capture.headers), options(&capture.options), hook].into_iter().chain(absent).collect()
         }
         Some(Err(refusal)) => {
             vec![Check::new(what, State::Missing, "none", refusal.reason.clone(), refusal.remedy.clone())]
@@ -103,6 +103,15 @@ fn headers(tried: &Result<bool, String>) -> Check {
             "FIONREAD is wrong for connections in a sockmap, so each leaves it with its first request",
             "",
         ),
+        Err(reason) => Check::new(what, State::Note, "not possible", reason.clone(), ""),
+    }
+}
+
+/// Only of concern where they are asked for.
+fn options(tried: &Result<(), String>) -> Check {
+    let what = "contexts in TCP options";
+    match tried {
+        Ok(()) => Check::good(what, "possible"),
         Err(reason) => Check::new(what, State::Note, "not possible", reason.clone(), ""),
     }
 }

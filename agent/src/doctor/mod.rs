@@ -29,6 +29,8 @@ pub struct Capture {
     pub missing: Vec<String>,
     /// Whether `context.propagate: [http-headers]` works: for every request of a connection, or for its first. Else why not.
     pub headers: Result<bool, String>,
+    /// Whether `tcp-option` works there.
+    pub options: Result<(), String>,
 }
 
 /// Capturing does not work.

@@ -147,7 +147,7 @@ fn what_trying_to_capture_gave() {
         let mut checks = report.checks;
         (checks.split_off(checks.len() - rows), can_run)
     };
-    let whole = Capture { hook: "tp_btf".into(), missing: Vec::new(), headers: Ok(true) };
+    let whole = Capture { hook: "tp_btf".into(), missing: Vec::new(), headers: Ok(true), options: Ok(()) };
     assert_eq!(last(Ok(whole.clone()), 1), (vec![Check::good("capture hook", "tp_btf")], true));
 
     let missing = "sched_process_exec: new programs are found by scanning (it does not load)";

@@ -7,14 +7,17 @@
 //!
 //! Each kind of evidence is a file: `hand` (who read a request has it in hand), `execution` (tasks, and who made
 //! them), `wake` (tasks that send for others), `discipline` (threads that do one thing after another), `reaction` (what
-//! a thread does right after a read), `relay` (proxies, which ask for what they are asked for), `wire` (both ends of a connection), `propagated` (headers that were put in).
+//! a thread does right after a read), `relay` (proxies, which ask for what they are asked for), `wire` (both ends of a
+//! connection), `propagated` (headers that were put in), `option` (contexts in TCP options).
 
+mod carried;
 mod cause;
 mod discipline;
 mod execution;
 mod hand;
 mod held;
 mod model;
+mod option;
 mod place;
 mod propagated;
 mod reaction;
@@ -41,6 +44,7 @@ use self::{
     execution::Executions,
     hand::Hands,
     held::{Held, Parent, from_header},
+    option::Options,
     propagated::{Propagated, Sent},
     reaction::{Judgement, Reactions, Verdict},
     relay::Relays,
@@ -54,7 +58,6 @@ pub use self::{
     rule::Rule,
 };
 use crate::{
-    decode::InjectedRecord,
     flow::{ConnectionInfo, Detail, Head, Role},
     span::{
         context::{self, Incoming},
@@ -86,6 +89,7 @@ pub struct Links {
     wire: Wire,
     sdks: Sdks,
     propagated: Propagated,
+    options: Options,
     ids: IdGenerator,
     /// Requests whose trace is decided with their calls.
     awaited: usize,
@@ -133,6 +137,7 @@ impl Links {
             wire: Wire::default(),
             sdks: Sdks::default(),
             propagated: Propagated::default(),
+            options: Options::default(),
             ids,
             awaited: 0,
             chain: Vec::with_capacity(MAX_DEPTH),
@@ -178,11 +183,6 @@ impl Links {
         }
     }
 
-    /// A header was put into a call that is about to be sent.
-    pub fn handle_injected(&mut self, record: &InjectedRecord) {
-        self.propagated.handle(record, self.settings.limit);
-    }
-
     /// The first byte of a response has passed.
     pub fn handle_response(&mut self, token: Token, role: Role, first: Stamp) {
         if role == Role::Server && first.actor.context == 0 {
@@ -216,11 +216,14 @@ impl Links {
         let mut shift = 0;
         match role {
             Role::Server => {
-                if self.settings.headers {
+                if self.settings.headers || self.settings.options {
                     let (limit, held) = (self.settings.limit, &self.held);
                     self.propagated.read(token, request.offset, limit, |token| held.contains_key(&token));
                 }
                 (held.parent, held.rule) = from_header(&incoming);
+                if let Some(parent) = self.option_of_request(connection, request.offset, &incoming) {
+                    (held.parent, held.rule) = (Parent::Remote { parent, state: None }, Rule::TcpOption);
+                }
                 if self.settings.defer_to_sdk {
                     self.sdks.read(token, request.last.actor.pid, incoming.parent(), head);
                 }
@@ -245,6 +248,7 @@ impl Links {
                     };
                     *counter += 1;
                 }
+                let sent = sent.or_else(|| self.option_of_call(token, connection, request.offset, &incoming));
                 if let Some(sent) = sent {
                     held.span_id = sent.context.parent;
                     held.sent = Some(sent.context);

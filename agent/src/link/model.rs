@@ -49,6 +49,8 @@ pub struct LinkSettings {
     pub defer_to_sdk: bool,
     /// Headers are put into calls.
     pub headers: bool,
+    /// Contexts go and come in TCP options.
+    pub options: bool,
     /// Let calls wait for what is learned later.
     pub inference: bool,
     /// Nanoseconds that a call waits at most to be decided.
@@ -64,6 +66,9 @@ pub struct LinkCounters {
     /// Where headers are put in: HTTP calls that carry one, and those that left with none.
     pub with_header: u64,
     pub without_header: u64,
+    /// Contexts that came in TCP options: for requests, and for none.
+    pub options_found: u64,
+    pub options_unmatched: u64,
     /// Exchanges that lost their links because too many were held.
     pub evicted: u64,
     /// Calls that were decided before all was known: their time was over, or there were too many.

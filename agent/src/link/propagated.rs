@@ -32,12 +32,17 @@ pub(super) struct Sent {
 }
 
 impl Propagated {
-    /// `limit`: connections that are remembered.
-    pub(super) fn handle(&mut self, record: &InjectedRecord, limit: usize) {
+    /// What was sent with a record, and for which request.
+    pub(super) fn sent(&self, record: &InjectedRecord) -> Sent {
         let cause = record.cause.and_then(|(socket, offset)| {
             self.latest.get(&socket).filter(|(latest, _)| *latest == offset).map(|(_, token)| *token)
         });
-        let sent = Sent { context: record.context, cause };
+        Sent { context: record.context, cause }
+    }
+
+    /// `limit`: connections that are remembered.
+    pub(super) fn handle(&mut self, record: &InjectedRecord, limit: usize) {
+        let sent = self.sent(record);
         let header = Header { offset: record.offset, before: record.before, length: record.length, sent };
         if self.headers.insert(record.socket, header).is_none() {
             self.order.push_back(record.socket);
@@ -77,7 +82,7 @@ mod tests {
 
     fn record(socket: u64, offset: u32, before: u32, cause: Option<(u64, u64)>) -> InjectedRecord {
         let context = TraceParent { trace_id: TraceId([1; 16]), parent: SpanId([2; 8]), flags: 1 };
-        InjectedRecord { time: 0, socket, cause, offset, before, length: 70, context }
+        InjectedRecord { time: 0, socket, cause, offset, before, length: 70, context, option: None }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub enum Rule {
     PassedOn,
     /// A `traceparent` from outside what is traced.
     Header,
+    /// A context in a TCP option of the segment that the request began in, from outside what is traced.
+    TcpOption,
     /// Several requests could have caused the call; none was chosen.
     Ambiguous,
     /// Its request was found when the call had left with the id of another trace, in which it therefore is; it is linked to it.
@@ -33,7 +35,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::None,
         Self::SameThread,
         Self::SameTask,
@@ -45,6 +47,7 @@ impl Rule {
         Self::Wire,
         Self::PassedOn,
         Self::Header,
+        Self::TcpOption,
         Self::Ambiguous,
         Self::Apart,
     ];
@@ -64,6 +67,7 @@ impl Rule {
             Self::Wire => "wire",
             Self::PassedOn => "passed_on",
             Self::Header => "header",
+            Self::TcpOption => "tcp_option",
             Self::Ambiguous => "ambiguous",
             Self::Apart => "apart",
         }
@@ -82,7 +86,7 @@ impl Rule {
             | Self::Relayed
             | Self::Ambiguous
             | Self::Apart => true,
-            Self::None | Self::Wire | Self::PassedOn | Self::Header => false,
+            Self::None | Self::Wire | Self::PassedOn | Self::Header | Self::TcpOption => false,
         }
     }
 }

@@ -9,6 +9,7 @@ mod hooks;
 mod interpreters;
 mod off_cpu;
 mod offsets;
+mod option;
 mod profiler;
 mod propagation;
 mod runtime;
@@ -23,20 +24,26 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, MapData, PerCpuArray},
 };
-use honeyguide_common::{Failure, propagation::Outcome, sample::MAX_BLOCKED, verdict};
+use honeyguide_common::{
+    Failure,
+    propagation::{OptionOutcome, Outcome},
+    sample::MAX_BLOCKED,
+    verdict,
+};
 use log::warn;
 
 pub use arena::{Arena, GRACE as ARENA_GRACE, Room};
 pub use hooks::{Hook, HookChoice};
 pub use interpreters::Interpreters;
 pub use profiler::{Event, Profiler, ProfilerSettings, Sampling};
-pub use propagation::HeaderSettings;
+pub use propagation::PropagationSettings;
 pub use runtime::{
     CodeLayout, PythonFile, RuntimeCounters, V8Code, V8File, V8Layout, examine_frames, examine_v8,
 };
 pub use tls::{TlsCounters, TlsSites, examine as examine_tls};
 pub use unsupported::Unsupported;
 
+use option::Options;
 use propagation::Headers;
 use runtime::Runtimes;
 use tls::TlsProbes;
@@ -71,15 +78,19 @@ pub fn probe() -> Result<Probe> {
         off_cpu: None,
         kernel_log: log::LevelFilter::Off,
         thread_times: true,
-        headers: None,
+        propagation: None,
     };
     let Kernel { mut ebpf, hook, missing, .. } = Kernel::load(&settings)?;
     let btf = aya::Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
-    let headers = propagation::attach(&mut ebpf, &btf, hook, &propagation::mounts());
-    let headers = headers
-        .and_then(|mut headers| headers.try_out().map(|()| headers.follow))
-        .map_err(|error| format!("{error:#}"));
-    Ok(Probe { hook, missing, headers })
+    let text = |error: anyhow::Error| format!("{error:#}");
+    let (headers, options) = match propagation::attach(&mut ebpf, &btf, hook, &propagation::mounts()) {
+        Ok(mut common) => (
+            propagation::attach_headers(&mut ebpf, &mut common).map(|headers| headers.follow).map_err(text),
+            option::attach(&mut ebpf, &mut common).map(|_| ()).map_err(text),
+        ),
+        Err(error) => (Err(text(error)), Err("as for headers".to_owned())),
+    };
+    Ok(Probe { hook, missing, headers, options })
 }
 
 /// What trying gave.
@@ -90,6 +101,8 @@ pub struct Probe {
     pub missing: Vec<String>,
     /// Whether headers can be put into requests: into all of a connection, or only into its first. Else why not.
     pub headers: Result<bool, String>,
+    /// Whether contexts can be handed on in TCP options.
+    pub options: Result<(), String>,
 }
 
 /// What the kernel programs are told before they are loaded.
@@ -109,8 +122,8 @@ pub struct LoadSettings {
     pub capture_bytes: u32,
     /// Size of the ring: a power of two, at least a page.
     pub ring_bytes: u32,
-    /// Headers are put into the requests of selected processes; `None`: nothing for it is attached.
-    pub headers: Option<HeaderSettings>,
+    /// Contexts are handed on by selected processes; `None`: nothing for it is attached.
+    pub propagation: Option<PropagationSettings>,
     /// Whether the scheduler is asked what threads do with their time.
     pub thread_times: bool,
     /// CPU samples are taken as well, so many a second and CPU.
@@ -133,6 +146,8 @@ pub struct Kernel {
     off_cpu: bool,
     /// `None` where no headers are put in.
     headers: Option<Headers>,
+    /// `None` where there are no TCP options.
+    options: Option<Options>,
     /// The hook that captures socket operations.
     pub hook: Hook,
     /// Features that are missing on this kernel, in words for the user.
@@ -199,15 +214,22 @@ impl Kernel {
             missing.push(format!("time off the CPU: it is in no profile ({error:#})"));
             off_cpu = false;
         }
-        let headers = match settings.headers {
-            Some(_) => {
-                let headers = propagation::attach(&mut ebpf, &btf, hook, &propagation::mounts())
-                    .and_then(|mut headers| headers.try_out().map(|()| headers));
-                Some(headers.map_err(|error| unsupported::explain_headers(&error))?)
+        let (mut headers, mut options) = (None, None);
+        if let Some(ways) = settings.propagation {
+            let mut common = propagation::attach(&mut ebpf, &btf, hook, &propagation::mounts())
+                .map_err(|error| unsupported::explain_propagation("contexts", &error))?;
+            if ways.http_headers {
+                let attached = propagation::attach_headers(&mut ebpf, &mut common);
+                headers =
+                    Some(attached.map_err(|error| unsupported::explain_propagation("http-headers", &error))?);
             }
-            None => None,
-        };
-        Ok(Self { ebpf, tls, runtimes, off_cpu, headers, hook, missing })
+            if ways.tcp_option {
+                let attached = option::attach(&mut ebpf, &mut common);
+                options =
+                    Some(attached.map_err(|error| unsupported::explain_propagation("tcp-option", &error))?);
+            }
+        }
+        Ok(Self { ebpf, tls, runtimes, off_cpu, headers, options, hook, missing })
     }
 
     /// The reading end of the ring of samples, the tables of the unwinder, and that of interpreters. There is one of each.
@@ -317,6 +339,12 @@ impl Kernel {
         self.headers.as_ref().map_or([0; Outcome::ALL.len()], Headers::outcomes)
     }
 
+    /// What became of contexts in TCP options, in the order of [`OptionOutcome::ALL`].
+    #[must_use]
+    pub fn option_outcomes(&self) -> [u64; OptionOutcome::ALL.len()] {
+        self.options.as_ref().map_or([0; OptionOutcome::ALL.len()], Options::outcomes)
+    }
+
     /// Whether headers are put into each request of a connection; `false`: into its first alone. `None` where into none.
     #[must_use]
     pub fn follows_connections(&self) -> Option<bool> {
@@ -365,7 +393,10 @@ fn load_object(
     let (all, ports) = (u8::from(settings.select_all), u8::from(settings.select_ports));
     let trace_tls = u8::from(settings.tls);
     let opens = u8::from(settings.opens);
-    let (propagate, reject_below) = settings.headers.map_or((0_u8, 0), |headers| (1, headers.reject_below));
+    let propagate = u8::from(settings.propagation.is_some());
+    let option = u8::from(settings.propagation.is_some_and(|ways| ways.tcp_option));
+    let headers = settings.propagation.is_some_and(|ways| ways.http_headers);
+    let reject_below = settings.propagation.map_or(0, |ways| ways.reject_below);
     let wakeup = u64::from(settings.ring_bytes / 4);
     let key = fastrand::u64(..);
     let level = settings.kernel_log as u8;
@@ -380,6 +411,7 @@ fn load_object(
         .override_global("TRACE_TLS", &trace_tls, true)
         .override_global("TRACE_OPENS", &opens, true)
         .override_global("PROPAGATE", &propagate, true)
+        .override_global("TCP_OPTION", &option, true)
         .override_global("REJECT_BELOW", &reject_below, true)
         .override_global("CAPTURE_BYTES", &settings.capture_bytes, true)
         .override_global("WAKEUP_BYTES", &wakeup, true)
@@ -388,8 +420,11 @@ fn load_object(
         .override_global(aya_log::LEVEL, &level, false)
         .map_max_entries("BLOCKED", blocked)
         .map_max_entries("EVENTS", settings.ring_bytes);
-    if settings.headers.is_none() {
-        loader.map_max_entries("CONNECTIONS", 1).map_max_entries("HANDS", 1);
+    if !headers {
+        loader.map_max_entries("CONNECTIONS", 1);
+    }
+    if settings.propagation.is_none() {
+        loader.map_max_entries("HANDS", 1);
     }
     for (name, offset) in offsets {
         loader.override_global(name, offset, true);

@@ -24,6 +24,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("OFF_COPIED_SEQ", "tcp_sock", "copied_seq"),
     ("OFF_RCV_NXT", "tcp_sock", "rcv_nxt"),
     ("OFF_SND_UNA", "tcp_sock", "snd_una"),
+    ("OFF_SND_NXT", "tcp_sock", "snd_nxt"),
     ("OFF_BYTES_RECEIVED", "tcp_sock", "bytes_received"),
     ("OFF_BYTES_ACKED", "tcp_sock", "bytes_acked"),
     ("OFF_UNIX_PEER", "unix_sock", "peer"),
@@ -41,12 +42,24 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("OFF_TASK_STACK", "task_struct", "stack"),
 ];
 
+/// The same, for TCP options alone. Where one is missing they fail their trial.
+const OPTION_FIELDS: &[(&str, &str, &str)] = &[
+    ("OFF_SOCK_OWNED", "sock", "sk_lock.owned"),
+    ("OFF_SOCK_OPS_SKB", "bpf_sock_ops_kern", "skb"),
+    ("OFF_SKB_CB", "sk_buff", "cb"),
+    ("OFF_TCP_CB_SEQ", "tcp_skb_cb", "seq"),
+];
+
 /// Looks every offset up.
 ///
 /// # Errors
 /// Where this kernel has no such member: nothing is guessed.
 pub(super) fn resolve(btf: &Btf) -> Result<Vec<(&'static str, u32)>> {
-    FIELDS.iter().map(|&(global, structure, member)| Ok((global, btf.offset(structure, member)?))).collect()
+    let options = OPTION_FIELDS
+        .iter()
+        .map(|&(global, structure, member)| Ok((global, btf.offset(structure, member).unwrap_or(0))));
+    let all = FIELDS.iter().map(|&(global, structure, member)| Ok((global, btf.offset(structure, member)?)));
+    all.chain(options).collect()
 }
 
 #[cfg(test)]
@@ -62,7 +75,7 @@ mod tests {
             .filter(|line| line.starts_with("OFF_"))
             .map(|line| line.trim_end_matches(','))
             .collect();
-        let resolved: Vec<_> = FIELDS.iter().map(|(global, ..)| *global).collect();
+        let resolved: Vec<_> = FIELDS.iter().chain(OPTION_FIELDS).map(|(global, ..)| *global).collect();
         assert_eq!(declared, resolved);
     }
 }

@@ -88,7 +88,7 @@ impl Profiler {
             thread_times: false,
             samples: None,
             off_cpu: settings.sampling.least(),
-            headers: None,
+            propagation: None,
             kernel_log: settings.kernel_log,
         };
         let mut ebpf = load_object(&load, &offsets, |loader| {

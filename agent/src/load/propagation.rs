@@ -1,4 +1,4 @@
-//! Headers for outgoing requests: attached only where the user asked for them.
+//! Headers for outgoing requests, and TCP options: attached only where the user asked for them.
 
 use std::{
     fs::{self, File},
@@ -21,9 +21,11 @@ use log::debug;
 use super::hooks::{self, Hook};
 use crate::span::context::TraceParent;
 
-/// What the kernel programs are told about traces that begin with a header.
+/// How contexts are handed on, and what the kernel programs are told about traces that begin with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeaderSettings {
+pub struct PropagationSettings {
+    pub http_headers: bool,
+    pub tcp_option: bool,
     /// Of 2^56 traces, those that are not sampled: all of them where it is more.
     pub reject_below: u64,
 }
@@ -31,7 +33,6 @@ pub struct HeaderSettings {
 /// The attached programs' tables. Dropping the programs lets every connection go.
 pub(super) struct Headers {
     outcomes: PerCpuArray<MapData, u64>,
-    switches: Array<MapData, u32>,
     /// What the trial has counted.
     before: [u64; Outcome::ALL.len()],
     /// Connections are followed after their first request.
@@ -41,14 +42,30 @@ pub(super) struct Headers {
 /// How long the kernel may take to hand five bytes from one end of a connection to the other.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Loads and attaches the programs.
+/// What both ways need.
+pub(super) struct Common {
+    cgroup: File,
+    pub(super) switches: Array<MapData, u32>,
+}
+
+/// Attaches what both ways need.
 ///
 /// # Errors
 /// Where there is no cgroup2 hierarchy, or the kernel refuses.
-pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: Hook, mounts: &str) -> Result<Headers> {
+pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: Hook, mounts: &str) -> Result<Common> {
     let root = cgroup_root(mounts)
         .context("no cgroup2 file system is mounted: `mount -t cgroup2 none /sys/fs/cgroup/unified`")?;
     let cgroup = File::open(&root).with_context(|| format!("cannot open {}", root.display()))?;
+    let switches = Array::try_from(ebpf.take_map("PROPAGATION").context("no map PROPAGATION")?)?;
+    attach_hooks(ebpf, btf, hook)?;
+    Ok(Common { cgroup, switches })
+}
+
+/// Attaches what puts headers in.
+///
+/// # Errors
+/// Where the kernel refuses, or what arrives is not what was to be.
+pub(super) fn attach_headers(ebpf: &mut Ebpf, common: &mut Common) -> Result<Headers> {
     let mut connections: SockHash<MapData, u64> =
         SockHash::try_from(ebpf.take_map("CONNECTIONS").context("no map CONNECTIONS")?)?;
     let messages: &mut SkMsg = hooks::program(ebpf, "propagate_messages")?;
@@ -62,19 +79,23 @@ pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: Hook, mounts: &str) -> Re
             false
         }
     };
-    let mut switches: Array<MapData, u32> =
-        Array::try_from(ebpf.take_map("PROPAGATION").context("no map PROPAGATION")?)?;
-    switches.set(FOLLOW, u32::from(follow), 0)?;
+    common.switches.set(FOLLOW, u32::from(follow), 0)?;
+    attach_to_sockets(ebpf, common, "propagate_connections")?;
+    let outcomes = PerCpuArray::try_from(ebpf.take_map("OUTCOMES").context("no map OUTCOMES")?)?;
+    let mut headers = Headers { outcomes, before: [0; Outcome::ALL.len()], follow };
+    headers.try_out(common)?;
+    Ok(headers)
+}
 
-    let sockets: &mut SockOps = hooks::program(ebpf, "propagate_connections")?;
-    sockets.load().map_err(|error| hooks::refusal("propagate_connections", error))?;
+/// Loads a program on socket operations, and attaches it for every process.
+pub(super) fn attach_to_sockets(ebpf: &mut Ebpf, common: &Common, name: &str) -> Result<()> {
+    let sockets: &mut SockOps = hooks::program(ebpf, name)?;
+    sockets.load().map_err(|error| hooks::refusal(name, error))?;
     // By a link, which lets others attach beside it.
     sockets
-        .attach(cgroup.as_fd(), CgroupAttachMode::Single)
-        .context("propagate_connections does not attach")?;
-    attach_hooks(ebpf, btf, hook)?;
-    let outcomes = PerCpuArray::try_from(ebpf.take_map("OUTCOMES").context("no map OUTCOMES")?)?;
-    Ok(Headers { outcomes, switches, before: [0; Outcome::ALL.len()], follow })
+        .attach(common.cgroup.as_fd(), CgroupAttachMode::Single)
+        .with_context(|| format!("{name} does not attach"))?;
+    Ok(())
 }
 
 /// Which requests are read and answered, and which connections are opened. Operations are seen through the hook that
@@ -122,10 +143,10 @@ impl Headers {
     ///
     /// # Errors
     /// Where anything else arrives than the request with its header.
-    pub(super) fn try_out(&mut self) -> Result<()> {
-        self.switches.set(TRIAL, 1, 0)?;
+    fn try_out(&mut self, common: &mut Common) -> Result<()> {
+        common.switches.set(TRIAL, 1, 0)?;
         let arrived = send(TRIAL_HEAD, TRIAL_BODY);
-        self.switches.set(TRIAL, 0, 0)?;
+        common.switches.set(TRIAL, 0, 0)?;
         let arrived = arrived.context("a request cannot be sent over loopback, to try it")?;
         self.before = self.counted();
         if !is_with_header(&arrived, TRIAL_HEAD, TRIAL_BODY) {
@@ -157,7 +178,7 @@ const TRIAL_HEAD: &[u8] = b"POST /honeyguide HTTP/1.1\r\nHost: localhost\r\nCont
 const TRIAL_BODY: &[u8] = b"GET /inner HTTP/1.1\r\nHost: localhost\r\n\r\nend";
 
 /// What arrives of a request that is sent over a connection of its own.
-fn send(head: &[u8], body: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn send(head: &[u8], body: &[u8]) -> Result<Vec<u8>> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let mut ours = TcpStream::connect(listener.local_addr()?)?;
     let (mut theirs, _) = listener.accept()?;

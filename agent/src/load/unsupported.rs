@@ -50,11 +50,11 @@ pub(super) fn explain_sampler(error: anyhow::Error) -> anyhow::Error {
     error.context("no event to sample by can be had")
 }
 
-/// Headers were asked for, so running without them would not be what was asked for.
-pub(super) fn explain_headers(error: &anyhow::Error) -> anyhow::Error {
+/// It was asked for, so running without it would not be what was asked for. `what`: a way, or contexts in general.
+pub(super) fn explain_propagation(what: &str, error: &anyhow::Error) -> anyhow::Error {
     Unsupported::new(
-        format!("headers cannot be put into requests here ({error:#})"),
-        "take http-headers out of context.propagate, or see `honeyguide doctor` for what is missing",
+        format!("{what}: traces cannot be handed on to other hosts here ({error:#})"),
+        "change context.propagate, or see `honeyguide doctor` for what is missing",
     )
     .into()
 }

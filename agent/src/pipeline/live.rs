@@ -154,6 +154,7 @@ impl Signals {
             tls: steering.tls,
             runtimes: steering.runtimes,
             headers: steering.headers,
+            options: steering.options,
             export: self.counters.snapshot(),
             ..Account::of(&self.engine)
         }

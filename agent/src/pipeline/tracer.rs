@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Result;
-use honeyguide_common::propagation::Outcome;
+use honeyguide_common::propagation::{OptionOutcome, Outcome};
 use log::{debug, warn};
 
 use super::{status, who::Who, wiring};
@@ -53,6 +53,7 @@ pub(super) struct Steering {
     pub(super) tls: TlsCounters,
     pub(super) runtimes: RuntimeCounters,
     pub(super) headers: [u64; Outcome::ALL.len()],
+    pub(super) options: [u64; OptionOutcome::ALL.len()],
     /// Housekeeping is due in this round.
     pub(super) housekeeping: bool,
 }
@@ -91,6 +92,7 @@ impl Tracer {
             tls: TlsCounters::default(),
             runtimes: RuntimeCounters::default(),
             headers: [0; Outcome::ALL.len()],
+            options: [0; OptionOutcome::ALL.len()],
             housekeeping: false,
         };
         // Tests and scripts wait for this line.
@@ -139,6 +141,7 @@ impl Tracer {
             self.steering.tls = self.kernel.tls_counters();
             self.steering.runtimes = self.kernel.runtime_counters();
             self.steering.headers = self.kernel.outcomes();
+            self.steering.options = self.kernel.option_outcomes();
             // Behind: what is still in the ring is older than now, and hardly older than what came out of it.
             let handled = if records < ROUND { now } else { last.min(now) };
             sink.round(handled, self.ring.size(), &mut self.steering)?;

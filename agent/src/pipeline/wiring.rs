@@ -8,7 +8,7 @@ use crate::{
     config::Settings,
     engine::EngineSettings,
     link::LinkSettings,
-    load::{HeaderSettings, LoadSettings},
+    load::{LoadSettings, PropagationSettings},
     metrics::http::HttpMetricSettings,
     span::{http::HttpSettings, redact::Redaction, route::RouteSettings},
 };
@@ -34,10 +34,13 @@ pub(super) fn load_settings(settings: &Settings) -> LoadSettings {
         thread_times: settings.capture.thread_times,
         samples: settings.profile.hz,
         off_cpu: settings.profile.off_cpu,
-        headers: settings
-            .context
-            .http_headers
-            .then(|| HeaderSettings { reject_below: settings.sampler.reject_below() }),
+        propagation: (settings.context.http_headers || settings.context.tcp_option).then(|| {
+            PropagationSettings {
+                http_headers: settings.context.http_headers,
+                tcp_option: settings.context.tcp_option,
+                reject_below: settings.sampler.reject_below(),
+            }
+        }),
     }
 }
 
@@ -53,6 +56,7 @@ pub(super) fn engine(settings: &Settings) -> EngineSettings {
             trace_context: settings.context.tracecontext,
             defer_to_sdk: settings.context.defer_to_sdk,
             headers: settings.context.http_headers,
+            options: settings.context.tcp_option,
             inference: settings.link.inference,
             hold: u64::try_from(settings.link.hold.as_nanos()).unwrap_or(u64::MAX),
         },

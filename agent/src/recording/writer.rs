@@ -85,7 +85,8 @@ impl Writer {
                 | Record::Bind(_)
                 | Record::Task(_)
                 | Record::Open(_)
-                | Record::Injected(_),
+                | Record::Injected(_)
+                | Record::Arrived(_),
             )
             | Err(_) => {}
         }

@@ -4,7 +4,10 @@ pub mod logger;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use honeyguide_common::{Failure, propagation::Outcome};
+use honeyguide_common::{
+    Failure,
+    propagation::{OptionOutcome, Outcome},
+};
 
 use crate::{
     attribute::Attributes,
@@ -39,6 +42,8 @@ pub struct Account {
     pub runtimes: RuntimeCounters,
     /// Messages that a header could have been put into, in the order of [`Outcome::ALL`].
     pub headers: [u64; Outcome::ALL.len()],
+    /// Contexts in TCP options, in the order of [`OptionOutcome::ALL`].
+    pub options: [u64; OptionOutcome::ALL.len()],
     /// Calls whose cause is not known yet, and tasks whose beginnings are remembered.
     pub undecided: u64,
     pub tasks: u64,
@@ -77,6 +82,7 @@ impl Account {
             task_records,
             open_records,
             injected_records,
+            arrived_records,
             ..
         } = self.engine;
         data_records
@@ -86,6 +92,7 @@ impl Account {
             + task_records
             + open_records
             + injected_records
+            + arrived_records
     }
 
     /// Records that were due and never came.
@@ -126,6 +133,7 @@ impl Account {
                     ("task", engine.task_records),
                     ("open", engine.open_records),
                     ("injected", engine.injected_records),
+                    ("arrived", engine.arrived_records),
                 ],
             ),
             build.sum(
@@ -323,6 +331,20 @@ impl Account {
                 "HTTP calls without a traceparent of their own, where headers are put in.",
                 "header",
                 &[("put_in", links.with_header), ("none", links.without_header)],
+            ),
+            build.sum(
+                "honeyguide.options",
+                "{option}",
+                "Contexts in TCP options, by what became of them.",
+                "outcome",
+                &OptionOutcome::ALL.map(|outcome| (outcome.name(), self.options[outcome as usize])),
+            ),
+            build.sum(
+                "honeyguide.options.requests",
+                "{request}",
+                "Contexts that came in TCP options, by whether a request was theirs.",
+                "request",
+                &[("found", links.options_found), ("none", links.options_unmatched)],
             ),
             build.sum(
                 "honeyguide.contexts.malformed",

@@ -7,6 +7,7 @@ mod executions;
 mod flows;
 mod headers;
 mod links;
+mod options;
 mod sdk;
 mod stream;
 mod wakes;

@@ -13,7 +13,7 @@ use honeyguide::{
 };
 use honeyguide_common::{
     identity,
-    record::{self, Connection, Data, Header, Injected, Open, Process, State, Task},
+    record::{self, Arrived, Connection, Data, Header, Injected, Open, Process, State, Task},
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -95,6 +95,7 @@ impl Stream {
                 trace_context: true,
                 defer_to_sdk,
                 headers: true,
+                options: true,
                 inference: true,
                 hold: 10_000 * MS,
             },
@@ -175,16 +176,45 @@ impl Stream {
 
     /// A header was put into what is sent next on `socket`; its trace and span are of this byte alone. `cause`: the
     /// socket of the request that its sender had in hand.
-    pub(crate) fn put_in(&mut self, socket: u64, cause: Option<u64>, (trace, span): (u8, u8), before: u32) {
+    pub(crate) fn put_in(&mut self, socket: u64, cause: Option<u64>, ids: (u8, u8), before: u32) {
+        self.carries(socket, cause, ids, (before, 70), 0);
+    }
+
+    /// What is sent next on `socket` has a TCP option.
+    pub(crate) fn put_beside(&mut self, socket: u64, cause: Option<u64>, ids: (u8, u8)) {
+        self.carries(socket, cause, ids, (0, 0), record::FLAG_OPTION);
+    }
+
+    fn carries(
+        &mut self,
+        socket: u64,
+        cause: Option<u64>,
+        (trace, span): (u8, u8),
+        (before, length): (u32, u32),
+        flags: u16,
+    ) {
         let mut raw = Injected::new_zeroed();
         raw.header = self.header(record::KIND_INJECTED);
+        raw.header.flags = flags;
         raw.socket = socket;
         raw.cause_socket = cause.unwrap_or_default();
         let offset = self.offsets.get(&(socket, SENT)).copied().unwrap_or_default();
-        (raw.offset, raw.before, raw.length) = (u32::try_from(offset).unwrap(), before, 70);
+        (raw.offset, raw.before, raw.length) = (u32::try_from(offset).unwrap(), before, length);
         let value =
             format!("00-{}-{}-01", format!("{trace:02x}").repeat(16), format!("{span:02x}").repeat(8));
         raw.value.copy_from_slice(value.as_bytes());
+        self.feed(raw.as_bytes());
+    }
+
+    /// A segment of so many bytes has come on `socket`, of the connection to port `remote`, which begins with what is
+    /// received next and has a TCP option.
+    pub(crate) fn come_beside(&mut self, socket: u64, remote: u16, (trace, span): (u8, u8), length: u32) {
+        let mut raw = Arrived::new_zeroed();
+        raw.header = self.header(record::KIND_ARRIVED);
+        let offset = self.offsets.get(&(socket, RECEIVED)).copied().unwrap_or_default();
+        (raw.socket, raw.length, raw.sampled) = (socket, length, 1);
+        raw.start = u32::from(remote) + u32::try_from(offset).unwrap();
+        (raw.trace, raw.span) = ([trace; 16], [span; 8]);
         self.feed(raw.as_bytes());
     }
 

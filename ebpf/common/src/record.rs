@@ -21,6 +21,7 @@ pub const KIND_TASK: u16 = 10;
 pub const KIND_LOADED: u16 = 11;
 pub const KIND_OPEN: u16 = 12;
 pub const KIND_INJECTED: u16 = 13;
+pub const KIND_ARRIVED: u16 = 14;
 
 /// `Data::direction`, as the traced process sees it.
 pub const DIRECTION_SEND: u8 = 0;
@@ -44,6 +45,10 @@ pub const FLAG_FAULT: u16 = 1 << 1;
 pub const FLAG_PLAINTEXT: u16 = 1 << 2;
 /// `socket` names the session, since its socket is not known yet; a [`Bind`] will tell.
 pub const FLAG_UNBOUND: u16 = 1 << 3;
+
+/// `Header::flags` of an [`Injected`] record: it is a TCP option of the segments that carry the first bytes of a send, which
+/// may be a request's. With [`FLAG_PLAINTEXT`] offsets count the inside of TLS, as in an [`Arrived`] one.
+pub const FLAG_OPTION: u16 = 1;
 
 /// `Header::flags` of a connection record: its first byte, in either direction, has been seen.
 pub const FLAG_FROM_START: u16 = 1;
@@ -223,6 +228,25 @@ pub struct Injected {
     pub padding: [u8; 5],
 }
 
+/// A segment has come that carries a context in a TCP option, for the request that begins first in a stretch of its bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Arrived {
+    pub header: Header,
+    pub socket: u64,
+    /// The stretch's first byte: its sequence number; or as the option has it the offset in the inside of TLS, of which
+    /// there are `propagation::OFFSET_BITS`.
+    pub start: u32,
+    /// The stretch's length.
+    pub length: u32,
+    pub trace: [u8; 16],
+    pub span: [u8; 8],
+    /// `propagation::OPTION_SAMPLED`.
+    pub sampled: u32,
+    pub padding: u32,
+}
+
 /// A process was forked, replaced its image, ended, or began to listen.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -279,6 +303,7 @@ const _: () = {
     assert!(size_of::<State>() == 32);
     assert!(size_of::<Bind>() == 48);
     assert!(size_of::<Injected>() == 112);
+    assert!(size_of::<Arrived>() == 64);
     assert!(size_of::<Process>() == 40);
     assert!(size_of::<Times>() == 80);
 };

@@ -1,4 +1,4 @@
-//! Headers for outgoing requests: loaded and attached only where the user asked for them.
+//! Headers for outgoing requests, and options for what is sent: loaded and attached only where the user asked for them.
 //!
 //! What is asked of socket operations and states stands in programs of its own, beside those that capture: these stay as
 //! they are, and each has the verifier's patience for itself.
@@ -11,7 +11,7 @@ use honeyguide_common::record::{TCP_CLOSE, TCP_SYN_SENT};
 
 use crate::{
     memory, offsets,
-    propagate::{self, hand},
+    propagate::{self, hand, option},
 };
 
 /// `enum sk_action`
@@ -33,6 +33,13 @@ pub fn propagate_messages(ctx: SkMsgContext) -> u32 {
     SK_PASS
 }
 
+/// Writes the options of connections to other hosts, and reads what comes from them.
+#[sock_ops]
+pub fn propagate_options(ctx: SockOpsContext) -> u32 {
+    propagate::option::connection(ctx.ops);
+    1
+}
+
 /// match-proto: `void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, Linux 4.16
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn propagate_states(ctx: BtfTracePointContext) -> i32 {
@@ -48,6 +55,7 @@ pub fn propagate_states(ctx: BtfTracePointContext) -> i32 {
 /// match-proto: `void sock_send_length(struct sock *sk, int ret, int flags)`, Linux 6.3
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn propagate_sent(ctx: BtfTracePointContext) -> i32 {
+    option::send::sent(ctx.arg(0));
     hand::sent(ctx.arg(0), ctx.arg(1));
     0
 }
@@ -88,6 +96,7 @@ pub fn propagate_sock_received(ctx: FExitContext) -> i32 {
 fn sent(socket: *const u8, result: i32) -> i32 {
     // SAFETY: every caller's first argument is a `struct socket *`.
     let sk = unsafe { memory::typed_pointer(socket, &offsets::OFF_SOCKET_SK) };
+    option::send::sent(sk);
     hand::sent(sk, result);
     0
 }

@@ -18,7 +18,7 @@ use honeyguide_common::{
     record::DIRECTION_RECEIVE,
 };
 
-use super::{Outgoing, current_pid, head, storage};
+use super::{Outgoing, current_pid, head, option, storage};
 use crate::{
     call,
     identity::{self, Identity},
@@ -99,7 +99,15 @@ pub fn received(sk: *const u8, result: i32) {
         }
         drop_hand(state);
         let who = identity::of_operation(caller.pid, DIRECTION_RECEIVE);
-        let known = trace_of(state);
+        let carried = (*state).scan.found & head::TRACEPARENT != 0;
+        let known = if settings::TCP_OPTION.load() != 0
+            && !carried
+            && option::receive::of_request(sk, result as u32, state) != 0
+        {
+            1
+        } else {
+            trace_of(state)
+        };
         let offset = offset - u64::from((*state).scan.lead != 0);
         take(state, key(caller.pid, caller.tid, &who), offset, known != 0);
     }
@@ -182,6 +190,57 @@ pub fn compose(state: *mut Outgoing) -> u32 {
     0
 }
 
+/// The trace of the line as bytes, and whether it is sampled.
+///
+/// # Safety
+/// `state` and `trace` must be valid.
+#[inline(always)]
+pub unsafe fn trace_in_line(state: *const Outgoing, trace: *mut u8) -> bool {
+    // SAFETY: the caller's promise; within the line.
+    unsafe {
+        let value = (&raw const (*state).line).cast::<u8>().add(VALUE_AT);
+        let mut index = 0;
+        while index < 16 {
+            let digits = value.add(TRACE + 2 * index);
+            *trace.add(index) = digit(*digits) << 4 | digit(*digits.add(1));
+            index += 1;
+        }
+        digit(*value.add(FLAGS + 1)) & 1 != 0
+    }
+}
+
+/// Of 0-9 and a-f.
+#[inline(always)]
+const fn digit(character: u8) -> u8 {
+    (character & 0xf) + (character >> 6) * 9
+}
+
+/// Gives the line's span another id.
+///
+/// # Safety
+/// `state` must be valid.
+#[inline(always)]
+pub unsafe fn name_span(state: *mut Outgoing, span: u64) {
+    // SAFETY: the caller's promise; within the line.
+    unsafe { hex((&raw mut (*state).line).cast::<u8>().add(VALUE_AT + SPAN), span) };
+}
+
+/// Puts a trace that has come as bytes into the line.
+///
+/// # Safety
+/// `state` must be valid.
+#[inline(always)]
+pub unsafe fn put_trace(state: *mut Outgoing, trace: &[u64; 2], sampled: bool) {
+    // SAFETY: the caller's promise; within the line.
+    unsafe {
+        begin_trace(state);
+        let value = (&raw mut (*state).line).cast::<u8>().add(VALUE_AT);
+        hex(value.add(TRACE), u64::from_be(trace[0]));
+        hex(value.add(TRACE + 16), u64::from_be(trace[1]));
+        *value.add(FLAGS + 1) = if sampled { b'1' } else { b'0' };
+    }
+}
+
 /// A line with a new trace and a new span.
 ///
 /// # Safety
@@ -212,7 +271,7 @@ unsafe fn begin_trace(state: *mut Outgoing) {
 }
 
 #[inline(always)]
-fn random() -> u64 {
+pub fn random() -> u64 {
     // SAFETY: no arguments.
     unsafe { u64::from(bpf_get_prandom_u32()) << 32 | u64::from(bpf_get_prandom_u32()) }
 }

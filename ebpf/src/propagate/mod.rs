@@ -10,6 +10,7 @@
 
 pub mod hand;
 mod head;
+pub mod option;
 
 use core::ptr;
 
@@ -29,7 +30,7 @@ use aya_ebpf::{
     },
 };
 use honeyguide_common::{
-    propagation::{FOLLOW, LINE, Outcome, TRIAL, VALUE},
+    propagation::{FOLLOW, LINE, OPTIONS, Outcome, TRIAL, VALUE},
     record::{Injected, KIND_INJECTED},
 };
 
@@ -75,7 +76,9 @@ pub struct Outgoing {
     /// Bytes that were received since the connection was first seen.
     pub received: u64,
     /// 1: the last that passed were received.
-    pub receives: u64,
+    pub receives: u32,
+    /// 1: what is being sent carries a header.
+    pub carries: u32,
 }
 
 /// A process begins to open a connection: a selected one, or the agent on trial.
@@ -152,7 +155,12 @@ fn join(ops: *mut bpf_sock_ops, state: *mut Outgoing) {
 
 #[inline(always)]
 fn leave(ops: *mut bpf_sock_ops, state: *mut Outgoing) {
-    let ours = BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
+    // The first is that of TCP options, too.
+    let ours = if is_on(OPTIONS) {
+        BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG
+    } else {
+        BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG
+    };
     // SAFETY: as in `join`.
     unsafe {
         (*state).mode = LEFT;
@@ -268,6 +276,7 @@ unsafe fn request(msg: *mut sk_msg_md, state: *mut Outgoing) -> Result<(), Outco
             put_in(msg, state, size)?;
             added = LINE as u32;
         }
+        (*state).carries = 1;
         if !follows() {
             (*state).mode = LEAVING;
             return Ok(());

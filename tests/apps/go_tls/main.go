@@ -75,6 +75,15 @@ func get(arguments []string) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
+	if start := os.Getenv("START"); start != "" {
+		fmt.Println("waiting")
+		for {
+			if _, err := os.Stat(start); err == nil {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
 	// Larger programs have not begun by then.
 	time.Sleep(time.Second)
 	each(func(lane int) {

@@ -57,6 +57,7 @@ fn time_of(record: &Record<'_>) -> u64 {
         Record::Task(task) => task.time,
         Record::Open(open) => open.time,
         Record::Injected(injected) => injected.time,
+        Record::Arrived(arrived) => arrived.time,
         Record::Bind(bind) => bind.time,
         Record::Process(process) => process.time,
     }
