@@ -5,6 +5,8 @@ mod tests {
     mod seeds;
 }
 
+use std::sync::Arc;
+
 use crate::{
     detect::detect,
     exchange::{CloseReason, Event, Party, Stamp},
@@ -25,6 +27,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("hpack", hpack),
     ("http1", http1),
     ("http2", http2),
+    ("masking", masking),
     ("memcached", memcached),
     ("mysql", mysql),
     ("postgres", postgres),
@@ -157,6 +160,90 @@ pub fn http2(data: &[u8]) {
     ledger.drain(|| connection.poll_event());
     assert_eq!(connection.state(), http2::State::Closed);
     assert_eq!(ledger.open, Vec::<u64>::new());
+}
+
+/// Any script of operations on an HTTP/2 connection, in the form of [`http2`]'s: what is shown of it without its
+/// secrets is read as the same exchanges, and in the end is the same however it was taken.
+///
+/// # Panics
+///
+/// When it is not.
+pub fn masking(data: &[u8]) {
+    let mut script = Script::new(data);
+    let begin = |mode: u8| match mode & 1 {
+        1 => http2::Connection::opened(http2::Limits::default()),
+        _ => http2::Connection::new(http2::Limits::default()),
+    };
+    let mut tape: Vec<(Party, Stamp, Operation<'_>)> = Vec::new();
+    if script.mode & 2 == 2 {
+        tape.push((Party::Client, Stamp::default(), Operation::Bytes(http2::PREFACE)));
+    }
+    tape.extend(&mut script);
+    let mut watched = begin(script.mode).masking(http2::secrets_of_tests);
+    let mut shown = Vec::new();
+    let real = play(&mut watched, &tape, |connection| shown.extend(connection.take_shown()));
+    assert_eq!(play(&mut begin(script.mode), &tape, |_| {}), real);
+
+    let mut places = [0_u64; 2];
+    let masked: Vec<(Operation<'_>, Vec<u8>)> = tape
+        .iter()
+        .map(|(from, _, operation)| {
+            let place = &mut places[usize::from(*from == Party::Server)];
+            *place += operation.length();
+            let bytes = operation.bytes();
+            let mut instead = vec![b'*'; bytes.len()];
+            let start = place.saturating_sub(bytes.len() as u64);
+            for piece in shown.iter().filter(|piece| piece.from == *from) {
+                for (byte, offset) in piece.bytes.iter().zip(piece.offset..) {
+                    let at = offset.checked_sub(start).and_then(|at| usize::try_from(at).ok());
+                    if let Some(hidden) = at.and_then(|at| instead.get_mut(at)) {
+                        *hidden = *byte;
+                    }
+                }
+            }
+            (*operation, instead)
+        })
+        .collect();
+    let replayed: Vec<_> = tape
+        .iter()
+        .zip(&masked)
+        .map(|((from, at, _), (operation, bytes))| (*from, *at, operation.with(bytes)))
+        .collect();
+    assert_eq!(play(&mut begin(script.mode), &replayed, |_| {}), real);
+}
+
+/// What a connection says of its operations, without what depends on bytes that are hidden.
+fn play(
+    connection: &mut http2::Connection,
+    tape: &[(Party, Stamp, Operation<'_>)],
+    mut after: impl FnMut(&mut http2::Connection),
+) -> (Vec<http2::HttpEvent>, http2::Counters) {
+    let mut events = Vec::new();
+    let mut offsets = [0_u64; 2];
+    let mut last = Stamp::default();
+    for (from, at, operation) in tape {
+        let offset = &mut offsets[usize::from(*from == Party::Server)];
+        match *operation {
+            Operation::Bytes(bytes) => connection.handle_bytes(*from, *at, *offset, bytes),
+            Operation::Gap { length, tail } => connection.handle_gap(*from, *at, *offset, length, tail),
+            Operation::Lost(_) => {}
+            Operation::Shutdown => connection.handle_shutdown(*from, *at),
+        }
+        *offset += operation.length();
+        last = *at;
+        after(connection);
+        events.extend(std::iter::from_fn(|| connection.poll_event()));
+    }
+    connection.handle_close(last, CloseReason::Finished);
+    events.extend(std::iter::from_fn(|| connection.poll_event()));
+    for event in &mut events {
+        match event {
+            Event::Request { head, .. } => Arc::make_mut(head).fingerprint = 0,
+            Event::Exchange(exchange) => Arc::make_mut(&mut exchange.detail.request).fingerprint = 0,
+            Event::Response { .. } => {}
+        }
+    }
+    (events, connection.counters())
 }
 
 /// Any header blocks, each a length byte and as many bytes, on one decoder.
@@ -404,6 +491,78 @@ pub fn mysql(data: &[u8]) {
     ledger.drain(|| connection.poll_event());
     assert_eq!(connection.state(), mysql::State::Closed);
     assert_eq!(ledger.open, Vec::<u64>::new());
+}
+
+/// The operations that a fuzzer's bytes stand for: a byte for the mode, then for each a control byte (bit 0 the side, bits 1
+/// to 3 the kind, the upper four the time that passes), a length byte, and as many bytes of data as it asks for.
+struct Script<'a> {
+    mode: u8,
+    reader: Reader<'a>,
+    time: u64,
+}
+
+/// What happens on one side of a connection.
+#[derive(Clone, Copy, Debug)]
+enum Operation<'a> {
+    Bytes(&'a [u8]),
+    Gap { length: u64, tail: &'a [u8] },
+    Lost(u64),
+    Shutdown,
+}
+
+impl<'a> Script<'a> {
+    fn new(data: &'a [u8]) -> Self {
+        let mut reader = Reader::new(data);
+        let mode = reader.u8().unwrap_or_default();
+        Self { mode, reader, time: 0 }
+    }
+}
+
+impl<'a> Iterator for Script<'a> {
+    type Item = (Party, Stamp, Operation<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (control, length) = (self.reader.u8()?, self.reader.u8()?);
+        let from = if control & 1 == 0 { Party::Client } else { Party::Server };
+        self.time += u64::from(control >> 4);
+        let mut take =
+            |length: u8| self.reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut self.reader));
+        let operation = match control >> 1 & 7 {
+            0..=4 => Operation::Bytes(take(length)),
+            5 => Operation::Gap { length: u64::from(length) * 7, tail: take(length & 15) },
+            6 => Operation::Lost(u64::from(length)),
+            _ => Operation::Shutdown,
+        };
+        Some((from, Stamp { time: self.time, ..Stamp::default() }, operation))
+    }
+}
+
+impl<'a> Operation<'a> {
+    /// Bytes of the stream that it covers.
+    fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Gap { length, .. } | Self::Lost(length) => *length,
+            Self::Shutdown => 0,
+        }
+    }
+
+    /// Those that are seen, which are its last.
+    fn bytes(&self) -> &'a [u8] {
+        match self {
+            Self::Bytes(bytes) | Self::Gap { tail: bytes, .. } => bytes,
+            Self::Lost(_) | Self::Shutdown => &[],
+        }
+    }
+
+    fn with<'b>(self, bytes: &'b [u8]) -> Operation<'b> {
+        match self {
+            Self::Bytes(_) => Operation::Bytes(bytes),
+            Self::Gap { length, .. } => Operation::Gap { length, tail: bytes },
+            Self::Lost(length) => Operation::Lost(length),
+            Self::Shutdown => Operation::Shutdown,
+        }
+    }
 }
 
 /// Holds that every exchange opens once and ends once.

@@ -6,6 +6,7 @@ mod budget;
 mod connection;
 mod detection;
 mod endpoints;
+mod masking;
 mod protocol;
 mod unbound;
 
@@ -18,11 +19,13 @@ use honeyguide_common::verdict;
 use honeyguide_protocols::{
     CloseReason, Stamp,
     detect::{Direction, Protocol},
+    http2::Secrets,
 };
 
 use budget::Budget;
 pub use connection::ConnectionInfo;
 use connection::{Flow, Outcome};
+pub use masking::Hiding;
 pub use endpoints::{Endpoints, Role, Vantage};
 pub use protocol::{CallEvent, Detail, Head};
 
@@ -54,6 +57,7 @@ pub struct Flows {
     verdicts: Vec<(u64, u8)>,
     unbound: Unbound,
     vantage: Vantage,
+    secrets: Option<Secrets>,
     pub counters: FlowCounters,
 }
 
@@ -125,6 +129,7 @@ impl Flows {
             verdicts: Vec::new(),
             unbound: Unbound::default(),
             vantage: Vantage::default(),
+            secrets: None,
             counters: FlowCounters::default(),
         }
     }
@@ -134,10 +139,27 @@ impl Flows {
         self.vantage = vantage;
     }
 
+    /// Of the connections from now on, says what of their bytes can be shown to anybody: everything but secrets. Only of
+    /// HTTP/2; see [`Self::hiding`].
+    pub fn mask(&mut self, secrets: Secrets) {
+        self.secrets = Some(secrets);
+    }
+
+    /// What can be shown of a connection's bytes since the last call, by direction and stream offset.
+    pub fn take_shown(&mut self, socket: u64) -> Vec<(Direction, u64, Vec<u8>)> {
+        self.table.get_mut(&socket).map_or_else(Vec::new, Flow::take_shown)
+    }
+
+    /// How the bytes of a direction are to be treated, as of now; `plaintext`: those inside of TLS.
+    #[must_use]
+    pub fn hiding(&self, socket: u64, direction: Direction, plaintext: bool) -> Hiding {
+        self.table.get(&socket).map_or_else(Hiding::default, |flow| flow.hiding(direction, plaintext))
+    }
+
     pub fn handle_connection(&mut self, record: ConnectionRecord) {
         self.make_room();
         self.counters.opened += 1;
-        let flow = Flow::described(record, self.vantage);
+        let flow = Flow::described(record, self.vantage, self.secrets);
         self.table.insert(flow.info.socket, flow);
     }
 
@@ -150,7 +172,7 @@ impl Flows {
             // Its description was lost with a full ring; the bytes still tell the protocol.
             self.make_room();
             self.counters.undescribed += 1;
-            self.table.insert(record.socket, Flow::undescribed(record));
+            self.table.insert(record.socket, Flow::undescribed(record, self.secrets));
         }
         let Some(flow) = self.table.get_mut(&record.socket) else { return };
         let outcome = flow.handle_data(record, &mut self.counters, &mut self.events);

@@ -1,6 +1,7 @@
 mod captured;
 mod cases;
 mod corpus;
+mod masking;
 
 use httlib_hpack::Encoder;
 
