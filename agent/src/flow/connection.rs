@@ -2,7 +2,9 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use honeyguide_protocols::{CloseReason, Event, Party, Stamp, detect::Direction, http1::Successor, http2::Secrets, mysql};
+use honeyguide_protocols::{
+    CloseReason, Event, Party, Stamp, detect::Direction, http1::Successor, http2::Secrets, mysql,
+};
 
 use super::{
     Endpoints, FlowCounters, FlowEvent, FlowStates, Role, Vantage,
@@ -299,17 +301,12 @@ impl Flow {
         let Some(masking) = self.masking.as_ref().filter(|_| plaintext == self.info.encrypted) else {
             return Hiding::default();
         };
-        let (from, waits) = match &self.followed {
-            Followed::Known { parser, client, .. } => {
-                (masking.from, parser.is_holding(party(direction, *client)))
-            }
-            Followed::Detecting(detection) => (
-                masking.from.or(detection.may_hold_a_block().then_some([0; 2])),
-                detection.buffered() > 0,
-            ),
-            Followed::Ignored => (masking.from, false),
+        let waits = match &self.followed {
+            Followed::Known { parser, client, .. } => parser.is_holding(party(direction, *client)),
+            Followed::Detecting(detection) => detection.buffered() > 0,
+            Followed::Ignored => false,
         };
-        Hiding { from: from.map(|from| from[direction as usize]), waits }
+        Hiding { from: masking.from(direction), waits }
     }
 
     /// True the first time.
@@ -328,7 +325,11 @@ impl Flow {
 
     fn detect(&mut self, record: &DataRecord<'_>, lost: u64, counters: &mut FlowCounters) {
         let Followed::Detecting(detection) = &mut self.followed else { return };
-        match detection.handle(record, lost) {
+        let found = detection.handle(record, lost);
+        if let Some(masking) = self.masking.as_mut().filter(|_| detection.may_hold_a_block(record)) {
+            masking.suspect();
+        }
+        match found {
             Found::NotYet => {}
             Found::Nothing => {
                 counters.ignored += 1;

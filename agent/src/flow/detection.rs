@@ -93,9 +93,9 @@ impl Detection {
         self.from_start
     }
 
-    /// There may be a header block of HTTP/2's in what one side has sent.
-    pub(super) fn may_hold_a_block(&self) -> bool {
-        self.prefixes.iter().any(|prefix| may_hold_a_block(prefix))
+    /// There may be a header block of HTTP/2's in this record, or in what its side has sent so far.
+    pub(super) fn may_hold_a_block(&self, record: &DataRecord<'_>) -> bool {
+        may_hold_a_block(record.bytes) || may_hold_a_block(&self.prefixes[record.direction as usize])
     }
 
     /// Bytes that are kept.

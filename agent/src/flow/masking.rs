@@ -19,7 +19,7 @@ pub(super) struct Masking {
     shown: Vec<(Direction, u64, Vec<u8>)>,
     /// Where HTTP/2 begins: in what is sent, in what is received. It stays, whatever becomes of the parser, until
     /// another protocol is found.
-    pub(super) from: Option<[u64; 2]>,
+    from: Option<[u64; 2]>,
 }
 
 impl Masking {
@@ -31,6 +31,15 @@ impl Masking {
     pub(super) fn begin(&mut self, http2: Option<&mut http2::Connection>, client: Direction) {
         self.from = http2
             .map(|parser| [Direction::Sent, Direction::Received].map(|way| parser.start(party(way, client))));
+    }
+
+    /// It may be HTTP/2, and somebody's secrets may have passed: all is hidden until it is known.
+    pub(super) fn suspect(&mut self) {
+        self.from = self.from.or(Some([0; 2]));
+    }
+
+    pub(super) fn from(&self, direction: Direction) -> Option<u64> {
+        self.from.map(|from| from[direction as usize])
     }
 
     /// Takes what `parser` shows, if anybody asked.

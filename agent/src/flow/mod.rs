@@ -25,8 +25,8 @@ use honeyguide_protocols::{
 use budget::Budget;
 pub use connection::ConnectionInfo;
 use connection::{Flow, Outcome};
-pub use masking::Hiding;
 pub use endpoints::{Endpoints, Role, Vantage};
+pub use masking::Hiding;
 pub use protocol::{CallEvent, Detail, Head};
 
 use unbound::Unbound;

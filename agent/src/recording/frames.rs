@@ -114,11 +114,7 @@ impl Frames {
                 .map(|stretch| Stretch { offset: stretch.offset.saturating_add(begins), ..stretch });
             self.hidden.entry((record.socket, true, direction)).or_default().extend(moved);
         }
-        let over = StateRecord {
-            socket: record.session,
-            time: record.time,
-            change: StateChange::Unobserved,
-        };
+        let over = StateRecord { socket: record.session, time: record.time, change: StateChange::Unobserved };
         self.sessions.handle_state(&over);
         self.flows.handle_bind(record);
         let patches = self.show(record.socket, true);
@@ -173,7 +169,8 @@ impl Frames {
             let Some(stretches) = self.hidden.get(&(socket, plaintext, direction)) else { continue };
             let end = offset + bytes.len() as u64;
             for stretch in stretches {
-                let (from, to) = (offset.max(stretch.offset), end.min(stretch.offset + stretch.length as u64));
+                let (from, to) =
+                    (offset.max(stretch.offset), end.min(stretch.offset + stretch.length as u64));
                 if from < to
                     && let (Ok(start), Ok(stop)) =
                         (usize::try_from(from - offset), usize::try_from(to - offset))

@@ -8,6 +8,8 @@ mod frames;
 mod mask;
 mod params;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use reader::{Frame, Reader};

@@ -251,12 +251,11 @@ pub(crate) fn first(bytes: &[u8]) -> First {
     if plausible { First::Open } else { First::Other }
 }
 
-/// Whether a socket operation that begins like this may be of HTTP/2, with a header block in it that does not tell yet
-/// whether it is one.
+/// Whether a socket operation that begins like this may be of HTTP/2, with a header block in it or a part of one.
 #[must_use]
 pub fn may_hold_a_block(bytes: &[u8]) -> bool {
     let mut frames = Frames { rest: bytes, from: Party::Server, max_length: FRAME_SIZE, continues: None };
-    first(bytes) == First::Open && frames.any(|frame| frame.is_some_and(|header| header.is_block()))
+    first(bytes) != First::Other && frames.any(|frame| frame.is_some_and(|header| header.is_block()))
 }
 
 /// Who sent a header block; `Some(None)` for trailers, `None` where it is no header block.
