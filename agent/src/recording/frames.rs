@@ -108,7 +108,7 @@ impl Frames {
     /// A session's socket is known; what of its bytes can be shown.
     pub(super) fn bind(&mut self, record: BindRecord) -> Vec<Patch> {
         for (direction, begins) in [(Direction::Sent, record.sent), (Direction::Received, record.received)] {
-            let stretches = self.hidden.remove(&(record.session, true, direction)).unwrap_or_default();
+            let Some(stretches) = self.hidden.remove(&(record.session, true, direction)) else { continue };
             let moved = stretches
                 .into_iter()
                 .map(|stretch| Stretch { offset: stretch.offset.saturating_add(begins), ..stretch });
