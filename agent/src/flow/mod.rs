@@ -178,11 +178,10 @@ impl Flows {
         let outcome = flow.handle_data(record, &mut self.counters, &mut self.events);
         match outcome {
             Outcome::Followed | Outcome::Again => {}
-            Outcome::Keep(word) => {
-                let stream = if record.plaintext { verdict::plaintext(record.socket) } else { record.socket };
-                self.verdicts.push((stream, word));
+            Outcome::Keep(word) => self.verdicts.push((judged(record.socket, record.plaintext), word)),
+            Outcome::Ignore => {
+                self.verdicts.push((judged(record.socket, record.plaintext), verdict::IGNORE));
             }
-            Outcome::Ignore => self.verdicts.push((record.socket, verdict::IGNORE)),
             Outcome::Failed(errno) => {
                 self.end(record.socket, record.stamp.time, CloseReason::Error(errno));
             }
@@ -198,7 +197,7 @@ impl Flows {
             let Some(flow) = self.table.get_mut(&socket) else { continue };
             self.counters.over_budget += 1;
             flow.give_up(Stamp { time: at.time, ..Stamp::default() }, &mut self.counters, &mut self.events);
-            self.verdicts.push((socket, verdict::IGNORE));
+            self.verdicts.push((judged(socket, flow.info.encrypted), verdict::IGNORE));
         }
     }
 
@@ -326,6 +325,11 @@ impl Flows {
     }
 }
 
+/// What a verdict is about: a socket, or the inside of TLS on it.
+fn judged(socket: u64, plaintext: bool) -> u64 {
+    if plaintext { verdict::plaintext(socket) } else { socket }
+}
+
 #[cfg(test)]
 mod tests {
     use honeyguide_protocols::{Event, Outcome};
@@ -428,6 +432,34 @@ mod tests {
         let states = flows.states();
         assert_eq!(states.ignored, flows.counters.over_budget);
         assert!(states.known[Protocol::Http1 as usize] >= 43, "small ones go on: {states:?}");
+    }
+
+    /// The verdict is about the plaintext: the socket's own is about the ciphertext.
+    #[test]
+    fn what_is_given_up_inside_of_tls_is_the_inside() {
+        let plaintext = |socket, offset, bytes| DataRecord {
+            socket,
+            plaintext: true,
+            offset,
+            length: 1_000_000,
+            ..record(1, Direction::Sent, bytes)
+        };
+        let mut flows = Flows::new(100, 64 << 10);
+        flows.handle_data(&plaintext(1, 0, b"SSH-2.0-OpenSSH\r\n"));
+        for chunk in 0..300 {
+            flows.handle_data(&plaintext(1, (chunk + 1) * 1_000_000, b"\x01\x02\x03"));
+        }
+        assert_eq!(flows.take_verdicts().first(), Some(&(verdict::plaintext(1), verdict::IGNORE)));
+
+        let endless = [b"GET / HTTP/1.1\r\nX: ".as_slice(), &[b'a'; 20_000]].concat();
+        for socket in 2..=7 {
+            let length = endless.len() as u64;
+            flows.handle_data(&DataRecord { length, ..plaintext(socket, 0, &endless) });
+        }
+        assert!(flows.counters.over_budget > 0);
+        let verdicts = flows.take_verdicts();
+        assert_eq!(verdicts.len() as u64, flows.counters.over_budget);
+        assert!(verdicts.iter().all(|(stream, word)| *word == verdict::IGNORE && *stream > 1 << 63));
     }
 
     #[test]
