@@ -4,19 +4,20 @@
 mod tests {
     mod seeds;
 }
+mod watched;
 
 use std::sync::Arc;
 
 use crate::{
     detect::detect,
     exchange::{CloseReason, Event, Party, Stamp},
-    fastcgi,
-    http1::{Connection, Limits, State},
-    http2, memcached, mysql, postgres,
+    fastcgi, http1, http2, memcached, mysql, postgres,
     reader::Reader,
     redis,
     sql::{self, Dialect},
 };
+
+pub(crate) use watched::Watched;
 
 type Body = fn(&[u8]);
 
@@ -67,41 +68,13 @@ pub fn sql(data: &[u8]) {
 ///
 /// When memory is not bounded, an exchange ends twice, or one stays open after the close.
 pub fn http1(data: &[u8]) {
-    let limits = Limits { head: 256, parked: 128, outstanding: 4, failures: 3, ..Limits::default() };
-    let mut reader = Reader::new(data);
-    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
-    let mut connection = if opened { Connection::opened(limits) } else { Connection::new(limits) };
-    let mut ledger = Ledger::default();
-    let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4);
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
-        }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 16 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.outstanding);
-    }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
-    ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), State::Closed);
-    assert_eq!(ledger.open, Vec::<u64>::new());
+    let limits =
+        http1::Limits { head: 256, parked: 128, outstanding: 4, failures: 3, ..http1::Limits::default() };
+    let bounds = Bounds { held: 16 * 1024, outstanding: limits.outstanding, ..Bounds::default() };
+    run(data, &bounds, |opened| match opened {
+        true => http1::Connection::opened(limits),
+        false => http1::Connection::new(limits),
+    });
 }
 
 /// Any script of operations on an HTTP/2 connection, in the form of [`http1`]'s. With bit 1 of the first
@@ -120,46 +93,12 @@ pub fn http2(data: &[u8]) {
         failures: 3,
         ..http2::Limits::default()
     };
-    let mut reader = Reader::new(data);
-    let mode = reader.u8().unwrap_or_default();
-    let opened = mode & 1 == 1;
-    let mut connection =
-        if opened { http2::Connection::opened(limits) } else { http2::Connection::new(limits) };
-    let mut ledger = Ledger::default();
-    let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    if mode & 2 == 2 {
-        connection.handle_bytes(Party::Client, Stamp::default(), 0, http2::PREFACE);
-        offsets[0] = http2::PREFACE.len() as u64;
-    }
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4) * 100_000_000;
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
-        }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 32 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.streams);
-    }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
-    ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), http2::State::Closed);
-    assert_eq!(ledger.open, Vec::<u64>::new());
+    let bounds =
+        Bounds { held: 32 * 1024, outstanding: limits.streams, prelude: http2::PREFACE, tick: 100_000_000 };
+    run(data, &bounds, |opened| match opened {
+        true => http2::Connection::opened(limits),
+        false => http2::Connection::new(limits),
+    });
 }
 
 /// Any script of operations on an HTTP/2 connection, in the form of [`http2`]'s: what is shown of it without its
@@ -223,12 +162,7 @@ fn play(
     let mut last = Stamp::default();
     for (from, at, operation) in tape {
         let offset = &mut offsets[usize::from(*from == Party::Server)];
-        match *operation {
-            Operation::Bytes(bytes) => connection.handle_bytes(*from, *at, *offset, bytes),
-            Operation::Gap { length, tail } => connection.handle_gap(*from, *at, *offset, length, tail),
-            Operation::Lost(_) => {}
-            Operation::Shutdown => connection.handle_shutdown(*from, *at),
-        }
+        operation.hand_to(connection, *from, *at, *offset);
         *offset += operation.length();
         last = *at;
         after(connection);
@@ -270,41 +204,11 @@ pub fn postgres(data: &[u8]) {
         failures: 3,
         ..postgres::Limits::default()
     };
-    let mut reader = Reader::new(data);
-    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
-    let mut connection =
-        if opened { postgres::Connection::opened(limits) } else { postgres::Connection::new(limits) };
-    let mut ledger = Ledger::default();
-    let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4);
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
-        }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 32 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.outstanding);
-    }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
-    ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), postgres::State::Closed);
-    assert_eq!(ledger.open, Vec::<u64>::new());
+    let bounds = Bounds { held: 32 * 1024, outstanding: limits.outstanding, ..Bounds::default() };
+    run(data, &bounds, |opened| match opened {
+        true => postgres::Connection::opened(limits),
+        false => postgres::Connection::new(limits),
+    });
 }
 
 /// Any script of operations on a Redis connection, written as for [`http1`].
@@ -315,41 +219,11 @@ pub fn postgres(data: &[u8]) {
 pub fn redis(data: &[u8]) {
     let limits =
         redis::Limits { text: 64, batch: 2, outstanding: 6, failures: 3, ..redis::Limits::default() };
-    let mut reader = Reader::new(data);
-    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
-    let mut connection =
-        if opened { redis::Connection::opened(limits) } else { redis::Connection::new(limits) };
-    let mut ledger = Ledger::default();
-    let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4);
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
-        }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 64 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.outstanding);
-    }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
-    ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), redis::State::Closed);
-    assert_eq!(ledger.open, Vec::<u64>::new());
+    let bounds = Bounds { held: 64 * 1024, outstanding: limits.outstanding, ..Bounds::default() };
+    run(data, &bounds, |opened| match opened {
+        true => redis::Connection::opened(limits),
+        false => redis::Connection::new(limits),
+    });
 }
 
 /// Any script of operations on a FastCGI connection, written as for [`http1`].
@@ -360,41 +234,11 @@ pub fn redis(data: &[u8]) {
 pub fn fastcgi(data: &[u8]) {
     let limits =
         fastcgi::Limits { parameter: 100, outstanding: 6, failures: 3, ..fastcgi::Limits::default() };
-    let mut reader = Reader::new(data);
-    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
-    let mut connection =
-        if opened { fastcgi::Connection::opened(limits) } else { fastcgi::Connection::new(limits) };
-    let mut ledger = Ledger::default();
-    let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4);
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
-        }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 16 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.outstanding);
-    }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
-    ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), fastcgi::State::Closed);
-    assert_eq!(ledger.open, Vec::<u64>::new());
+    let bounds = Bounds { held: 16 * 1024, outstanding: limits.outstanding, ..Bounds::default() };
+    run(data, &bounds, |opened| match opened {
+        true => fastcgi::Connection::opened(limits),
+        false => fastcgi::Connection::new(limits),
+    });
 }
 
 /// Any script of operations on a Memcached connection, written as for [`http1`].
@@ -404,41 +248,11 @@ pub fn fastcgi(data: &[u8]) {
 /// When memory is not bounded, an exchange ends twice, or one stays open after the close.
 pub fn memcached(data: &[u8]) {
     let limits = memcached::Limits { outstanding: 6, failures: 3, ..memcached::Limits::default() };
-    let mut reader = Reader::new(data);
-    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
-    let mut connection =
-        if opened { memcached::Connection::opened(limits) } else { memcached::Connection::new(limits) };
-    let mut ledger = Ledger::default();
-    let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4);
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
-        }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 128 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.outstanding);
-    }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
-    ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), memcached::State::Closed);
-    assert_eq!(ledger.open, Vec::<u64>::new());
+    let bounds = Bounds { held: 128 * 1024, outstanding: limits.outstanding, ..Bounds::default() };
+    run(data, &bounds, |opened| match opened {
+        true => memcached::Connection::opened(limits),
+        false => memcached::Connection::new(limits),
+    });
 }
 
 /// Any script of operations on a MySQL connection, written as for [`http1`].
@@ -456,40 +270,53 @@ pub fn mysql(data: &[u8]) {
         inflated: 4096,
         ..mysql::Limits::default()
     };
-    let mut reader = Reader::new(data);
-    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
-    let mut connection =
-        if opened { mysql::Connection::opened(limits) } else { mysql::Connection::new(limits) };
+    let bounds = Bounds { held: 1280 * 1024, outstanding: limits.outstanding, ..Bounds::default() };
+    run(data, &bounds, |opened| match opened {
+        true => mysql::Connection::opened(limits),
+        false => mysql::Connection::new(limits),
+    });
+}
+
+/// What must hold of a connection, and how it is driven.
+struct Bounds {
+    /// Bytes held at any time, and requests without their whole answer.
+    held: usize,
+    outstanding: usize,
+    /// What the client says first with bit 1 of the first byte.
+    prelude: &'static [u8],
+    /// Nanoseconds of a unit of time.
+    tick: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { held: usize::MAX, outstanding: usize::MAX, prelude: b"", tick: 1 }
+    }
+}
+
+/// Runs a script on a connection; `open` makes it, seen from its first byte on or not.
+fn run<C: Watched>(data: &[u8], bounds: &Bounds, open: impl FnOnce(bool) -> C) {
+    let mut script = Script::new(data);
+    let mut connection = open(script.mode & 1 == 1);
     let mut ledger = Ledger::default();
     let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4);
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
-        }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 1280 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.outstanding);
+    let mut last = Stamp::default();
+    if script.mode & 2 == 2 && !bounds.prelude.is_empty() {
+        connection.handle_bytes(Party::Client, last, 0, bounds.prelude);
+        offsets[0] = bounds.prelude.len() as u64;
     }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
+    for (from, at, operation) in &mut script {
+        last = Stamp { time: at.time * bounds.tick, ..at };
+        let offset = &mut offsets[usize::from(from == Party::Server)];
+        operation.hand_to(&mut connection, from, last, *offset);
+        *offset += operation.length();
+        ledger.drain(|| connection.poll_event());
+        assert!(connection.buffered() <= bounds.held, "held {}", connection.buffered());
+        assert!(connection.outstanding() <= bounds.outstanding);
+    }
+    connection.handle_close(last, CloseReason::Finished);
     ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), mysql::State::Closed);
+    assert!(connection.is_closed());
     assert_eq!(ledger.open, Vec::<u64>::new());
 }
 
@@ -538,6 +365,15 @@ impl<'a> Iterator for Script<'a> {
 }
 
 impl<'a> Operation<'a> {
+    fn hand_to<C: Watched>(&self, connection: &mut C, from: Party, at: Stamp, offset: u64) {
+        match *self {
+            Self::Bytes(bytes) => connection.handle_bytes(from, at, offset, bytes),
+            Self::Gap { length, tail } => connection.handle_gap(from, at, offset, length, tail),
+            Self::Lost(_) => {}
+            Self::Shutdown => connection.handle_shutdown(from, at),
+        }
+    }
+
     /// Bytes of the stream that it covers.
     fn length(&self) -> u64 {
         match self {
