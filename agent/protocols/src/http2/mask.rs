@@ -68,7 +68,7 @@ impl Mask {
         }
         match self.shown.last_mut() {
             Some((start, before)) if *start + before.len() as u64 == offset => {
-                before.extend_from_slice(bytes)
+                before.extend_from_slice(bytes);
             }
             Some(_) | None => self.shown.push((offset, bytes.to_vec())),
         }

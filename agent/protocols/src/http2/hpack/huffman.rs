@@ -312,7 +312,7 @@ mod tests {
     fn what_is_no_code_stays_none() {
         for bytes in [&b"\x1e"[..], b"\xff\xff", b"secret\xff\xff\xff\xff"] {
             let mut masked = bytes.to_vec();
-            mask(&mut masked, &[0..1]);
+            mask(&mut masked, std::slice::from_ref(&(0..1)));
             assert!(decoded(&masked).is_none() && !masked.starts_with(b"secret"));
         }
     }

@@ -3,7 +3,7 @@
 //! Everything keeps its length, encoded and decoded: an entry of the dynamic table counts by its decoded length, so any
 //! other would shift the indices of all that comes after an eviction.
 
-use std::ops::Range;
+use std::{iter, ops::Range};
 
 use super::{super::Secrets, huffman};
 
@@ -50,8 +50,8 @@ impl Hidden {
         let hidden = match (name, text) {
             (Some(name), Some(text)) => (self.secrets)(name, text),
             // What is no string of its kind is overwritten as a whole.
-            (None, text) => vec![0..text.map_or(0, <[u8]>::len)],
-            (Some(_), None) => vec![0..0],
+            (None, text) => iter::once(0..text.map_or(0, <[u8]>::len)).collect(),
+            (Some(_), None) => iter::once(0..0).collect(),
         };
         if !hidden.is_empty() {
             self.values.push(Value { length: value.len(), behind, huffman, hidden });
