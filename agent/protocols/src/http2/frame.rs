@@ -191,6 +191,19 @@ pub(super) fn begins_with_frame(
     exact || count > 1 || is_open(first.stream)
 }
 
+/// The headers of the frames that `bytes` begin with, and where they are.
+pub(super) fn headers(
+    from: Party,
+    bytes: &[u8],
+    max_length: u32,
+) -> impl Iterator<Item = (usize, [u8; HEADER])> {
+    let mut frames = Frames { rest: bytes, from, max_length, continues: None };
+    std::iter::from_fn(move || {
+        let at = bytes.len() - frames.rest.len();
+        Some((at, frames.next()??.raw))
+    })
+}
+
 /// Where the frames begin that end exactly with the tail of a socket operation; the first of them ends an
 /// open stream, which makes nine bytes that are not a header very unlikely to pass.
 pub(super) fn end_with_frames(

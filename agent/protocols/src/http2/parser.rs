@@ -552,6 +552,7 @@ impl Parser {
                 return Step::Skipped(0);
             }
             if frame::begins_with_frame(self.party, input.bytes, self.max_frame, is_open) {
+                self.show_headers(input.offset, input.bytes);
                 self.phase = Phase::Header;
                 return Step::Skipped(0);
             }
@@ -560,11 +561,22 @@ impl Parser {
         let frames = frame::end_with_frames(self.party, input.bytes, self.max_frame, is_open);
         if let Some(at) = frames.filter(|_| input.gap > 0 || input.bytes.len() <= TAIL) {
             self.pass(input, input.gap, at);
+            self.show_headers(input.offset, input.bytes);
             self.phase = Phase::Header;
             return Step::Skipped(all - input.bytes.len() as u64);
         }
         self.pass(input, input.gap, input.bytes.len());
         Step::Skipped(all)
+    }
+
+    /// What found these frames has looked at all their headers, and so will whoever reads what is shown: also where the
+    /// connection is given up at the first of them.
+    fn show_headers(&mut self, offset: u64, bytes: &[u8]) {
+        if let Some(mask) = &mut self.mask {
+            for (at, header) in frame::headers(self.party, bytes, self.max_frame) {
+                mask.show(offset.saturating_add(at as u64), &header);
+            }
+        }
     }
 
     /// Frame boundaries are lost, and with them any header block that passes.

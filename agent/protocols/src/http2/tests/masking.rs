@@ -308,6 +308,26 @@ fn what_a_gap_leaves_of_a_block_is_hidden() {
     }
 }
 
+/// It is given up at the first of two frames that were found by looking at both.
+#[test]
+fn a_connection_that_is_given_up_among_frames_that_were_found() {
+    let mut script = vec![1];
+    let mut say = |bytes: &[u8]| {
+        script.extend([0x10, u8::try_from(bytes.len()).unwrap()]);
+        script.extend(bytes);
+    };
+    let noise = [0xff; 9];
+    let found = [headers(ONLY, 1, b"\x80"), data(0, 1, b"body")].concat();
+    say(&[&hello()[..], &noise].concat());
+    for _ in 0..3 {
+        say(&found);
+        say(&noise);
+    }
+    // Seven faults so far, and no boundaries.
+    say(&found);
+    fuzz::masking(&script);
+}
+
 #[test]
 fn blocks_without_end_and_more_padding_than_payload_show_nothing() {
     let mut hpack = Hpack::default();
