@@ -325,6 +325,12 @@ pub unsafe fn plaintext(session: *mut TlsSession, key: [u64; 2], bytes: &Plainte
         if stream.is_null() {
             return 0;
         }
+        if (*stream).verdict == verdict::UNDECIDED && (*session).socket != 0 {
+            ask(stream, (*session).socket);
+        }
+        if (*stream).verdict == verdict::IGNORE {
+            return 0;
+        }
         let offset = if direction == DIRECTION_SEND { (*stream).sent } else { (*stream).received };
         if direction == DIRECTION_SEND {
             (*stream).sent = offset + u64::from(length);
@@ -335,9 +341,6 @@ pub unsafe fn plaintext(session: *mut TlsSession, key: [u64; 2], bytes: &Plainte
         let preface = offset == 0 && operation::begins_http2(address, vectors, length);
         if preface {
             (*stream).whole = socket::BY_FRAME;
-        }
-        if (*stream).verdict == verdict::UNDECIDED && (*session).socket != 0 {
-            ask(stream, (*session).socket);
         }
         let by_frame = (*stream).whole == socket::BY_FRAME;
         let budget = if (*stream).whole != 0 {
@@ -390,7 +393,8 @@ pub unsafe fn plaintext(session: *mut TlsSession, key: [u64; 2], bytes: &Plainte
     0
 }
 
-/// What the agent says of what is inside: the connection may have been open for a while.
+/// What the agent says of what is inside: that the connection has been open for a while and is read by the frame, or
+/// that nobody wants to know more.
 ///
 /// # Safety
 /// `stream` must be valid.

@@ -1,12 +1,14 @@
 // One HTTP/2 connection, many streams. Takes a URL, the number of streams at once and the number of requests of
-// each; BODY is the size of what is posted. With GATE each lane stops after WARM requests, says so, and goes on when
-// that file is there.
+// each; BODY is the size of what is posted, FIELDS are more of each request's (JSON), QUERY ends its path. With GATE
+// each lane stops after WARM requests, says so, and goes on when that file is there.
 'use strict';
 const fs = require('node:fs');
 const http2 = require('node:http2');
 
 const [url, streams, requests] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
 const BODY = 'b'.repeat(Number(process.env.BODY));
+const FIELDS = JSON.parse(process.env.FIELDS || '{}');
+const QUERY = process.env.QUERY || '';
 const session = http2.connect(url);
 session.on('error', (error) => {
   console.error(error);
@@ -17,7 +19,8 @@ function send(lane, number) {
   return new Promise((resolve, reject) => {
     const status = [200, 201, 404, 500][number % 4];
     const method = status === 201 ? 'POST' : 'GET';
-    const stream = session.request({ ':method': method, ':path': `/${status}/${lane}/${number}` });
+    const path = `/${status}/${lane}/${number}${QUERY}`;
+    const stream = session.request({ ':method': method, ':path': path, ...FIELDS });
     stream.on('response', (headers) => {
       if (headers[':status'] !== status) reject(new Error(`${headers[':status']}, not ${status}`));
     });

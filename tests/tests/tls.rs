@@ -10,7 +10,7 @@ use honeyguide_tests::{
     certificate,
     gated::Gated,
     https::{REQUESTS, Server, connections_open_before, each_request_is_two_spans},
-    privilege,
+    paths, privilege,
     scratch::Scratch,
 };
 
@@ -65,6 +65,30 @@ fn renegotiation() -> Result<()> {
     each_request_is_two_spans(&server, &command, "1.1")?;
     let handshakes = apache.errors()?.matches("Awaiting re-negotiation handshake").count();
     ensure!(handshakes == REQUESTS, "{handshakes} of {REQUESTS}: {}", apache.errors()?);
+    Ok(())
+}
+
+/// What is said inside is nothing that anybody parses: once that is known the kernel tells no more of it.
+#[test]
+fn what_speaks_nothing_known_inside_costs_no_more_records() -> Result<()> {
+    const BEFORE: usize = 20;
+    const AFTER: i64 = 2_000;
+    let test = "tls::what_speaks_nothing_known_inside_costs_no_more_records";
+    let Some(_turn) = privilege::kernel_test(test) else { return Ok(()) };
+    let files = Scratch::new("noise")?;
+    let (key, certificate) = certificate::make(files.path())?;
+    let mut command = Command::new("/usr/bin/python3");
+    command.arg(paths::app("tls_noise.py")).args([&key, &certificate]);
+    let talk = Gated::new(command.args([BEFORE.to_string(), AFTER.to_string()]))?;
+    let agent = Agent::run(["--pid", &talk.pid().to_string(), "--print", "none"])?;
+    talk.finish()?;
+    let capture = agent.stop()?;
+    let count = |name: &str| capture.accounting.get(name).copied().unwrap_or_default();
+    ensure!(count("honeyguide.connections.events{event=encrypted}") == 2, "{:#?}", capture.accounting);
+    // Each line passes four times: it is sent and received, and so is its answer.
+    let records = count("honeyguide.records{kind=data}");
+    ensure!(records >= 4, "{records} records");
+    ensure!(records < 4 * AFTER / 10, "{records} records of {AFTER} lines that nobody wants");
     Ok(())
 }
 

@@ -4,17 +4,20 @@
 mod tests {
     mod seeds;
 }
+mod watched;
+
+use std::sync::Arc;
 
 use crate::{
     detect::detect,
     exchange::{CloseReason, Event, Party, Stamp},
-    fastcgi,
-    http1::{Connection, Limits, State},
-    http2, memcached, mysql, postgres,
+    fastcgi, http1, http2, memcached, mysql, postgres,
     reader::Reader,
     redis,
     sql::{self, Dialect},
 };
+
+pub(crate) use watched::Watched;
 
 type Body = fn(&[u8]);
 
@@ -25,6 +28,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("hpack", hpack),
     ("http1", http1),
     ("http2", http2),
+    ("masking", masking),
     ("memcached", memcached),
     ("mysql", mysql),
     ("postgres", postgres),
@@ -64,41 +68,13 @@ pub fn sql(data: &[u8]) {
 ///
 /// When memory is not bounded, an exchange ends twice, or one stays open after the close.
 pub fn http1(data: &[u8]) {
-    let limits = Limits { head: 256, parked: 128, outstanding: 4, failures: 3, ..Limits::default() };
-    let mut reader = Reader::new(data);
-    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
-    let mut connection = if opened { Connection::opened(limits) } else { Connection::new(limits) };
-    let mut ledger = Ledger::default();
-    let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4);
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
-        }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 16 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.outstanding);
-    }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
-    ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), State::Closed);
-    assert_eq!(ledger.open, Vec::<u64>::new());
+    let limits =
+        http1::Limits { head: 256, parked: 128, outstanding: 4, failures: 3, ..http1::Limits::default() };
+    let bounds = Bounds { held: 16 * 1024, outstanding: limits.outstanding, ..Bounds::default() };
+    run(data, &bounds, |opened| match opened {
+        true => http1::Connection::opened(limits),
+        false => http1::Connection::new(limits),
+    });
 }
 
 /// Any script of operations on an HTTP/2 connection, in the form of [`http1`]'s. With bit 1 of the first
@@ -117,46 +93,91 @@ pub fn http2(data: &[u8]) {
         failures: 3,
         ..http2::Limits::default()
     };
-    let mut reader = Reader::new(data);
-    let mode = reader.u8().unwrap_or_default();
-    let opened = mode & 1 == 1;
-    let mut connection =
-        if opened { http2::Connection::opened(limits) } else { http2::Connection::new(limits) };
-    let mut ledger = Ledger::default();
+    let bounds =
+        Bounds { held: 32 * 1024, outstanding: limits.streams, prelude: http2::PREFACE, tick: 100_000_000 };
+    run(data, &bounds, |opened| match opened {
+        true => http2::Connection::opened(limits),
+        false => http2::Connection::new(limits),
+    });
+}
+
+/// Any script of operations on an HTTP/2 connection, in the form of [`http2`]'s: what is shown of it without its
+/// secrets is read as the same exchanges, and in the end is the same however it was taken.
+///
+/// # Panics
+///
+/// When it is not.
+pub fn masking(data: &[u8]) {
+    let mut script = Script::new(data);
+    let begin = |mode: u8| match mode & 1 {
+        1 => http2::Connection::opened(http2::Limits::default()),
+        _ => http2::Connection::new(http2::Limits::default()),
+    };
+    let mut tape: Vec<(Party, Stamp, Operation<'_>)> = Vec::new();
+    if script.mode & 2 == 2 {
+        tape.push((Party::Client, Stamp::default(), Operation::Bytes(http2::PREFACE)));
+    }
+    tape.extend(&mut script);
+    let mut watched = begin(script.mode).masking(http2::secrets_of_tests);
+    let mut shown = Vec::new();
+    let real = play(&mut watched, &tape, |connection| shown.extend(connection.take_shown()));
+    assert_eq!(play(&mut begin(script.mode), &tape, |_| {}), real);
+
+    let mut places = [0_u64; 2];
+    let masked: Vec<(Operation<'_>, Vec<u8>)> = tape
+        .iter()
+        .map(|(from, _, operation)| {
+            let place = &mut places[usize::from(*from == Party::Server)];
+            *place += operation.length();
+            let bytes = operation.bytes();
+            let mut instead = vec![b'*'; bytes.len()];
+            let start = place.saturating_sub(bytes.len() as u64);
+            for piece in shown.iter().filter(|piece| piece.from == *from) {
+                for (byte, offset) in piece.bytes.iter().zip(piece.offset..) {
+                    let at = offset.checked_sub(start).and_then(|at| usize::try_from(at).ok());
+                    if let Some(hidden) = at.and_then(|at| instead.get_mut(at)) {
+                        *hidden = *byte;
+                    }
+                }
+            }
+            (*operation, instead)
+        })
+        .collect();
+    let replayed: Vec<_> = tape
+        .iter()
+        .zip(&masked)
+        .map(|((from, at, _), (operation, bytes))| (*from, *at, operation.with(bytes)))
+        .collect();
+    assert_eq!(play(&mut begin(script.mode), &replayed, |_| {}), real);
+}
+
+/// What a connection says of its operations, without what depends on bytes that are hidden.
+fn play(
+    connection: &mut http2::Connection,
+    tape: &[(Party, Stamp, Operation<'_>)],
+    mut after: impl FnMut(&mut http2::Connection),
+) -> (Vec<http2::HttpEvent>, http2::Counters) {
+    let mut events = Vec::new();
     let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    if mode & 2 == 2 {
-        connection.handle_bytes(Party::Client, Stamp::default(), 0, http2::PREFACE);
-        offsets[0] = http2::PREFACE.len() as u64;
+    let mut last = Stamp::default();
+    for (from, at, operation) in tape {
+        let offset = &mut offsets[usize::from(*from == Party::Server)];
+        operation.hand_to(connection, *from, *at, *offset);
+        *offset += operation.length();
+        last = *at;
+        after(connection);
+        events.extend(std::iter::from_fn(|| connection.poll_event()));
     }
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4) * 100_000_000;
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
+    connection.handle_close(last, CloseReason::Finished);
+    events.extend(std::iter::from_fn(|| connection.poll_event()));
+    for event in &mut events {
+        match event {
+            Event::Request { head, .. } => Arc::make_mut(head).fingerprint = 0,
+            Event::Exchange(exchange) => Arc::make_mut(&mut exchange.detail.request).fingerprint = 0,
+            Event::Response { .. } => {}
         }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 32 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.streams);
     }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
-    ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), http2::State::Closed);
-    assert_eq!(ledger.open, Vec::<u64>::new());
+    (events, connection.counters())
 }
 
 /// Any header blocks, each a length byte and as many bytes, on one decoder.
@@ -183,41 +204,11 @@ pub fn postgres(data: &[u8]) {
         failures: 3,
         ..postgres::Limits::default()
     };
-    let mut reader = Reader::new(data);
-    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
-    let mut connection =
-        if opened { postgres::Connection::opened(limits) } else { postgres::Connection::new(limits) };
-    let mut ledger = Ledger::default();
-    let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4);
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
-        }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 32 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.outstanding);
-    }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
-    ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), postgres::State::Closed);
-    assert_eq!(ledger.open, Vec::<u64>::new());
+    let bounds = Bounds { held: 32 * 1024, outstanding: limits.outstanding, ..Bounds::default() };
+    run(data, &bounds, |opened| match opened {
+        true => postgres::Connection::opened(limits),
+        false => postgres::Connection::new(limits),
+    });
 }
 
 /// Any script of operations on a Redis connection, written as for [`http1`].
@@ -228,41 +219,11 @@ pub fn postgres(data: &[u8]) {
 pub fn redis(data: &[u8]) {
     let limits =
         redis::Limits { text: 64, batch: 2, outstanding: 6, failures: 3, ..redis::Limits::default() };
-    let mut reader = Reader::new(data);
-    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
-    let mut connection =
-        if opened { redis::Connection::opened(limits) } else { redis::Connection::new(limits) };
-    let mut ledger = Ledger::default();
-    let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4);
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
-        }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 64 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.outstanding);
-    }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
-    ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), redis::State::Closed);
-    assert_eq!(ledger.open, Vec::<u64>::new());
+    let bounds = Bounds { held: 64 * 1024, outstanding: limits.outstanding, ..Bounds::default() };
+    run(data, &bounds, |opened| match opened {
+        true => redis::Connection::opened(limits),
+        false => redis::Connection::new(limits),
+    });
 }
 
 /// Any script of operations on a FastCGI connection, written as for [`http1`].
@@ -273,41 +234,11 @@ pub fn redis(data: &[u8]) {
 pub fn fastcgi(data: &[u8]) {
     let limits =
         fastcgi::Limits { parameter: 100, outstanding: 6, failures: 3, ..fastcgi::Limits::default() };
-    let mut reader = Reader::new(data);
-    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
-    let mut connection =
-        if opened { fastcgi::Connection::opened(limits) } else { fastcgi::Connection::new(limits) };
-    let mut ledger = Ledger::default();
-    let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4);
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
-        }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 16 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.outstanding);
-    }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
-    ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), fastcgi::State::Closed);
-    assert_eq!(ledger.open, Vec::<u64>::new());
+    let bounds = Bounds { held: 16 * 1024, outstanding: limits.outstanding, ..Bounds::default() };
+    run(data, &bounds, |opened| match opened {
+        true => fastcgi::Connection::opened(limits),
+        false => fastcgi::Connection::new(limits),
+    });
 }
 
 /// Any script of operations on a Memcached connection, written as for [`http1`].
@@ -317,41 +248,11 @@ pub fn fastcgi(data: &[u8]) {
 /// When memory is not bounded, an exchange ends twice, or one stays open after the close.
 pub fn memcached(data: &[u8]) {
     let limits = memcached::Limits { outstanding: 6, failures: 3, ..memcached::Limits::default() };
-    let mut reader = Reader::new(data);
-    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
-    let mut connection =
-        if opened { memcached::Connection::opened(limits) } else { memcached::Connection::new(limits) };
-    let mut ledger = Ledger::default();
-    let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4);
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
-        }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 128 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.outstanding);
-    }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
-    ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), memcached::State::Closed);
-    assert_eq!(ledger.open, Vec::<u64>::new());
+    let bounds = Bounds { held: 128 * 1024, outstanding: limits.outstanding, ..Bounds::default() };
+    run(data, &bounds, |opened| match opened {
+        true => memcached::Connection::opened(limits),
+        false => memcached::Connection::new(limits),
+    });
 }
 
 /// Any script of operations on a MySQL connection, written as for [`http1`].
@@ -369,41 +270,135 @@ pub fn mysql(data: &[u8]) {
         inflated: 4096,
         ..mysql::Limits::default()
     };
-    let mut reader = Reader::new(data);
-    let opened = reader.u8().is_some_and(|byte| byte & 1 == 1);
-    let mut connection =
-        if opened { mysql::Connection::opened(limits) } else { mysql::Connection::new(limits) };
+    let bounds = Bounds { held: 1280 * 1024, outstanding: limits.outstanding, ..Bounds::default() };
+    run(data, &bounds, |opened| match opened {
+        true => mysql::Connection::opened(limits),
+        false => mysql::Connection::new(limits),
+    });
+}
+
+/// What must hold of a connection, and how it is driven.
+struct Bounds {
+    /// Bytes held at any time, and requests without their whole answer.
+    held: usize,
+    outstanding: usize,
+    /// What the client says first with bit 1 of the first byte.
+    prelude: &'static [u8],
+    /// Nanoseconds of a unit of time.
+    tick: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { held: usize::MAX, outstanding: usize::MAX, prelude: b"", tick: 1 }
+    }
+}
+
+/// Runs a script on a connection; `open` makes it, seen from its first byte on or not.
+fn run<C: Watched>(data: &[u8], bounds: &Bounds, open: impl FnOnce(bool) -> C) {
+    let mut script = Script::new(data);
+    let mut connection = open(script.mode & 1 == 1);
     let mut ledger = Ledger::default();
     let mut offsets = [0_u64; 2];
-    let mut time = 0;
-    while let (Some(control), Some(length)) = (reader.u8(), reader.u8()) {
-        let (from, side) = if control & 1 == 0 { (Party::Client, 0) } else { (Party::Server, 1) };
-        time += u64::from(control >> 4);
-        let at = Stamp { time, ..Stamp::default() };
-        let offset = &mut offsets[side];
-        match control >> 1 & 7 {
-            0..=4 => {
-                let bytes = reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut reader));
-                connection.handle_bytes(from, at, *offset, bytes);
-                *offset += bytes.len() as u64;
-            }
-            5 => {
-                let tail = reader.take(usize::from(length & 15)).unwrap_or_else(|| rest(&mut reader));
-                let gap = u64::from(length) * 7;
-                connection.handle_gap(from, at, *offset, gap, tail);
-                *offset += gap;
-            }
-            6 => *offset += u64::from(length),
-            _ => connection.handle_shutdown(from, at),
-        }
-        ledger.drain(|| connection.poll_event());
-        assert!(connection.buffered() <= 1280 * 1024, "held {}", connection.buffered());
-        assert!(connection.outstanding() <= limits.outstanding);
+    let mut last = Stamp::default();
+    if script.mode & 2 == 2 && !bounds.prelude.is_empty() {
+        connection.handle_bytes(Party::Client, last, 0, bounds.prelude);
+        offsets[0] = bounds.prelude.len() as u64;
     }
-    connection.handle_close(Stamp { time, ..Stamp::default() }, CloseReason::Finished);
+    for (from, at, operation) in &mut script {
+        last = Stamp { time: at.time * bounds.tick, ..at };
+        let offset = &mut offsets[usize::from(from == Party::Server)];
+        operation.hand_to(&mut connection, from, last, *offset);
+        *offset += operation.length();
+        ledger.drain(|| connection.poll_event());
+        assert!(connection.buffered() <= bounds.held, "held {}", connection.buffered());
+        assert!(connection.outstanding() <= bounds.outstanding);
+    }
+    connection.handle_close(last, CloseReason::Finished);
     ledger.drain(|| connection.poll_event());
-    assert_eq!(connection.state(), mysql::State::Closed);
+    assert!(connection.is_closed());
     assert_eq!(ledger.open, Vec::<u64>::new());
+}
+
+/// The operations that a fuzzer's bytes stand for: a byte for the mode, then for each a control byte (bit 0 the side, bits 1
+/// to 3 the kind, the upper four the time that passes), a length byte, and as many bytes of data as it asks for.
+struct Script<'a> {
+    mode: u8,
+    reader: Reader<'a>,
+    time: u64,
+}
+
+/// What happens on one side of a connection.
+#[derive(Clone, Copy, Debug)]
+enum Operation<'a> {
+    Bytes(&'a [u8]),
+    Gap { length: u64, tail: &'a [u8] },
+    Lost(u64),
+    Shutdown,
+}
+
+impl<'a> Script<'a> {
+    fn new(data: &'a [u8]) -> Self {
+        let mut reader = Reader::new(data);
+        let mode = reader.u8().unwrap_or_default();
+        Self { mode, reader, time: 0 }
+    }
+}
+
+impl<'a> Iterator for Script<'a> {
+    type Item = (Party, Stamp, Operation<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (control, length) = (self.reader.u8()?, self.reader.u8()?);
+        let from = if control & 1 == 0 { Party::Client } else { Party::Server };
+        self.time += u64::from(control >> 4);
+        let mut take =
+            |length: u8| self.reader.take(usize::from(length)).unwrap_or_else(|| rest(&mut self.reader));
+        let operation = match control >> 1 & 7 {
+            0..=4 => Operation::Bytes(take(length)),
+            5 => Operation::Gap { length: u64::from(length) * 7, tail: take(length & 15) },
+            6 => Operation::Lost(u64::from(length)),
+            _ => Operation::Shutdown,
+        };
+        Some((from, Stamp { time: self.time, ..Stamp::default() }, operation))
+    }
+}
+
+impl<'a> Operation<'a> {
+    fn hand_to<C: Watched>(&self, connection: &mut C, from: Party, at: Stamp, offset: u64) {
+        match *self {
+            Self::Bytes(bytes) => connection.handle_bytes(from, at, offset, bytes),
+            Self::Gap { length, tail } => connection.handle_gap(from, at, offset, length, tail),
+            Self::Lost(_) => {}
+            Self::Shutdown => connection.handle_shutdown(from, at),
+        }
+    }
+
+    /// Bytes of the stream that it covers.
+    fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Gap { length, .. } | Self::Lost(length) => *length,
+            Self::Shutdown => 0,
+        }
+    }
+
+    /// Those that are seen, which are its last.
+    fn bytes(&self) -> &'a [u8] {
+        match self {
+            Self::Bytes(bytes) | Self::Gap { tail: bytes, .. } => bytes,
+            Self::Lost(_) | Self::Shutdown => &[],
+        }
+    }
+
+    fn with<'b>(self, bytes: &'b [u8]) -> Operation<'b> {
+        match self {
+            Self::Bytes(_) => Operation::Bytes(bytes),
+            Self::Gap { length, .. } => Operation::Gap { length, tail: bytes },
+            Self::Lost(length) => Operation::Lost(length),
+            Self::Shutdown => Operation::Shutdown,
+        }
+    }
 }
 
 /// Holds that every exchange opens once and ends once.

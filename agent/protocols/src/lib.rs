@@ -21,5 +21,7 @@ pub mod postgres;
 pub mod reader;
 pub mod redis;
 pub mod sql;
+#[cfg(test)]
+mod wire;
 
 pub use exchange::{Actor, CloseReason, Event, Exchange, Extent, Outcome, Party, Stamp};

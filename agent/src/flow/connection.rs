@@ -2,11 +2,14 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use honeyguide_protocols::{CloseReason, Event, Party, Stamp, detect::Direction, http1::Successor, mysql};
+use honeyguide_protocols::{
+    CloseReason, Event, Party, Stamp, detect::Direction, http1::Successor, http2::Secrets, mysql,
+};
 
 use super::{
     Endpoints, FlowCounters, FlowEvent, FlowStates, Role, Vantage,
     detection::{Detection, Found},
+    masking::{Hiding, Masking},
     protocol::{Parser, Standing},
 };
 use crate::decode::{ConnectionRecord, DataRecord};
@@ -78,6 +81,7 @@ pub(super) struct Flow {
     numbered: (u64, u64),
     /// The last verdict that the kernel was told.
     told: Option<u8>,
+    masking: Option<Masking>,
 }
 
 #[derive(Debug)]
@@ -88,7 +92,7 @@ enum Followed {
 }
 
 impl Flow {
-    pub(super) fn described(record: ConnectionRecord, vantage: Vantage) -> Self {
+    pub(super) fn described(record: ConnectionRecord, vantage: Vantage, secrets: Option<Secrets>) -> Self {
         let detection = Detection::new(record.from_start);
         let info = ConnectionInfo {
             socket: record.socket,
@@ -112,10 +116,11 @@ impl Flow {
             wrong_guesses: 0,
             numbered: (0, 0),
             told: None,
+            masking: secrets.map(Masking::new),
         }
     }
 
-    pub(super) fn undescribed(record: &DataRecord<'_>) -> Self {
+    pub(super) fn undescribed(record: &DataRecord<'_>, secrets: Option<Secrets>) -> Self {
         let info = ConnectionInfo {
             socket: record.socket,
             pid: record.stamp.actor.pid,
@@ -140,6 +145,7 @@ impl Flow {
             wrong_guesses: 0,
             numbered: (0, 0),
             told: None,
+            masking: secrets.map(Masking::new),
         }
     }
 
@@ -169,12 +175,14 @@ impl Flow {
         self.detect(record, lost, counters);
         if let Followed::Known { parser, client, .. } = &mut self.followed {
             feed(parser, party(record.direction, *client), record, lost);
+            Masking::collect(&mut self.masking, parser, *client);
         }
         let mut outcome = self.report(counters, events);
         if outcome == Outcome::Again
             && let Followed::Known { parser, client, .. } = &mut self.followed
         {
             feed(parser, party(record.direction, *client), record, 0);
+            Masking::collect(&mut self.masking, parser, *client);
             outcome = self.report(counters, events);
         }
         match record.error {
@@ -202,6 +210,9 @@ impl Flow {
         self.next = [0; 2];
         self.next[record.direction as usize] = record.offset;
         self.followed = Followed::Detecting(Detection::new(whole));
+        if let Some(masking) = &mut self.masking {
+            masking.begin(None, Direction::Sent);
+        }
     }
 
     /// Beside the plaintext only the ends of the streams count.
@@ -280,6 +291,24 @@ impl Flow {
         matches!(&self.followed, Followed::Known { parser, .. } if parser.outstanding() > 0)
     }
 
+    /// What can be shown of the bytes so far; empty unless somebody asked for it.
+    pub(super) fn take_shown(&mut self) -> Vec<(Direction, u64, Vec<u8>)> {
+        self.masking.as_mut().map_or_else(Vec::new, Masking::take)
+    }
+
+    /// What of this direction's bytes nobody is to see but what is shown.
+    pub(super) fn hiding(&self, direction: Direction, plaintext: bool) -> Hiding {
+        let Some(masking) = self.masking.as_ref().filter(|_| plaintext == self.info.encrypted) else {
+            return Hiding::default();
+        };
+        let waits = match &self.followed {
+            Followed::Known { parser, client, .. } => parser.is_holding(party(direction, *client)),
+            Followed::Detecting(detection) => detection.buffered() > 0,
+            Followed::Ignored => false,
+        };
+        Hiding { from: masking.from(direction), waits }
+    }
+
     /// True the first time.
     pub(super) fn start_ending(&mut self) -> bool {
         !std::mem::replace(&mut self.ending, true)
@@ -296,7 +325,11 @@ impl Flow {
 
     fn detect(&mut self, record: &DataRecord<'_>, lost: u64, counters: &mut FlowCounters) {
         let Followed::Detecting(detection) = &mut self.followed else { return };
-        match detection.handle(record, lost) {
+        let found = detection.handle(record, lost);
+        if let Some(masking) = self.masking.as_mut().filter(|_| detection.may_hold_a_block(record)) {
+            masking.suspect();
+        }
+        match found {
             Found::NotYet => {}
             Found::Nothing => {
                 counters.ignored += 1;
@@ -305,7 +338,11 @@ impl Flow {
             }
             Found::Known { protocol, client } => {
                 self.numbered.0 = self.numbered.1;
-                let mut parser = Parser::new(protocol, detection.is_from_start());
+                let secrets = self.masking.as_ref().map(|masking| masking.secrets);
+                let mut parser = Parser::new(protocol, detection.is_from_start(), secrets);
+                if let Some(masking) = &mut self.masking {
+                    masking.begin(parser.http2(), client);
+                }
                 if let Some(greeting) = self.greeting {
                     parser.set_greeting(greeting);
                 }
@@ -345,7 +382,10 @@ impl Flow {
                 return match parser.take_successor() {
                     Some(Successor::Http2(exchange)) => {
                         parser.count(counters);
-                        *parser = Parser::upgraded(&exchange);
+                        *parser = Parser::upgraded(&exchange, self.masking.as_ref().map(|it| it.secrets));
+                        if let Some(masking) = &mut self.masking {
+                            masking.begin(parser.http2(), *client);
+                        }
                         Outcome::Again
                     }
                     Some(Successor::Tunnel) => {

@@ -4,6 +4,7 @@ use honeyguide_common::record::TAIL;
 use honeyguide_protocols::{
     Stamp,
     detect::{self, Direction, LONGEST_PREFIX, Protocol, Verdict},
+    http2::may_hold_a_block,
 };
 
 use super::{
@@ -90,6 +91,11 @@ impl Detection {
     /// Nothing of the connection was missed.
     pub(super) fn is_from_start(&self) -> bool {
         self.from_start
+    }
+
+    /// There may be a header block of HTTP/2's in this record, or in what its side has sent so far.
+    pub(super) fn may_hold_a_block(&self, record: &DataRecord<'_>) -> bool {
+        may_hold_a_block(record.bytes) || may_hold_a_block(&self.prefixes[record.direction as usize])
     }
 
     /// Bytes that are kept.

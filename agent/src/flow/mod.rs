@@ -6,6 +6,7 @@ mod budget;
 mod connection;
 mod detection;
 mod endpoints;
+mod masking;
 mod protocol;
 mod unbound;
 
@@ -18,12 +19,14 @@ use honeyguide_common::verdict;
 use honeyguide_protocols::{
     CloseReason, Stamp,
     detect::{Direction, Protocol},
+    http2::Secrets,
 };
 
 use budget::Budget;
 pub use connection::ConnectionInfo;
 use connection::{Flow, Outcome};
 pub use endpoints::{Endpoints, Role, Vantage};
+pub use masking::Hiding;
 pub use protocol::{CallEvent, Detail, Head};
 
 use unbound::Unbound;
@@ -54,6 +57,7 @@ pub struct Flows {
     verdicts: Vec<(u64, u8)>,
     unbound: Unbound,
     vantage: Vantage,
+    secrets: Option<Secrets>,
     pub counters: FlowCounters,
 }
 
@@ -125,6 +129,7 @@ impl Flows {
             verdicts: Vec::new(),
             unbound: Unbound::default(),
             vantage: Vantage::default(),
+            secrets: None,
             counters: FlowCounters::default(),
         }
     }
@@ -134,10 +139,27 @@ impl Flows {
         self.vantage = vantage;
     }
 
+    /// Of the connections from now on, says what of their bytes can be shown to anybody: everything but secrets. Only of
+    /// HTTP/2; see [`Self::hiding`].
+    pub fn mask(&mut self, secrets: Secrets) {
+        self.secrets = Some(secrets);
+    }
+
+    /// What can be shown of a connection's bytes since the last call, by direction and stream offset.
+    pub fn take_shown(&mut self, socket: u64) -> Vec<(Direction, u64, Vec<u8>)> {
+        self.table.get_mut(&socket).map_or_else(Vec::new, Flow::take_shown)
+    }
+
+    /// How the bytes of a direction are to be treated, as of now; `plaintext`: those inside of TLS.
+    #[must_use]
+    pub fn hiding(&self, socket: u64, direction: Direction, plaintext: bool) -> Hiding {
+        self.table.get(&socket).map_or_else(Hiding::default, |flow| flow.hiding(direction, plaintext))
+    }
+
     pub fn handle_connection(&mut self, record: ConnectionRecord) {
         self.make_room();
         self.counters.opened += 1;
-        let flow = Flow::described(record, self.vantage);
+        let flow = Flow::described(record, self.vantage, self.secrets);
         self.table.insert(flow.info.socket, flow);
     }
 
@@ -150,17 +172,16 @@ impl Flows {
             // Its description was lost with a full ring; the bytes still tell the protocol.
             self.make_room();
             self.counters.undescribed += 1;
-            self.table.insert(record.socket, Flow::undescribed(record));
+            self.table.insert(record.socket, Flow::undescribed(record, self.secrets));
         }
         let Some(flow) = self.table.get_mut(&record.socket) else { return };
         let outcome = flow.handle_data(record, &mut self.counters, &mut self.events);
         match outcome {
             Outcome::Followed | Outcome::Again => {}
-            Outcome::Keep(word) => {
-                let stream = if record.plaintext { verdict::plaintext(record.socket) } else { record.socket };
-                self.verdicts.push((stream, word));
+            Outcome::Keep(word) => self.verdicts.push((judged(record.socket, record.plaintext), word)),
+            Outcome::Ignore => {
+                self.verdicts.push((judged(record.socket, record.plaintext), verdict::IGNORE));
             }
-            Outcome::Ignore => self.verdicts.push((record.socket, verdict::IGNORE)),
             Outcome::Failed(errno) => {
                 self.end(record.socket, record.stamp.time, CloseReason::Error(errno));
             }
@@ -176,7 +197,7 @@ impl Flows {
             let Some(flow) = self.table.get_mut(&socket) else { continue };
             self.counters.over_budget += 1;
             flow.give_up(Stamp { time: at.time, ..Stamp::default() }, &mut self.counters, &mut self.events);
-            self.verdicts.push((socket, verdict::IGNORE));
+            self.verdicts.push((judged(socket, flow.info.encrypted), verdict::IGNORE));
         }
     }
 
@@ -304,6 +325,11 @@ impl Flows {
     }
 }
 
+/// What a verdict is about: a socket, or the inside of TLS on it.
+fn judged(socket: u64, plaintext: bool) -> u64 {
+    if plaintext { verdict::plaintext(socket) } else { socket }
+}
+
 #[cfg(test)]
 mod tests {
     use honeyguide_protocols::{Event, Outcome};
@@ -406,6 +432,34 @@ mod tests {
         let states = flows.states();
         assert_eq!(states.ignored, flows.counters.over_budget);
         assert!(states.known[Protocol::Http1 as usize] >= 43, "small ones go on: {states:?}");
+    }
+
+    /// The verdict is about the plaintext: the socket's own is about the ciphertext.
+    #[test]
+    fn what_is_given_up_inside_of_tls_is_the_inside() {
+        let plaintext = |socket, offset, bytes| DataRecord {
+            socket,
+            plaintext: true,
+            offset,
+            length: 1_000_000,
+            ..record(1, Direction::Sent, bytes)
+        };
+        let mut flows = Flows::new(100, 64 << 10);
+        flows.handle_data(&plaintext(1, 0, b"SSH-2.0-OpenSSH\r\n"));
+        for chunk in 0..300 {
+            flows.handle_data(&plaintext(1, (chunk + 1) * 1_000_000, b"\x01\x02\x03"));
+        }
+        assert_eq!(flows.take_verdicts().first(), Some(&(verdict::plaintext(1), verdict::IGNORE)));
+
+        let endless = [b"GET / HTTP/1.1\r\nX: ".as_slice(), &[b'a'; 20_000]].concat();
+        for socket in 2..=7 {
+            let length = endless.len() as u64;
+            flows.handle_data(&DataRecord { length, ..plaintext(socket, 0, &endless) });
+        }
+        assert!(flows.counters.over_budget > 0);
+        let verdicts = flows.take_verdicts();
+        assert_eq!(verdicts.len() as u64, flows.counters.over_budget);
+        assert!(verdicts.iter().all(|(stream, word)| *word == verdict::IGNORE && *stream > 1 << 63));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use honeyguide_protocols::{
     fastcgi,
     http::{HttpDetail, RequestHead, Version},
     http1::{self, Successor},
-    http2,
+    http2::{self, Secrets},
     keyvalue::{KeyValueDetail, KeyValueHead},
     memcached, mysql, postgres, redis,
     sql::{Dialect, SqlDetail, SqlHead, describe},
@@ -75,8 +75,8 @@ macro_rules! each {
 }
 
 impl Parser {
-    /// `opened`: nothing of the connection was missed.
-    pub(super) fn new(protocol: Protocol, opened: bool) -> Self {
+    /// `opened`: nothing of the connection was missed. `secrets`: those that nobody is to see in a recording.
+    pub(super) fn new(protocol: Protocol, opened: bool, secrets: Option<Secrets>) -> Self {
         macro_rules! begin {
             ($protocol:ident) => {{
                 let limits = $protocol::Limits::default();
@@ -89,7 +89,7 @@ impl Parser {
         }
         match protocol {
             Protocol::Http1 => Self::Http1(begin!(http1)),
-            Protocol::Http2 => Self::Http2(begin!(http2)),
+            Protocol::Http2 => Self::masking(begin!(http2), secrets),
             Protocol::Postgres => Self::Postgres(begin!(postgres)),
             Protocol::Redis => Self::Redis(begin!(redis)),
             Protocol::Memcached => Self::Memcached(begin!(memcached)),
@@ -99,8 +99,34 @@ impl Parser {
     }
 
     /// HTTP/2 that answers `exchange`.
-    pub(super) fn upgraded(exchange: &Exchange<HttpDetail>) -> Self {
-        Self::Http2(Box::new(http2::Connection::upgraded(http2::Limits::default(), exchange)))
+    pub(super) fn upgraded(exchange: &Exchange<HttpDetail>, secrets: Option<Secrets>) -> Self {
+        let connection = http2::Connection::upgraded(http2::Limits::default(), exchange);
+        Self::masking(Box::new(connection), secrets)
+    }
+
+    fn masking(connection: Box<http2::Connection>, secrets: Option<Secrets>) -> Self {
+        Self::Http2(match secrets {
+            Some(secrets) => Box::new(connection.masking(secrets)),
+            None => connection,
+        })
+    }
+
+    /// Some bytes of this party wait for others before they can be shown.
+    pub(super) fn is_holding(&self, party: Party) -> bool {
+        matches!(self, Self::Http2(parser) if parser.is_holding(party))
+    }
+
+    /// HTTP/2's parser, which says what of its bytes can be shown.
+    pub(super) fn http2(&mut self) -> Option<&mut http2::Connection> {
+        match self {
+            Self::Http2(parser) => Some(parser),
+            Self::Http1(_)
+            | Self::Postgres(_)
+            | Self::Redis(_)
+            | Self::Memcached(_)
+            | Self::MySql(_)
+            | Self::FastCgi(_) => None,
+        }
     }
 
     /// What an upgraded connection goes on with, where that is known; once.

@@ -121,8 +121,9 @@ impl Stream {
 
     /// The stream ends at `offset`.
     pub(super) fn end(&mut self, offset: u64, time: u64, after: u64) {
-        // What has passed or is held is more than one segment's word.
-        let last = self.held.last_key_value().map_or(self.next, |(offset, held)| offset + held.length);
+        // What has passed or is held is more than one segment's word. The piece that begins last need not end last.
+        let ends = self.held.values().map(|held| held.offset + held.length);
+        let last = ends.fold(self.next, u64::max);
         if self.end.is_none() && offset >= last {
             self.end = Some(End { offset, time, after, told: false });
         }

@@ -1,15 +1,17 @@
 //! Hiding secrets in captured bytes, in place and without changing their length: the values of headers that
-//! hold credentials, and of query parameters that do. Of HTTP/1 and FastCGI: HTTP/2 has its headers compressed, which
-//! cannot be masked in place.
+//! hold credentials, and of query parameters that do. Of HTTP/1 and FastCGI; for HTTP/2 see `frames`.
 //!
 //! A value may come in several operations, a byte at a time if the sender likes, so what a line has been so
 //! far is kept for each direction of each socket.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range, sync::LazyLock};
 
 use honeyguide_protocols::detect::Direction;
 
-use super::params;
+use super::{
+    frames::{Frames, Patch, Places},
+    params,
+};
 use crate::{decode::DataRecord, span::redact::Redaction};
 
 /// Headers whose values are credentials or sessions.
@@ -28,11 +30,13 @@ const NAME_MAX: usize = 64;
 /// Directions remembered. Beyond it all are forgotten: then a value cut in two may show its second half.
 const STREAMS: usize = 65_536;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Mask {
     streams: HashMap<(u64, u8), Stream>,
-    redaction: Redaction,
+    pub(super) frames: Frames,
 }
+
+static REDACTION: LazyLock<Redaction> = LazyLock::new(Redaction::default);
 
 #[derive(Debug)]
 struct Stream {
@@ -67,9 +71,42 @@ enum Place {
     },
 }
 
+/// What nobody is to see of the value of one of HTTP/2's fields.
+fn secrets(name: &[u8], value: &[u8]) -> Vec<Range<usize>> {
+    if is_secret_header(name) {
+        std::iter::once(0..value.len()).collect()
+    } else if name == b":path" {
+        params::secrets_of_query(value, false, &REDACTION)
+    } else {
+        Vec::new()
+    }
+}
+
+fn is_secret_header(name: &[u8]) -> bool {
+    SECRET_HEADERS.iter().any(|secret| name.eq_ignore_ascii_case(secret))
+}
+
+impl Default for Mask {
+    fn default() -> Self {
+        Self { streams: HashMap::new(), frames: Frames::new(secrets) }
+    }
+}
+
 impl Mask {
-    /// Masks one operation's captured bytes and the tail that was kept of its rest.
-    pub(super) fn operation(&mut self, record: &DataRecord<'_>, bytes: &mut [u8], tail: &mut [u8]) {
+    /// Masks one operation's captured bytes and the tail that was kept of its rest. What is to be written over them,
+    /// and over those of earlier operations, is returned.
+    pub(super) fn operation(
+        &mut self,
+        record: &DataRecord<'_>,
+        bytes: &mut [u8],
+        tail: &mut [u8],
+        places: Places,
+    ) -> Vec<Patch> {
+        self.lines(record, bytes, tail);
+        self.frames.data(record, bytes, tail, places)
+    }
+
+    fn lines(&mut self, record: &DataRecord<'_>, bytes: &mut [u8], tail: &mut [u8]) {
         let key = (record.socket, stream(record));
         if self.streams.len() >= STREAMS && !self.streams.contains_key(&key) {
             self.streams.clear();
@@ -85,7 +122,7 @@ impl Mask {
         if record.offset != stream.next {
             stream.pass_unseen();
         }
-        stream.read(bytes, &self.redaction);
+        stream.read(bytes, &REDACTION);
         if (record.bytes.len() as u64) < record.length {
             stream.pass_unseen();
             if stream.in_head {
@@ -103,6 +140,7 @@ impl Mask {
         for stream in 0..4 {
             self.streams.remove(&(socket, stream));
         }
+        self.frames.forget(socket);
     }
 }
 
@@ -154,8 +192,7 @@ impl Stream {
                 // A record of FastCGI's may be ahead of the first line.
                 let trimmed = name.trim_ascii();
                 let name = trimmed.rsplit(|byte| !byte.is_ascii_graphic()).next().unwrap_or(trimmed);
-                let secret = SECRET_HEADERS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
-                self.place = if secret { Place::Secret } else { Place::Plain };
+                self.place = if is_secret_header(name) { Place::Secret } else { Place::Plain };
             }
             Place::Name(name) if *byte == b' ' && is_method(name) => self.place = Place::Target,
             Place::Name(name) | Place::Parameter(name) if name.len() >= NAME_MAX => self.place = Place::Plain,
@@ -236,7 +273,7 @@ mod tests {
             };
             self.offset += length;
             let (mut bytes, mut tail) = (input.to_vec(), tail.to_vec());
-            self.mask.operation(&record, &mut bytes, &mut tail);
+            self.mask.lines(&record, &mut bytes, &mut tail);
             assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(expect));
             assert_eq!(String::from_utf8_lossy(&tail), String::from_utf8_lossy(expect_tail));
         }

@@ -1,11 +1,15 @@
 //! Kernel records in a file, with what is needed to read them elsewhere: the clock and who the processes were.
 //!
 //! A file is a magic, then frames: length (u32, little-endian, of what follows), kind (u8), body.
-//! Header values that hold secrets are masked before they are written, unless the user asked otherwise.
+//! Header values that hold secrets are masked before they are written, unless the user asked otherwise. Where that takes
+//! what comes later, bytes are asterisks first and overwritten: in a regular file; in a pipe they stay asterisks.
 
+mod frames;
 mod mask;
 mod params;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use reader::{Frame, Reader};

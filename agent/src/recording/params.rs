@@ -4,6 +4,8 @@
 //! the first has its top bit set (FastCGI specification, section 3.4). So a name is told by the lengths in front of it,
 //! wherever a record begins.
 
+use std::ops::Range;
+
 use crate::span::redact::Redaction;
 
 /// Parameters whose values are credentials or sessions.
@@ -72,15 +74,26 @@ fn value_length(before: &[u8], name: usize) -> Option<usize> {
 
 /// Masks the values of secret parameters. `bare`: all of it is the query.
 fn mask_query(bytes: &mut [u8], bare: bool, redaction: &Redaction) {
-    let query = if bare { Some(0) } else { bytes.iter().position(|&byte| byte == b'?').map(|mark| mark + 1) };
-    let Some(query) = query else { return };
-    for parameter in bytes[query..].split_mut(|byte| matches!(byte, b'&' | b';')) {
-        let Some(equals) = parameter.iter().position(|&byte| byte == b'=') else { continue };
-        let (name, value) = parameter.split_at_mut(equals + 1);
-        if std::str::from_utf8(&name[..equals]).is_ok_and(|name| redaction.is_secret(name)) {
-            value.fill(b'*');
-        }
+    for secret in secrets_of_query(bytes, bare, redaction) {
+        bytes[secret].fill(b'*');
     }
+}
+
+/// Where the values of secret parameters are, in order.
+pub(super) fn secrets_of_query(bytes: &[u8], bare: bool, redaction: &Redaction) -> Vec<Range<usize>> {
+    let query = if bare { Some(0) } else { bytes.iter().position(|&byte| byte == b'?').map(|mark| mark + 1) };
+    let Some(mut start) = query else { return Vec::new() };
+    let mut secrets = Vec::new();
+    for parameter in bytes[start..].split(|byte| matches!(byte, b'&' | b';')) {
+        let end = start + parameter.len();
+        if let Some(equals) = parameter.iter().position(|&byte| byte == b'=')
+            && std::str::from_utf8(&parameter[..equals]).is_ok_and(|name| redaction.is_secret(name))
+        {
+            secrets.push(start + equals + 1..end);
+        }
+        start = end + 1;
+    }
+    secrets
 }
 
 #[cfg(test)]

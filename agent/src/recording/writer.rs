@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, Write as _},
     mem::offset_of,
+    os::unix::fs::FileExt as _,
     path::Path,
     sync::Arc,
 };
@@ -12,13 +13,20 @@ use std::{
 use anyhow::{Context as _, Result};
 use honeyguide_common::record::Data;
 
-use super::{INSTRUMENTED, LOST, MAGIC, PROCESS, RECORD, START, mask::Mask};
+use super::{
+    INSTRUMENTED, LOST, MAGIC, PROCESS, RECORD, START,
+    frames::{Patch, Places},
+    mask::Mask,
+};
 use crate::{
     attribute::Value,
     clock::Clock,
     decode::{self, Record, StateChange},
     resource::Resource,
 };
+
+/// What is in front of a frame's body: its length and kind.
+const FRAME: u64 = 5;
 
 #[derive(Debug)]
 pub struct Writer {
@@ -27,6 +35,9 @@ pub struct Writer {
     known: HashMap<u32, Arc<Resource>>,
     mask: Option<Mask>,
     scratch: Vec<u8>,
+    /// Bytes written so far, and whether they can be overwritten.
+    position: u64,
+    regular: bool,
     pub records: u64,
 }
 
@@ -37,11 +48,14 @@ impl Writer {
     /// Where the file cannot be written.
     pub fn create(path: &Path, clock: Clock, now: u64, mask: bool) -> Result<Self> {
         let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
         let mut writer = Self {
             file: BufWriter::with_capacity(1 << 20, file),
             known: HashMap::new(),
             mask: mask.then(Mask::default),
             scratch: Vec::new(),
+            position: MAGIC.len() as u64,
+            regular,
             records: 0,
         };
         writer.file.write_all(MAGIC)?;
@@ -59,30 +73,47 @@ impl Writer {
         let bytes = decode::meaningful(bytes);
         self.scratch.clear();
         self.scratch.extend_from_slice(bytes);
+        let mut patches = Vec::new();
         match decode::decode(bytes) {
             Ok(Record::Data(data)) => {
                 let pid = data.stamp.actor.pid;
-                if let Some(mask) = &mut self.mask {
-                    let (fixed, captured) = self.scratch.split_at_mut(bytes.len() - data.bytes.len());
-                    let tail = offset_of!(Data, tail);
-                    mask.operation(&data, captured, &mut fixed[tail..tail + data.tail_length]);
-                }
                 self.process(pid, &resource(pid))?;
+                let place = self.position + FRAME;
+                if let Some(mask) = &mut self.mask {
+                    let fixed = bytes.len() - data.bytes.len();
+                    let (head, captured) = self.scratch.split_at_mut(fixed);
+                    let tail = offset_of!(Data, tail);
+                    let places = Places { captured: place + fixed as u64, tail: place + tail as u64 };
+                    let tail = &mut head[tail..tail + data.tail_length];
+                    patches = mask.operation(&data, captured, tail, places);
+                }
             }
-            Ok(Record::Connection(connection)) => self.process(connection.pid, &resource(connection.pid))?,
+            Ok(Record::Connection(connection)) => {
+                self.process(connection.pid, &resource(connection.pid))?;
+                if let Some(mask) = &mut self.mask {
+                    mask.frames.connection(connection);
+                }
+            }
             Ok(Record::State(state)) => {
                 let over = matches!(
                     state.change,
                     StateChange::Closed | StateChange::Abandoned | StateChange::Unobserved
                 );
-                if let Some(mask) = self.mask.as_mut().filter(|_| over) {
-                    mask.forget(state.socket);
+                if let Some(mask) = &mut self.mask {
+                    mask.frames.state(&state);
+                    if over {
+                        mask.forget(state.socket);
+                    }
+                }
+            }
+            Ok(Record::Bind(bind)) => {
+                if let Some(mask) = &mut self.mask {
+                    patches = mask.frames.bind(bind);
                 }
             }
             Ok(
                 Record::Process(_)
                 | Record::Times(_)
-                | Record::Bind(_)
                 | Record::Task(_)
                 | Record::Open(_)
                 | Record::Injected(_)
@@ -90,6 +121,7 @@ impl Writer {
             )
             | Err(_) => {}
         }
+        self.patch(patches)?;
         self.records += 1;
         let scratch = std::mem::take(&mut self.scratch);
         let written = self.frame(RECORD, &scratch);
@@ -106,6 +138,26 @@ impl Writer {
         self.frame(LOST, &body)?;
         self.file.flush()?;
         Ok(self.records)
+    }
+
+    /// Overwrites bytes of the record that is about to be written, and of those before.
+    fn patch(&mut self, patches: Vec<Patch>) -> io::Result<()> {
+        let begins = self.position + FRAME;
+        let mut flushed = false;
+        for Patch { place, bytes } in patches {
+            if let Some(at) = place.checked_sub(begins) {
+                let at = usize::try_from(at).map_err(|_| io::ErrorKind::InvalidInput)?;
+                if let Some(now) = self.scratch.get_mut(at..at + bytes.len()) {
+                    now.copy_from_slice(&bytes);
+                }
+            } else if self.regular {
+                if !std::mem::replace(&mut flushed, true) {
+                    self.file.flush()?;
+                }
+                self.file.get_ref().write_all_at(&bytes, place)?;
+            }
+        }
+        Ok(())
     }
 
     fn process(&mut self, pid: u32, resource: &Arc<Resource>) -> io::Result<()> {
@@ -129,7 +181,9 @@ impl Writer {
         let length = u32::try_from(body.len() + 1).map_err(|_| io::ErrorKind::InvalidInput)?;
         self.file.write_all(&length.to_le_bytes())?;
         self.file.write_all(&[kind])?;
-        self.file.write_all(body)
+        self.file.write_all(body)?;
+        self.position += u64::from(length) + size_of::<u32>() as u64;
+        Ok(())
     }
 }
 

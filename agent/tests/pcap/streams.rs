@@ -393,3 +393,17 @@ fn connections_are_bounded_and_the_closed_go_first() {
     talk.check(&expect);
     assert_eq!(talk.connections.counters.evicted, 1);
 }
+
+/// Two pieces are held, and the one that begins first ends last: an end between their ends is none, and the connection is not
+/// waited for forever.
+#[test]
+fn an_end_within_what_is_held_is_none() {
+    let mut talk = Talk::opened();
+    talk.client(5, 0, "bb");
+    // Its sender had more of the server than the capture has.
+    talk.client(0, 3, "aaaaabbccc");
+    talk.client_fin(7, 0, "");
+    talk.now += 60_000 * MS;
+    talk.client(10, 3, "dd");
+    talk.check(&[OPEN, "< @3", "> aaaaabbccc", "> dd"]);
+}

@@ -1,13 +1,9 @@
 //! Conversations as they are on the wire, and what they should be read as.
 
-use crate::exchange::Party::{self, Client, Server};
-
-/// A conversation in order, and its exchanges as [`super::tests::summary`] writes them.
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    pub(crate) script: Vec<(Party, Vec<u8>)>,
-    pub(crate) expect: &'static [&'static str],
-}
+use crate::{
+    exchange::Party::{Client, Server},
+    wire::Case,
+};
 
 /// A record (section 3.3), padded as nginx pads: to eight bytes.
 pub(crate) fn record(kind: u8, request: u16, content: &[u8]) -> Vec<u8> {

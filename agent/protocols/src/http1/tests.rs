@@ -1,78 +1,31 @@
 mod cases;
 mod corpus;
 
-use super::{Connection, HttpEvent};
-use crate::exchange::{CloseReason, Event, Party, Stamp};
+use super::{Connection, Counters, HttpEvent, Limits};
+use crate::{exchange::Event, wire::Told};
 
-/// A connection under test: it keeps the offsets, and one operation is one nanosecond.
-struct Wire {
-    connection: Connection,
-    offsets: [u64; 2],
-    time: u64,
-    exchanges: Vec<String>,
-}
+type Wire = crate::wire::Wire<Connection>;
 
-impl Wire {
-    fn new(connection: Connection) -> Self {
-        Self { connection, offsets: [0; 2], time: 0, exchanges: Vec::new() }
+impl Told for Connection {
+    fn opened() -> Self {
+        Self::opened(Limits::default())
     }
 
-    fn stamp(&mut self) -> Stamp {
-        self.time += 1;
-        Stamp { time: self.time, ..Stamp::default() }
+    fn joined() -> Self {
+        Self::new(Limits::default())
     }
 
-    fn send(&mut self, from: Party, bytes: &[u8]) {
-        let at = self.stamp();
-        let offset = &mut self.offsets[usize::from(from == Party::Server)];
-        self.connection.handle_bytes(from, at, *offset, bytes);
-        *offset += bytes.len() as u64;
-        self.drain();
+    fn summary(event: &HttpEvent) -> Option<String> {
+        summary(event)
     }
 
-    /// Bytes that pass with only their end seen.
-    fn skip(&mut self, from: Party, length: u64, tail: &[u8]) {
-        let at = self.stamp();
-        let offset = &mut self.offsets[usize::from(from == Party::Server)];
-        self.connection.handle_gap(from, at, *offset, length, tail);
-        *offset += length;
-        self.drain();
+    fn failures(&self) -> u32 {
+        self.counters().failures
     }
 
-    /// An operation of which the first bytes and the last were captured.
-    fn send_cut(&mut self, from: Party, head: &[u8], gap: u64, tail: &[u8]) {
-        self.send(from, head);
-        self.time -= 1;
-        self.skip(from, gap + tail.len() as u64, tail);
-    }
-
-    /// Bytes of which no record arrives.
-    fn lose(&mut self, from: Party, length: u64) {
-        self.offsets[usize::from(from == Party::Server)] += length;
-    }
-
-    fn shutdown(&mut self, from: Party) {
-        let at = self.stamp();
-        self.connection.handle_shutdown(from, at);
-        self.drain();
-    }
-
-    #[track_caller]
-    fn expect(&mut self, exchanges: &[&str]) {
-        assert_eq!(self.exchanges, exchanges);
-        self.exchanges.clear();
-    }
-
-    fn close(&mut self) {
-        let at = self.stamp();
-        self.connection.handle_close(at, CloseReason::Finished);
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        while let Some(event) = self.connection.poll_event() {
-            self.exchanges.extend(summary(&event));
-        }
+    fn complaint(&self) -> Option<String> {
+        let counters = self.counters();
+        (counters != Counters::default()).then(|| format!("{counters:?}"))
     }
 }
 

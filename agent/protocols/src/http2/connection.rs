@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Counters, HttpEvent, Limits, State,
+    Counters, HttpEvent, Limits, Secrets, Shown, State,
     exchange::Exchanges,
     parser::{Block, Data, Input, Parser, Step},
     stream::{Answer, Asked, Message, Stream, Streams},
@@ -34,6 +34,8 @@ pub struct Connection {
     doubts: bool,
     /// Operations of either side since the last frame that were none.
     noise: u32,
+    /// The stream offsets at which each side's frames begin.
+    starts: [u64; 2],
 }
 
 /// A stream in doubt that is silent for so long, while the server's frames are understood, is over.
@@ -94,6 +96,41 @@ impl Connection {
             concurrent: false,
             doubts: false,
             noise: 0,
+            starts: [client.unwrap_or(0), server.unwrap_or(0)],
+        }
+    }
+
+    /// Says what of the bytes can be shown to anybody, without the `secrets` of header blocks; see [`Self::take_shown`].
+    /// Only before anything was handed over.
+    #[must_use]
+    pub fn masking(mut self, secrets: Secrets) -> Self {
+        self.client.mask(secrets);
+        self.server.mask(secrets);
+        self
+    }
+
+    /// Bytes in the place of those that were handed over, as they can be shown, since the last call. What is not among
+    /// them from [`Self::start`] on was not understood, or its turn comes with later bytes ([`Self::is_holding`]).
+    ///
+    /// With any other bytes in the place of those that are never shown this is read as the same exchanges.
+    pub fn take_shown(&mut self) -> Vec<Shown> {
+        let mut shown = self.client.take_shown();
+        shown.append(&mut self.server.take_shown());
+        shown
+    }
+
+    /// The stream offset at which this side's frames begin; what is before it is of another protocol.
+    #[must_use]
+    pub fn start(&self, party: Party) -> u64 {
+        self.starts[usize::from(party == Party::Server)]
+    }
+
+    /// Bytes of this side will be shown once later ones have come.
+    #[must_use]
+    pub fn is_holding(&self, party: Party) -> bool {
+        match party {
+            Party::Client => self.client.is_holding(),
+            Party::Server => self.server.is_holding(),
         }
     }
 

@@ -4,14 +4,10 @@ use super::tests::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Hpack, ONLY, OPEN, PADDED, PING, PRIORITY,
     PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, data, frame, headers, hello,
 };
-use crate::exchange::Party::{self, Client, Server};
-
-/// A conversation in order, and its exchanges as [`super::tests::summary`] writes them.
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    pub(crate) script: Vec<(Party, Vec<u8>)>,
-    pub(crate) expect: &'static [&'static str],
-}
+use crate::{
+    exchange::Party::{self, Client, Server},
+    wire::Case,
+};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![get(), concurrent(), framing(), continued(), resets(), going_away(), pushed(), calls(), connect()]

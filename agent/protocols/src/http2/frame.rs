@@ -1,5 +1,7 @@
 //! Bytes to frames (RFC 9113 sections 4 and 6), and whether bytes look like frames at all. No state.
 
+use std::ops::Range;
+
 use super::hpack::{Decoder, Field};
 use crate::{exchange::Party, reader::Reader};
 
@@ -69,6 +71,11 @@ impl Header {
         matches!(self.kind, Kind::Data | Kind::Headers | Kind::PushPromise) && self.flags & PADDED != 0
     }
 
+    /// Its payload is a header block or a part of one.
+    pub(super) fn is_block(&self) -> bool {
+        matches!(self.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation)
+    }
+
     pub(super) fn is_ack(&self) -> bool {
         matches!(self.kind, Kind::Settings | Kind::Ping) && self.flags & ACK != 0
     }
@@ -117,6 +124,11 @@ impl Header {
     /// The header block fragment in a payload of which the first bytes are known: without padding,
     /// priority and promised stream. `None` where these take more than there is.
     pub(super) fn fragment<'a>(&self, known: &'a [u8]) -> Option<&'a [u8]> {
+        known.get(self.fragment_range(known)?)
+    }
+
+    /// The same, as a range of what is known.
+    pub(super) fn fragment_range(&self, known: &[u8]) -> Option<Range<usize>> {
         let mut reader = Reader::new(known);
         let padding = if self.is_padded() { usize::from(reader.u8()?) } else { 0 };
         match self.kind {
@@ -126,8 +138,8 @@ impl Header {
         }
         let length = usize::try_from(self.length).ok()?.checked_sub(reader.position())?;
         let length = length.checked_sub(padding)?;
-        let rest = reader.rest();
-        Some(&rest[..rest.len().min(length)])
+        let start = reader.position();
+        Some(start..known.len().min(start + length))
     }
 }
 
@@ -177,6 +189,19 @@ pub(super) fn begins_with_frame(
     // Some read a header first, and then what it announces.
     let exact = begun.is_empty() && (frames.ended() || bytes.len() == HEADER);
     exact || count > 1 || is_open(first.stream)
+}
+
+/// The headers of the frames that `bytes` begin with, and where they are.
+pub(super) fn headers(
+    from: Party,
+    bytes: &[u8],
+    max_length: u32,
+) -> impl Iterator<Item = (usize, [u8; HEADER])> {
+    let mut frames = Frames { rest: bytes, from, max_length, continues: None };
+    std::iter::from_fn(move || {
+        let at = bytes.len() - frames.rest.len();
+        Some((at, frames.next()??.raw))
+    })
 }
 
 /// Where the frames begin that end exactly with the tail of a socket operation; the first of them ends an
@@ -239,6 +264,13 @@ pub(crate) fn first(bytes: &[u8]) -> First {
     if plausible { First::Open } else { First::Other }
 }
 
+/// Whether a socket operation that begins like this may be of HTTP/2, with a header block in it or a part of one.
+#[must_use]
+pub fn may_hold_a_block(bytes: &[u8]) -> bool {
+    let mut frames = Frames { rest: bytes, from: Party::Server, max_length: FRAME_SIZE, continues: None };
+    first(bytes) != First::Other && frames.any(|frame| frame.is_some_and(|header| header.is_block()))
+}
+
 /// Who sent a header block; `Some(None)` for trailers, `None` where it is no header block.
 fn sender(block: &[u8]) -> Option<Option<Party>> {
     let mut decoder = Decoder::new(0, |name| name.starts_with(b":"));
@@ -289,8 +321,7 @@ impl Iterator for Frames<'_> {
             self.rest = &[];
             return Some(None);
         }
-        let block = matches!(header.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation);
-        self.continues = (block && !header.ends_headers()).then_some(header.stream);
+        self.continues = (header.is_block() && !header.ends_headers()).then_some(header.stream);
         match usize::try_from(header.length).ok().and_then(|length| payload.get(length..)) {
             Some(rest) => self.rest = rest,
             None => {

@@ -7,7 +7,7 @@
 //! What cannot be known is said to be unknown: a field that refers to a header block which passed before
 //! anybody watched, or was lost, is left out, and the head marked as truncated. Where frame boundaries are
 //! lost they are looked for at the start of socket operations, and for streams in doubt the other
-//! direction, later frames or the close tell the end.
+//! direction, later frames or the close tell the end. `mask` says what of the bytes can be shown to anybody.
 
 mod connection;
 #[cfg(test)]
@@ -16,15 +16,18 @@ mod exchange;
 mod fields;
 mod frame;
 mod hpack;
+mod mask;
 mod parser;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 pub use connection::Connection;
+pub use frame::may_hold_a_block;
 pub(crate) use frame::{First, PREFACE, first};
+pub use mask::Shown;
 
 use crate::{
     exchange::Event,
@@ -44,6 +47,14 @@ pub(crate) fn decode_any(data: &[u8]) {
         }
         assert!(decoder.buffered() <= 16 * TABLE, "held {}", decoder.buffered());
     }
+}
+
+/// Which parts of a field's value nobody is to see, in order, by the field's name.
+pub type Secrets = fn(name: &[u8], value: &[u8]) -> Vec<Range<usize>>;
+
+/// Hides the whole value of every field that says nothing of an exchange; for [`crate::fuzz`].
+pub(crate) fn secrets_of_tests(name: &[u8], value: &[u8]) -> Vec<Range<usize>> {
+    if fields::is_wanted(name) { Vec::new() } else { std::iter::once(0..value.len()).collect() }
 }
 
 /// The same as HTTP/1's, so that nobody downstream need tell them apart.

@@ -1,10 +1,11 @@
 //! One direction of a connection: frame after frame, with what is missing in between.
 
 use super::{
-    Limits,
+    Limits, Secrets,
     fields::{self, Fields},
     frame::{self, FRAME_SIZE, FRAME_SIZE_MAX, HEADER, Header, Kind, PREFACE},
     hpack::{self, Decoder},
+    mask::{Mask, Shown},
     stream::Streams,
 };
 use crate::{
@@ -139,6 +140,7 @@ pub(super) struct Parser {
     open: Option<OpenBlock>,
     /// No header block was read yet, and nothing was missed since the first byte seen.
     fresh: bool,
+    mask: Option<Box<Mask>>,
 }
 
 /// A header block of which more is to come.
@@ -154,6 +156,8 @@ struct OpenBlock {
 const FINGERPRINT_MAX: usize = 64;
 /// SETTINGS beyond this are not read; there are six.
 const SETTINGS_MAX: usize = 512;
+/// Bytes of a header block's frame that wait to be shown; as many as [`Limits::block`] keeps by default.
+const BLOCK_HELD: usize = 64 * 1024;
 /// A buffer that grew beyond this is given back after use.
 const BUFFER_KEPT: usize = 512;
 
@@ -173,6 +177,7 @@ impl Parser {
             offset: 0,
             open: None,
             fresh: true,
+            mask: None,
         };
         if start.is_some() {
             parser.phase = if party == Party::Client { Phase::Preface } else { Phase::Header };
@@ -184,12 +189,31 @@ impl Parser {
         parser
     }
 
+    /// Says what of the bytes can be shown, from here on.
+    pub(super) fn mask(&mut self, secrets: Secrets) {
+        self.decoder.hide(secrets);
+        self.mask = Some(Box::new(Mask::new(secrets)));
+    }
+
+    /// What can be shown, since the last call.
+    pub(super) fn take_shown(&mut self) -> Vec<Shown> {
+        self.mask.as_mut().map_or_else(Vec::new, |mask| mask.take_shown(self.party))
+    }
+
+    /// Some bytes wait for others before they can be shown.
+    pub(super) fn is_holding(&self) -> bool {
+        self.mask.as_ref().is_some_and(|mask| mask.is_holding())
+    }
+
     /// The connection's start was seen, so everything is known, unless something was missed.
     pub(super) fn begin(&mut self, limits: &Limits) {
         if !self.fresh {
             return;
         }
         self.decoder = Decoder::new(limits.table, fields::is_wanted);
+        if let Some(mask) = &self.mask {
+            self.decoder.hide(mask.secrets);
+        }
         self.max_frame = FRAME_SIZE;
         // The server may have sent its settings before.
         self.allow(self.allowed);
@@ -234,7 +258,8 @@ impl Parser {
 
     pub(super) fn buffered(&self) -> usize {
         let open = self.open.as_ref().map_or(0, |open| open.bytes.capacity());
-        self.buffer.capacity() + open + self.decoder.buffered()
+        let held = self.mask.as_ref().map_or(0, |mask| mask.buffered());
+        self.buffer.capacity() + open + self.decoder.buffered() + held
     }
 
     pub(super) fn step<'a>(&mut self, input: &mut Input<'a>, streams: &Streams, limits: &Limits) -> Step<'a> {
@@ -300,7 +325,11 @@ impl Parser {
             Some(open) => header.kind == Kind::Continuation && header.stream == open.block.stream,
             None => header.kind != Kind::Continuation,
         };
-        if !due || !header.is_valid(self.party, self.max_frame) {
+        let valid = due && header.is_valid(self.party, self.max_frame);
+        if let Some(mask) = &mut self.mask {
+            mask.header(valid);
+        }
+        if !valid {
             return self.lose(true);
         }
         let left = header.length;
@@ -469,6 +498,9 @@ impl Parser {
         limits: &Limits,
     ) -> Step<'a> {
         let fragment = header.fragment(payload);
+        if let Some(mask) = &mut self.mask {
+            mask.fragment(&header, payload, open.spoilt);
+        }
         let cut = payload.len() < header.length as usize;
         open.block.malformed |= fragment.is_none() && !cut;
         let fragment = fragment.unwrap_or_default();
@@ -496,6 +528,9 @@ impl Parser {
         self.fresh = false;
         let fields = &mut block.fields;
         let decoded = self.decoder.decode(bytes, limits.list, |field| fields.keep(field, limits));
+        if let Some(mask) = &mut self.mask {
+            mask.block(bytes, &self.decoder);
+        }
         block.malformed |= decoded.is_err() && !cut;
         block.whole = decoded == Ok(hpack::Extent::Whole) && !cut && !block.malformed;
         if decoded.is_err() || cut {
@@ -517,6 +552,7 @@ impl Parser {
                 return Step::Skipped(0);
             }
             if frame::begins_with_frame(self.party, input.bytes, self.max_frame, is_open) {
+                self.show_headers(input.offset, input.bytes);
                 self.phase = Phase::Header;
                 return Step::Skipped(0);
             }
@@ -525,11 +561,22 @@ impl Parser {
         let frames = frame::end_with_frames(self.party, input.bytes, self.max_frame, is_open);
         if let Some(at) = frames.filter(|_| input.gap > 0 || input.bytes.len() <= TAIL) {
             self.pass(input, input.gap, at);
+            self.show_headers(input.offset, input.bytes);
             self.phase = Phase::Header;
             return Step::Skipped(all - input.bytes.len() as u64);
         }
         self.pass(input, input.gap, input.bytes.len());
         Step::Skipped(all)
+    }
+
+    /// What found these frames has looked at all their headers, and so will whoever reads what is shown: also where the
+    /// connection is given up at the first of them.
+    fn show_headers(&mut self, offset: u64, bytes: &[u8]) {
+        if let Some(mask) = &mut self.mask {
+            for (at, header) in frame::headers(self.party, bytes, self.max_frame) {
+                mask.show(offset.saturating_add(at as u64), &header);
+            }
+        }
     }
 
     /// Frame boundaries are lost, and with them any header block that passes.
@@ -539,10 +586,30 @@ impl Parser {
         self.fresh = false;
         self.decoder.taint();
         self.phase = Phase::Lost;
+        if let Some(mask) = &mut self.mask {
+            mask.lose();
+        }
         Step::Lost { broken }
     }
 
-    fn pass(&self, input: &mut Input<'_>, gap: u64, bytes: usize) {
+    fn pass(&mut self, input: &mut Input<'_>, gap: u64, bytes: usize) {
+        if let Some(mask) = self.mask.as_mut().filter(|_| bytes > 0) {
+            let offset = input.offset.saturating_add(gap);
+            match self.phase {
+                Phase::Preface | Phase::Data { .. } => mask.show(offset, &input.bytes[..bytes]),
+                Phase::Header => mask.hold_header(offset, &input.bytes[..bytes]),
+                Phase::Payload { header, holed, .. } if header.is_block() => {
+                    if !holed {
+                        mask.hold(offset, &input.bytes[..bytes], BLOCK_HELD);
+                    }
+                }
+                // Nobody reads the payloads of others.
+                Phase::Payload { header, .. } if header.kind != Kind::Other => {
+                    mask.show(offset, &input.bytes[..bytes]);
+                }
+                Phase::Payload { .. } | Phase::Lost | Phase::Closed => {}
+            }
+        }
         input.gap -= gap;
         input.bytes = &input.bytes[bytes..];
         input.offset = input.offset.saturating_add(gap).saturating_add(bytes as u64);

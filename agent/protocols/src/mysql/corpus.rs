@@ -2,14 +2,10 @@
 
 use std::io::Write;
 
-use crate::exchange::Party::{self, Client, Server};
-
-/// A conversation in order, and its exchanges as [`super::tests::summary`] writes them.
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    pub(crate) script: Vec<(Party, Vec<u8>)>,
-    pub(crate) expect: &'static [&'static str],
-}
+use crate::{
+    exchange::Party::{self, Client, Server},
+    wire::Case,
+};
 
 /// Packets, one after the other, numbered from `first`.
 pub(super) fn packets(first: u8, bodies: &[&[u8]]) -> Vec<u8> {

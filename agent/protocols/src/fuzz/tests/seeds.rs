@@ -18,6 +18,7 @@ const SEEDS: &[(&str, Seeds)] = &[
     ("hpack", header_blocks),
     ("http1", || http1::corpus::CASES.iter().map(|case| script(case.script)).collect()),
     ("http2", || http2::corpus::cases().iter().map(|case| script(&case.script)).collect()),
+    ("masking", || http2::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("memcached", || memcached::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("mysql", || mysql::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("postgres", || postgres::corpus::cases().iter().map(|case| script(&case.script)).collect()),

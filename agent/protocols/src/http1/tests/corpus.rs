@@ -1,75 +1,72 @@
 //! The corpus in every prefix, every split and with every gap.
 
-use proptest::prelude::*;
+use proptest::{collection::vec, prelude::*};
 
 use super::Wire;
 use crate::{
     exchange::{Event, Party},
     fuzz,
-    http1::{
-        Connection, Counters, Limits,
-        corpus::{CASES, Case},
+    http1::{Connection, Counters, Limits, corpus::CASES},
+    wire::{
+        Case,
+        corpus::{self, Corpus, Hole, check, script},
     },
 };
 
-type Script = [(Party, &'static [u8])];
-
-fn opened() -> Connection {
-    Connection::opened(Limits::default())
-}
-
-fn joined() -> Connection {
-    Connection::new(Limits::default())
-}
-
-/// Runs a script in which each message is cut as `cut` says.
-#[track_caller]
-fn check(case: &Case, connection: Connection, cut: impl Fn(usize, &[u8]) -> Vec<usize>, what: &str) {
-    let mut wire = Wire::new(connection);
-    for (index, (from, bytes)) in case.script.iter().enumerate() {
-        let mut start = 0;
-        for end in cut(index, bytes).into_iter().chain([bytes.len()]) {
-            wire.send(*from, &bytes[start..end]);
-            start = end;
-        }
+fn corpus() -> Corpus<Connection> {
+    Corpus {
+        cases: cases(),
+        pieces: 90,
+        cut_step: 1,
+        gap_step: 1,
+        joined: |_, _| true,
+        prefix: |case, wire, what| {
+            if case.name != "until close" {
+                check_credible(case, &wire.exchanges, what);
+            }
+        },
+        credible: check_credible,
+        // Nothing follows that could tell that the last bytes before a close are missing.
+        untold: |case, gap| case.name == "until close" && gap.to_the_end && gap.hole == Hole::Lost,
     }
-    wire.close();
-    assert_eq!(wire.exchanges, case.expect, "{}: {what}", case.name);
-    assert_eq!(wire.connection.counters(), Counters::default(), "{}: {what}", case.name);
+}
+
+fn cases() -> Vec<Case> {
+    CASES.iter().map(|case| Case::of(case.name, case.script, case.expect)).collect()
 }
 
 #[test]
 fn whole() {
-    for case in CASES {
-        check(case, opened(), |_, _| Vec::new(), "whole");
-        check(case, joined(), |_, _| Vec::new(), "whole, boundaries not known");
-    }
+    corpus().whole();
 }
 
 #[test]
 fn in_pieces_of_every_size() {
-    for case in CASES {
-        for size in 1..=90 {
-            let cut = |_: usize, bytes: &[u8]| (size..bytes.len()).step_by(size).collect();
-            check(case, opened(), cut, &format!("pieces of {size}"));
-            check(case, joined(), cut, &format!("pieces of {size}, boundaries not known"));
-        }
-    }
+    corpus().in_pieces_of_every_size();
 }
 
 #[test]
 fn every_message_in_two_and_in_three() {
-    for case in CASES {
-        for (target, (_, bytes)) in case.script.iter().enumerate() {
-            for first in 1..bytes.len() {
-                for second in first..bytes.len() {
-                    let cut =
-                        |index, _: &[u8]| if index == target { vec![first, second] } else { Vec::new() };
-                    check(case, opened(), cut, &format!("message {target} cut at {first} and {second}"));
-                }
-                let cut = |_: usize, bytes: &[u8]| if first < bytes.len() { vec![first] } else { Vec::new() };
-                check(case, joined(), cut, &format!("all cut at {first}"));
-            }
+    corpus().every_message_in_two_and_in_three();
+}
+
+#[test]
+fn every_prefix() {
+    corpus().every_prefix();
+}
+
+#[test]
+fn every_gap() {
+    corpus().every_gap();
+}
+
+#[test]
+fn every_message_in_two_where_boundaries_are_not_known() {
+    for case in cases() {
+        let longest = case.script.iter().map(|(_, bytes)| bytes.len()).max().unwrap_or_default();
+        for at in 1..longest {
+            let cut = |_: usize, bytes: &[u8]| if at < bytes.len() { vec![at] } else { Vec::new() };
+            check(&case, Wire::joined(), cut, &format!("all cut at {at}"));
         }
     }
 }
@@ -107,85 +104,10 @@ fn agrees(line: &str, expect: &str) -> bool {
 }
 
 #[test]
-fn every_prefix() {
-    for case in CASES.iter().filter(|case| case.name != "until close") {
-        let total: usize = case.script.iter().map(|(_, bytes)| bytes.len()).sum();
-        for length in 0..total {
-            let mut wire = Wire::new(opened());
-            let mut left = length;
-            for (from, bytes) in case.script {
-                let taken = left.min(bytes.len());
-                wire.send(*from, &bytes[..taken]);
-                left -= taken;
-            }
-            wire.close();
-            check_credible(case, &wire.exchanges, &format!("{length} bytes"));
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Hole {
-    /// Counted, and the last bytes of it seen.
-    Tail,
-    Counted,
-    /// No record at all.
-    Lost,
-}
-
-fn run_with_hole(script: &Script, target: usize, start: usize, end: usize, hole: Hole) -> Wire {
-    let mut wire = Wire::new(opened());
-    for (index, (from, bytes)) in script.iter().enumerate() {
-        if index != target {
-            wire.send(*from, bytes);
-            continue;
-        }
-        if start > 0 {
-            wire.send(*from, &bytes[..start]);
-        }
-        let missing = &bytes[start..end];
-        match hole {
-            Hole::Tail => {
-                wire.skip(*from, missing.len() as u64, &missing[missing.len().saturating_sub(16)..]);
-            }
-            Hole::Counted => wire.skip(*from, missing.len() as u64, b""),
-            Hole::Lost => wire.lose(*from, missing.len() as u64),
-        }
-        if end < bytes.len() {
-            wire.send(*from, &bytes[end..]);
-        }
-    }
-    wire.close();
-    wire
-}
-
-#[test]
-fn every_gap() {
-    for case in CASES {
-        for (target, (_, bytes)) in case.script.iter().enumerate() {
-            for start in 0..bytes.len() {
-                for end in start + 1..=bytes.len() {
-                    for hole in [Hole::Tail, Hole::Counted, Hole::Lost] {
-                        // Nothing follows that could tell that the last bytes before a close are missing.
-                        let silent = case.name == "until close" && end == bytes.len();
-                        if silent && matches!(hole, Hole::Lost) {
-                            continue;
-                        }
-                        let wire = run_with_hole(case.script, target, start, end, hole);
-                        let what = format!("message {target}, {start}..{end} {hole:?}");
-                        check_credible(case, &wire.exchanges, &what);
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[test]
 fn responses_recorded_before_their_requests() {
     for name in ["get", "keep-alive", "chunked both ways", "a body that looks like messages", "until close"] {
         let case = CASES.iter().find(|case| case.name == name).unwrap();
-        let mut wire = Wire::new(opened());
+        let mut wire = Wire::opened();
         for pair in case.script.chunks(2) {
             let [(asks, request), (answers, response)] = pair else { panic!("{name} does not alternate") };
             wire.send(*answers, response);
@@ -198,44 +120,28 @@ fn responses_recorded_before_their_requests() {
 }
 
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
-    let pieces: Vec<&'static [u8]> =
-        CASES.iter().flat_map(|case| case.script.iter().map(|(_, b)| *b)).collect();
-    prop_oneof![
-        4 => (prop::sample::select(pieces), any::<prop::sample::Index>(), any::<prop::sample::Index>()).prop_map(
-            |(piece, a, b)| {
-                let (a, b) = (a.index(piece.len() + 1), b.index(piece.len() + 1));
-                piece[a.min(b)..a.max(b)].to_vec()
-            }
-        ),
-        4 => prop::sample::select(CASES.iter().flat_map(|case| case.script.iter().map(|(_, b)| b.to_vec())).collect::<Vec<_>>()),
-        1 => prop::collection::vec(any::<u8>(), 0..64),
-    ]
+    corpus::fragment(cases(), 4, 4)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_bytes(data in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn random_bytes(data in vec(any::<u8>(), 0..600)) {
         fuzz::http1(&data);
         fuzz::detection(&data);
     }
 
     #[test]
-    fn random_operations(first in any::<u8>(), operations in prop::collection::vec((any::<u8>(), fragment()), 0..40)) {
-        let mut data = vec![first];
-        for (control, bytes) in operations {
-            data.extend([control, u8::try_from(bytes.len()).unwrap()]);
-            data.extend(bytes);
-        }
-        fuzz::http1(&data);
+    fn random_operations(first in any::<u8>(), operations in vec((any::<u8>(), fragment()), 0..40)) {
+        fuzz::http1(&script(first, operations));
     }
 
     /// However the two directions interleave, and in whatever order whole messages come: the methods
     /// and targets reported are those that were sent.
     #[test]
-    fn nothing_is_invented(operations in prop::collection::vec((any::<bool>(), 0..CASES.len(), any::<u8>()), 1..30)) {
-        let mut wire = Wire::new(joined());
+    fn nothing_is_invented(operations in vec((any::<bool>(), 0..CASES.len(), any::<u8>()), 1..30)) {
+        let mut wire = Wire::joined();
         for (client, case, pick) in operations {
             if CASES[case].name.starts_with("expect") {
                 continue; // Its messages are not whole: another's would be its body.

@@ -5,11 +5,16 @@
 //! decodes exactly.
 
 mod huffman;
+mod mask;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use self::table::{Entry, OVERHEAD, Table};
+use self::{
+    mask::Hidden,
+    table::{Entry, OVERHEAD, Table},
+};
+use super::Secrets;
 
 /// A field of a header block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +59,7 @@ pub(super) struct Decoder {
     wanted: fn(&[u8]) -> bool,
     name: Vec<u8>,
     value: Vec<u8>,
+    hidden: Option<Hidden>,
 }
 
 /// What a field takes of the scratch buffers that is given back afterwards.
@@ -68,6 +74,21 @@ impl Decoder {
             wanted,
             name: Vec::new(),
             value: Vec::new(),
+            hidden: None,
+        }
+    }
+
+    /// Notes where in each block secrets are, for [`Self::mask`]. Names are held then, whether or not they are wanted.
+    pub(super) fn hide(&mut self, secrets: Secrets) {
+        self.hidden = Some(Hidden::new(secrets));
+    }
+
+    /// Overwrites the secrets of the block that was decoded last, and what of it was not decoded. What comes of it
+    /// decodes to fields of the same names and lengths, and fails where it failed.
+    pub(super) fn mask(&self, block: &mut [u8]) {
+        match &self.hidden {
+            Some(hidden) => hidden.apply(block),
+            None => block.fill(mask::SENSELESS),
         }
     }
 
@@ -112,6 +133,9 @@ impl Decoder {
         let mut cursor = Cursor(block);
         let mut room = Some(list_limit);
         let mut started = false;
+        if let Some(hidden) = &mut self.hidden {
+            hidden.begin();
+        }
         while let Some(&first) = cursor.0.first() {
             let mut limited = |field: Field<'_>| {
                 let size = OVERHEAD
@@ -124,6 +148,9 @@ impl Decoder {
                     emit(field);
                 }
             };
+            if let Some(hidden) = &mut self.hidden {
+                hidden.reached = block.len() - cursor.0.len();
+            }
             match first {
                 0x80.. => self.indexed(&mut cursor, &mut limited)?,
                 0x40..0x80 => self.literal(&mut cursor, 6, true, &mut limited)?,
@@ -139,6 +166,9 @@ impl Decoder {
             }
             started = true;
         }
+        if let Some(hidden) = &mut self.hidden {
+            hidden.reached = block.len();
+        }
         self.name.shrink_to(SCRATCH_KEPT);
         self.value.shrink_to(SCRATCH_KEPT);
         Ok(if room.is_some() { Extent::Whole } else { Extent::Cut })
@@ -146,7 +176,10 @@ impl Decoder {
 
     /// Section 6.1.
     fn indexed(&self, cursor: &mut Cursor<'_>, emit: &mut impl FnMut(Field<'_>)) -> Result<(), Error> {
-        match self.table.entry(cursor.integer(7)?).ok_or(Error::Index)? {
+        let index = cursor.integer(7)?;
+        match self.table.entry(index).ok_or(Error::Index)? {
+            // It is held for its name alone.
+            Entry::Field { name, .. } if index > table::STATIC.len() && !(self.wanted)(name) => {}
             Entry::Field { name, value } => emit(Field::Known { name, value }),
             Entry::Ignored { .. } => {}
             Entry::Unknown => emit(Field::Unknown),
@@ -178,6 +211,10 @@ impl Decoder {
             }
         };
         let value = cursor.string()?;
+        if let Some(hidden) = &mut self.hidden {
+            let name = name_length.map(|_| &self.name[..]);
+            hidden.literal(name, value.bytes, value.huffman, cursor.0.len());
+        }
         let wanted = name_length == Some(self.name.len()) && (self.wanted)(&self.name);
         if !wanted && !insert {
             if name_length.is_none() {
@@ -195,6 +232,7 @@ impl Decoder {
         match name_length {
             _ if !insert => {}
             Some(_) if wanted => self.table.insert(&self.name, &self.value),
+            Some(_) if self.hidden.is_some() => self.table.insert_name(&self.name, self.value.len()),
             Some(name_length) => self.table.insert_ignored(name_length, self.value.len()),
             None => self.table.insert_unknown(self.value.len()),
         }

@@ -121,6 +121,14 @@ impl Table {
         }
     }
 
+    /// The name alone is kept.
+    pub(super) fn insert_name(&mut self, name: &[u8], value_length: usize) {
+        let size = name.len() + value_length + OVERHEAD;
+        if self.make_room(size) {
+            self.push(Stored { size, kind: Kind::Field { bytes: name.into(), name_length: name.len() } });
+        }
+    }
+
     /// The name's length is not known: the entry counts for less than it is, and stays a little longer
     /// than the encoder's.
     pub(super) fn insert_unknown(&mut self, value_length: usize) {

@@ -1,66 +1,63 @@
 //! The corpus in every prefix, every split and with every gap.
 
-use proptest::prelude::*;
+use proptest::{collection::vec, prelude::*};
 
 use super::Wire;
 use crate::{
     exchange::Party,
     fuzz,
-    http2::{
-        Counters, PREFACE,
-        corpus::{Case, cases},
+    http2::{Connection, Counters, PREFACE, corpus::cases},
+    wire::{
+        Case,
+        corpus::{self, Corpus, script},
     },
 };
 
-/// Runs a script in which each message is cut as `cut` says.
-#[track_caller]
-fn check(case: &Case, mut wire: Wire, cut: impl Fn(usize, &[u8]) -> Vec<usize>, what: &str) {
-    for (index, (from, bytes)) in case.script.iter().enumerate() {
-        let mut start = 0;
-        for end in cut(index, bytes).into_iter().chain([bytes.len()]) {
-            wire.send(*from, &bytes[start..end]);
-            start = end;
-        }
+fn corpus() -> Corpus<Connection> {
+    Corpus {
+        cases: cases(),
+        pieces: 90,
+        cut_step: 1,
+        gap_step: 1,
+        joined: |_, size| size > 2,
+        prefix: |case, wire, what| check_credible(case, &wire.exchanges, what),
+        credible: check_credible,
+        untold: |_, _| false,
     }
-    wire.close();
-    assert_eq!(wire.exchanges, case.expect, "{}: {what}", case.name);
-    assert_eq!(wire.connection.counters(), Counters::default(), "{}: {what}", case.name);
 }
 
 #[test]
 fn whole() {
-    for case in cases() {
-        check(&case, Wire::opened(), |_, _| Vec::new(), "whole");
-        check(&case, Wire::joined(), |_, _| Vec::new(), "whole, start not known");
-    }
+    corpus().whole();
 }
 
 #[test]
 fn in_pieces_of_every_size() {
-    for case in cases() {
-        for size in 1..=90 {
-            let cut = |_: usize, bytes: &[u8]| (size..bytes.len()).step_by(size).collect();
-            check(&case, Wire::opened(), cut, &format!("pieces of {size}"));
-            if size > 2 {
-                check(&case, Wire::joined(), cut, &format!("pieces of {size}, start not known"));
-            }
-        }
-    }
+    corpus().in_pieces_of_every_size();
 }
 
 #[test]
 fn every_message_in_two_and_in_three() {
-    for case in cases() {
-        for (target, (_, bytes)) in case.script.iter().enumerate() {
-            for first in 1..bytes.len() {
-                for second in first..bytes.len() {
-                    let cut =
-                        |index, _: &[u8]| if index == target { vec![first, second] } else { Vec::new() };
-                    check(&case, Wire::opened(), cut, &format!("message {target} cut at {first}, {second}"));
-                }
-            }
-        }
-    }
+    corpus().every_message_in_two_and_in_three();
+}
+
+#[test]
+fn every_prefix() {
+    corpus().every_prefix();
+}
+
+#[test]
+fn every_gap() {
+    corpus().every_gap();
+}
+
+/// Attached in the middle: what passed before was not seen.
+#[test]
+fn every_suffix() {
+    corpus().joined_at_every_message(0, |case, wire, what| {
+        check_credible(case, &wire.exchanges, what);
+        assert_eq!(wire.connection.counters().failures, 0, "{}: {what}", case.name);
+    });
 }
 
 /// Counted by hand: the frames of a stream, in one direction.
@@ -174,124 +171,25 @@ impl<'a> Words<'a> {
     }
 }
 
-#[test]
-fn every_prefix() {
-    for case in cases() {
-        let total: usize = case.script.iter().map(|(_, bytes)| bytes.len()).sum();
-        for length in 0..total {
-            let mut wire = Wire::opened();
-            let mut left = length;
-            for (from, bytes) in &case.script {
-                let taken = left.min(bytes.len());
-                wire.send(*from, &bytes[..taken]);
-                left -= taken;
-            }
-            wire.close();
-            check_credible(&case, &wire.exchanges, &format!("{length} bytes"));
-        }
-    }
-}
-
-/// Attached in the middle: what passed before was not seen.
-#[test]
-fn every_suffix() {
-    for case in cases() {
-        for start in 0..case.script.len() {
-            let mut wire = Wire::joined();
-            for (from, bytes) in &case.script[start..] {
-                wire.send(*from, bytes);
-            }
-            wire.close();
-            check_credible(&case, &wire.exchanges, &format!("from message {start}"));
-            assert_eq!(wire.connection.counters().failures, 0);
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Hole {
-    /// Counted, and the last bytes of it seen.
-    Tail,
-    Counted,
-    /// No record at all.
-    Lost,
-}
-
-fn run_with_hole(case: &Case, target: usize, start: usize, end: usize, hole: Hole) -> Wire {
-    let mut wire = Wire::opened();
-    for (index, (from, bytes)) in case.script.iter().enumerate() {
-        if index != target {
-            wire.send(*from, bytes);
-            continue;
-        }
-        if start > 0 {
-            wire.send(*from, &bytes[..start]);
-        }
-        let missing = &bytes[start..end];
-        match hole {
-            Hole::Tail => {
-                wire.skip(*from, missing.len() as u64, &missing[missing.len().saturating_sub(16)..]);
-            }
-            Hole::Counted => wire.skip(*from, missing.len() as u64, b""),
-            Hole::Lost => wire.lose(*from, missing.len() as u64),
-        }
-        if end < bytes.len() {
-            wire.send(*from, &bytes[end..]);
-        }
-    }
-    wire.close();
-    wire
-}
-
-#[test]
-fn every_gap() {
-    for case in cases() {
-        for (target, (_, bytes)) in case.script.iter().enumerate() {
-            for start in 0..bytes.len() {
-                for end in start + 1..=bytes.len() {
-                    for hole in [Hole::Tail, Hole::Counted, Hole::Lost] {
-                        let wire = run_with_hole(&case, target, start, end, hole);
-                        let what = format!("message {target}, {start}..{end} {hole:?}");
-                        check_credible(&case, &wire.exchanges, &what);
-                    }
-                }
-            }
-        }
-    }
-}
-
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
-    let pieces: Vec<Vec<u8>> =
-        cases().into_iter().flat_map(|case| case.script.into_iter().map(|(_, bytes)| bytes)).collect();
-    prop_oneof![
-        4 => (prop::sample::select(pieces.clone()), any::<prop::sample::Index>(), any::<prop::sample::Index>()).prop_map(
-            |(piece, a, b)| {
-                let (a, b) = (a.index(piece.len() + 1), b.index(piece.len() + 1));
-                piece[a.min(b)..a.max(b)].to_vec()
-            }
-        ),
-        4 => prop::sample::select(pieces),
-        1 => prop::collection::vec(any::<u8>(), 0..64),
-    ]
+    corpus::fragment(cases(), 4, 4)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_bytes(data in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn random_bytes(data in vec(any::<u8>(), 0..600)) {
         fuzz::http2(&data);
+        fuzz::masking(&data);
         fuzz::hpack(&data);
     }
 
     #[test]
-    fn random_operations(first in any::<u8>(), operations in prop::collection::vec((any::<u8>(), fragment()), 0..40)) {
-        let mut data = vec![first];
-        for (control, bytes) in operations {
-            data.extend([control, u8::try_from(bytes.len()).unwrap()]);
-            data.extend(bytes);
-        }
+    fn random_operations(first in any::<u8>(), operations in vec((any::<u8>(), fragment()), 0..40)) {
+        let data = script(first, operations);
         fuzz::http2(&data);
+        fuzz::masking(&data);
         fuzz::detection(&data);
     }
 }

@@ -1,57 +1,56 @@
 //! The corpus in every prefix, every split and with every gap.
 
-use proptest::prelude::*;
+use proptest::{collection::vec, prelude::*};
 
 use super::Wire;
 use crate::{
-    exchange::Party,
     fuzz,
-    mysql::{
-        Connection, Counters, Limits,
-        corpus::{Case, cases},
+    mysql::{Connection, Counters, corpus::cases},
+    wire::{
+        Case,
+        corpus::{self, Corpus, WHOLE, check, check_recorded, script},
     },
 };
 
-fn opened() -> Connection {
-    Connection::opened(Limits::default())
-}
-
-fn joined() -> Connection {
-    Connection::new(Limits::default())
-}
-
-/// Runs a script in which each operation is cut as `cut` says.
-#[track_caller]
-fn check(case: &Case, connection: Connection, cut: impl Fn(usize, &[u8]) -> Vec<usize>, what: &str) {
-    let mut wire = Wire::new(connection);
-    for (index, (from, bytes)) in case.script.iter().enumerate() {
-        let mut start = 0;
-        for end in cut(index, bytes).into_iter().chain([bytes.len()]) {
-            wire.send(*from, &bytes[start..end]);
-            start = end;
-        }
+fn corpus() -> Corpus<Connection> {
+    Corpus {
+        cases: cases(),
+        pieces: 120,
+        cut_step: 3,
+        gap_step: 1,
+        joined: |_, size| size == WHOLE,
+        prefix: |case, wire, what| {
+            check_credible(case, &wire.exchanges, what);
+            assert_eq!(wire.connection.counters().failures, 0);
+        },
+        credible: check_credible,
+        untold: |_, _| false,
     }
-    wire.close();
-    assert_eq!(wire.exchanges, case.expect, "{}: {what}", case.name);
-    assert_eq!(wire.connection.counters(), Counters::default(), "{}: {what}", case.name);
 }
 
 #[test]
 fn whole() {
-    for case in cases() {
-        check(&case, opened(), |_, _| Vec::new(), "whole");
-        check(&case, joined(), |_, _| Vec::new(), "whole, seen from the first byte by chance");
-    }
+    corpus().whole();
 }
 
 #[test]
 fn in_pieces_of_every_size() {
-    for case in cases() {
-        for size in 1..=120 {
-            let cut = |_: usize, bytes: &[u8]| (size..bytes.len()).step_by(size).collect();
-            check(&case, opened(), cut, &format!("pieces of {size}"));
-        }
-    }
+    corpus().in_pieces_of_every_size();
+}
+
+#[test]
+fn every_operation_in_two_and_in_three() {
+    corpus().every_message_in_two_and_in_three();
+}
+
+#[test]
+fn every_prefix() {
+    corpus().every_prefix();
+}
+
+#[test]
+fn every_gap() {
+    corpus().every_gap();
 }
 
 /// As a server reads: the header of each packet, then the rest.
@@ -59,24 +58,14 @@ fn in_pieces_of_every_size() {
 fn headers_by_themselves() {
     for case in cases() {
         let cut = |_: usize, bytes: &[u8]| if bytes.len() > 4 { vec![4] } else { Vec::new() };
-        check(&case, opened(), cut, "header first");
-        check(&case, joined(), cut, "header first, joined");
+        check(&case, Wire::opened(), cut, "header first");
+        check(&case, Wire::joined(), cut, "header first, joined");
     }
 }
 
 #[test]
-fn every_operation_in_two_and_in_three() {
-    for case in cases() {
-        for (target, (_, bytes)) in case.script.iter().enumerate() {
-            for first in 1..bytes.len() {
-                for second in (first..bytes.len()).step_by(3) {
-                    let cut =
-                        |index, _: &[u8]| if index == target { vec![first, second] } else { Vec::new() };
-                    check(&case, opened(), cut, &format!("operation {target} cut at {first} and {second}"));
-                }
-            }
-        }
-    }
+fn a_joined_connection_reports_nothing_that_was_not_asked() {
+    corpus().joined_at_every_message(1, |case, wire, what| check_credible(case, &wire.exchanges, what));
 }
 
 /// What must hold of an exchange when part of the conversation was not seen.
@@ -113,137 +102,32 @@ fn agrees(line: &str, expect: &str) -> bool {
     found.0 == due.0 && (found.1 == due.1 || cut || unknown) && rows && end
 }
 
-#[test]
-fn every_prefix() {
-    for case in cases() {
-        let total: usize = case.script.iter().map(|(_, bytes)| bytes.len()).sum();
-        for length in 0..total {
-            let mut wire = Wire::new(opened());
-            let mut left = length;
-            for (from, bytes) in &case.script {
-                let taken = left.min(bytes.len());
-                wire.send(*from, &bytes[..taken]);
-                left -= taken;
-            }
-            wire.close();
-            check_credible(&case, &wire.exchanges, &format!("{length} bytes"));
-            assert_eq!(wire.connection.counters().failures, 0);
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Hole {
-    /// Counted, and the last bytes of it seen.
-    Tail,
-    Counted,
-    /// No record at all.
-    Lost,
-}
-
-fn run_with_hole(case: &Case, target: usize, start: usize, end: usize, hole: Hole) -> Wire {
-    let mut wire = Wire::new(opened());
-    for (index, (from, bytes)) in case.script.iter().enumerate() {
-        if index != target {
-            wire.send(*from, bytes);
-            continue;
-        }
-        if start > 0 {
-            wire.send(*from, &bytes[..start]);
-        }
-        let missing = &bytes[start..end];
-        match hole {
-            Hole::Tail => {
-                wire.skip(*from, missing.len() as u64, &missing[missing.len().saturating_sub(16)..]);
-            }
-            Hole::Counted => wire.skip(*from, missing.len() as u64, b""),
-            Hole::Lost => wire.lose(*from, missing.len() as u64),
-        }
-        if end < bytes.len() {
-            wire.send(*from, &bytes[end..]);
-        }
-    }
-    wire.close();
-    wire
-}
-
-#[test]
-fn every_gap() {
-    for case in cases() {
-        for (target, (_, bytes)) in case.script.iter().enumerate() {
-            for start in 0..bytes.len() {
-                for end in start + 1..=bytes.len() {
-                    for hole in [Hole::Tail, Hole::Counted, Hole::Lost] {
-                        let wire = run_with_hole(&case, target, start, end, hole);
-                        let what = format!("operation {target}, {start}..{end} {hole:?}");
-                        check_credible(&case, &wire.exchanges, &what);
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn a_joined_connection_reports_nothing_that_was_not_asked() {
-    for case in cases() {
-        for from in 1..case.script.len() {
-            let mut wire = Wire::new(joined());
-            case.script[from..].iter().for_each(|(party, bytes)| wire.send(*party, bytes));
-            wire.close();
-            check_credible(&case, &wire.exchanges, &format!("from operation {from}"));
-        }
-    }
-}
-
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
-    let pieces: Vec<Vec<u8>> =
-        cases().into_iter().flat_map(|case| case.script.into_iter().map(|(_, bytes)| bytes)).collect();
-    prop_oneof![
-        2 => (prop::sample::select(pieces.clone()), any::<prop::sample::Index>(), any::<prop::sample::Index>()).prop_map(
-            |(piece, a, b)| {
-                let (a, b) = (a.index(piece.len() + 1), b.index(piece.len() + 1));
-                piece[a.min(b)..a.max(b)].to_vec()
-            }
-        ),
-        6 => prop::sample::select(pieces),
-        1 => prop::collection::vec(any::<u8>(), 0..64),
-    ]
+    corpus::fragment(cases(), 2, 6)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_bytes(data in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn random_bytes(data in vec(any::<u8>(), 0..600)) {
         fuzz::mysql(&data);
         fuzz::detection(&data);
     }
 
     #[test]
-    fn random_operations(first in any::<u8>(), operations in prop::collection::vec((any::<u8>(), fragment()), 0..40)) {
-        let mut data = vec![first];
-        for (control, bytes) in operations {
-            data.extend([control, u8::try_from(bytes.len()).unwrap()]);
-            data.extend(bytes);
-        }
-        fuzz::mysql(&data);
+    fn random_operations(first in any::<u8>(), operations in vec((any::<u8>(), fragment()), 0..40)) {
+        fuzz::mysql(&script(first, operations));
     }
 
     /// In whatever order whole operations come: the statements reported are those that were sent.
     #[test]
-    fn nothing_is_invented(operations in prop::collection::vec((0..6_usize, any::<u8>()), 1..30)) {
-        let cases = cases();
-        let mut wire = Wire::new(joined());
-        for (case, pick) in operations {
-            let (party, bytes) = &cases[case].script[usize::from(pick) % cases[case].script.len()];
-            wire.send(*party, bytes);
-        }
-        wire.close();
+    fn nothing_is_invented(operations in vec((0..6_usize, any::<u8>()), 1..30)) {
         let statement = |line: &str| line.split('`').nth(1).map(str::to_owned);
+        let cases = cases();
         let known: Vec<_> = cases.iter().flat_map(|case| case.expect).map(|line| statement(line)).collect();
-        for line in &wire.exchanges {
-            prop_assert!(known.contains(&statement(line)), "{}", line);
+        for line in corpus().shuffled(&operations) {
+            prop_assert!(known.contains(&statement(&line)), "{}", line);
         }
     }
 }
@@ -269,15 +153,7 @@ fn recorded_sessions() {
             include_str!("../recorded/connector_python_zlib.expect"),
         ),
     ] {
-        let mut wire = Wire::new(opened());
-        for line in recording.lines() {
-            let (party, hex) = line.split_once(' ').unwrap();
-            let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-            let bytes: Vec<_> = (0..hex.len()).step_by(2).map(byte).collect();
-            wire.send(if party == "C" { Party::Client } else { Party::Server }, &bytes);
-        }
-        wire.close();
-        assert_eq!(wire.exchanges, expect.lines().collect::<Vec<_>>(), "{name}");
+        let wire = check_recorded::<Connection>(name, recording, expect);
         assert_eq!(wire.connection.counters(), Counters::default(), "{name}");
     }
 }

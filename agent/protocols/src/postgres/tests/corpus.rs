@@ -1,76 +1,64 @@
 //! The corpus in every prefix, every split and with every gap.
 
-use proptest::prelude::*;
+use proptest::{collection::vec, prelude::*};
 
-use super::Wire;
 use crate::{
-    exchange::Party,
     fuzz,
-    postgres::{
-        Connection, Counters, Limits,
-        corpus::{Case, cases},
+    postgres::{Connection, Counters, corpus::cases},
+    wire::{
+        Case,
+        corpus::{self, Corpus, Hole, WHOLE, check_nothing_told, check_recorded, script},
     },
 };
 
-fn opened() -> Connection {
-    Connection::opened(Limits::default())
-}
-
-fn joined() -> Connection {
-    Connection::new(Limits::default())
-}
-
-/// Runs a script in which each operation is cut as `cut` says.
-#[track_caller]
-fn check(case: &Case, connection: Connection, cut: impl Fn(usize, &[u8]) -> Vec<usize>, what: &str) {
-    let mut wire = Wire::new(connection);
-    for (index, (from, bytes)) in case.script.iter().enumerate() {
-        let mut start = 0;
-        for end in cut(index, bytes).into_iter().chain([bytes.len()]) {
-            wire.send(*from, &bytes[start..end]);
-            start = end;
-        }
+fn corpus() -> Corpus<Connection> {
+    Corpus {
+        cases: cases(),
+        pieces: 120,
+        cut_step: 1,
+        gap_step: 1,
+        joined: |case, size| size == WHOLE && !case.name.starts_with("encryption"),
+        prefix: |case, wire, what| {
+            check_credible(case, &wire.exchanges, what);
+            assert_eq!(wire.connection.counters().failures, 0);
+        },
+        credible: check_credible,
+        untold: |case, gap| {
+            // What refuses at a `Sync` that left no record refuses nothing that is known.
+            let sync = case.name.starts_with("an error") && gap.message == 6 && gap.to_the_end;
+            sync && gap.hole == Hole::Lost
+        },
     }
-    wire.close();
-    assert_eq!(wire.exchanges, case.expect, "{}: {what}", case.name);
-    // Where the start is not known, the answer to it has no request.
-    let counters = Counters { orphan_responses: 0, ..wire.connection.counters() };
-    assert_eq!(counters, Counters::default(), "{}: {what}", case.name);
 }
 
 #[test]
 fn whole() {
-    for case in cases() {
-        check(&case, opened(), |_, _| Vec::new(), "whole");
-        if !case.name.starts_with("encryption") {
-            check(&case, joined(), |_, _| Vec::new(), "whole, seen from the first byte by chance");
-        }
-    }
+    corpus().whole();
 }
 
 #[test]
 fn in_pieces_of_every_size() {
-    for case in cases() {
-        for size in 1..=120 {
-            let cut = |_: usize, bytes: &[u8]| (size..bytes.len()).step_by(size).collect();
-            check(&case, opened(), cut, &format!("pieces of {size}"));
-        }
-    }
+    corpus().in_pieces_of_every_size();
 }
 
 #[test]
 fn every_operation_in_two_and_in_three() {
-    for case in cases() {
-        for (target, (_, bytes)) in case.script.iter().enumerate() {
-            for first in 1..bytes.len() {
-                for second in first..bytes.len() {
-                    let cut =
-                        |index, _: &[u8]| if index == target { vec![first, second] } else { Vec::new() };
-                    check(&case, opened(), cut, &format!("operation {target} cut at {first} and {second}"));
-                }
-            }
-        }
-    }
+    corpus().every_message_in_two_and_in_three();
+}
+
+#[test]
+fn every_prefix() {
+    corpus().every_prefix();
+}
+
+#[test]
+fn every_gap() {
+    corpus().every_gap();
+}
+
+#[test]
+fn a_joined_connection_reports_nothing_that_was_not_asked() {
+    corpus().joined_at_every_message(1, |case, wire, what| check_credible(case, &wire.exchanges, what));
 }
 
 /// What must hold of an exchange when part of the conversation was not seen.
@@ -81,9 +69,7 @@ fn check_credible(case: &Case, exchanges: &[String], what: &str) {
         let found = expected.any(|expect| agrees(line, expect));
         assert!(found, "{}: {what}: {line} of {exchanges:#?}", case.name);
     }
-    for line in exchanges {
-        assert!(!line.contains("secret"), "{}: {what}: {line}", case.name);
-    }
+    check_nothing_told(case, exchanges, "secret", what);
 }
 
 /// The statement, the rows and the failure are the same, except where they are not known.
@@ -109,142 +95,32 @@ fn agrees(line: &str, expect: &str) -> bool {
         && (found.3 == due.3 || found.4 && (found.3.is_empty() || found.3 == "----- " && !due.3.is_empty()))
 }
 
-#[test]
-fn every_prefix() {
-    for case in cases() {
-        let total: usize = case.script.iter().map(|(_, bytes)| bytes.len()).sum();
-        for length in 0..total {
-            let mut wire = Wire::new(opened());
-            let mut left = length;
-            for (from, bytes) in &case.script {
-                let taken = left.min(bytes.len());
-                wire.send(*from, &bytes[..taken]);
-                left -= taken;
-            }
-            wire.close();
-            check_credible(&case, &wire.exchanges, &format!("{length} bytes"));
-            assert_eq!(wire.connection.counters().failures, 0);
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Hole {
-    /// Counted, and the last bytes of it seen.
-    Tail,
-    Counted,
-    /// No record at all.
-    Lost,
-}
-
-fn run_with_hole(case: &Case, target: usize, start: usize, end: usize, hole: Hole) -> Wire {
-    let mut wire = Wire::new(opened());
-    for (index, (from, bytes)) in case.script.iter().enumerate() {
-        if index != target {
-            wire.send(*from, bytes);
-            continue;
-        }
-        if start > 0 {
-            wire.send(*from, &bytes[..start]);
-        }
-        let missing = &bytes[start..end];
-        match hole {
-            Hole::Tail => {
-                wire.skip(*from, missing.len() as u64, &missing[missing.len().saturating_sub(16)..]);
-            }
-            Hole::Counted => wire.skip(*from, missing.len() as u64, b""),
-            Hole::Lost => wire.lose(*from, missing.len() as u64),
-        }
-        if end < bytes.len() {
-            wire.send(*from, &bytes[end..]);
-        }
-    }
-    wire.close();
-    wire
-}
-
-#[test]
-fn every_gap() {
-    for case in cases() {
-        for (target, (_, bytes)) in case.script.iter().enumerate() {
-            for start in 0..bytes.len() {
-                for end in start + 1..=bytes.len() {
-                    for hole in [Hole::Tail, Hole::Counted, Hole::Lost] {
-                        // What refuses at a `Sync` that left no record refuses nothing that is known.
-                        let sync = case.name.starts_with("an error") && target == 6 && end == bytes.len();
-                        if sync && matches!(hole, Hole::Lost) {
-                            continue;
-                        }
-                        let wire = run_with_hole(&case, target, start, end, hole);
-                        let what = format!("operation {target}, {start}..{end} {hole:?}");
-                        check_credible(&case, &wire.exchanges, &what);
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn a_joined_connection_reports_nothing_that_was_not_asked() {
-    for case in cases() {
-        for from in 1..case.script.len() {
-            let mut wire = Wire::new(joined());
-            case.script[from..].iter().for_each(|(party, bytes)| wire.send(*party, bytes));
-            wire.close();
-            check_credible(&case, &wire.exchanges, &format!("from operation {from}"));
-        }
-    }
-}
-
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
-    let pieces: Vec<Vec<u8>> =
-        cases().into_iter().flat_map(|case| case.script.into_iter().map(|(_, bytes)| bytes)).collect();
-    prop_oneof![
-        2 => (prop::sample::select(pieces.clone()), any::<prop::sample::Index>(), any::<prop::sample::Index>()).prop_map(
-            |(piece, a, b)| {
-                let (a, b) = (a.index(piece.len() + 1), b.index(piece.len() + 1));
-                piece[a.min(b)..a.max(b)].to_vec()
-            }
-        ),
-        6 => prop::sample::select(pieces),
-        1 => prop::collection::vec(any::<u8>(), 0..64),
-    ]
+    corpus::fragment(cases(), 2, 6)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_bytes(data in prop::collection::vec(any::<u8>(), 0..600)) {
+    fn random_bytes(data in vec(any::<u8>(), 0..600)) {
         fuzz::postgres(&data);
         fuzz::detection(&data);
     }
 
     #[test]
-    fn random_operations(first in any::<u8>(), operations in prop::collection::vec((any::<u8>(), fragment()), 0..40)) {
-        let mut data = vec![first];
-        for (control, bytes) in operations {
-            data.extend([control, u8::try_from(bytes.len()).unwrap()]);
-            data.extend(bytes);
-        }
-        fuzz::postgres(&data);
+    fn random_operations(first in any::<u8>(), operations in vec((any::<u8>(), fragment()), 0..40)) {
+        fuzz::postgres(&script(first, operations));
     }
 
     /// In whatever order whole operations come: the statements reported are those that were sent.
     #[test]
-    fn nothing_is_invented(operations in prop::collection::vec((0..6_usize, any::<u8>()), 1..30)) {
-        let cases = cases();
-        let mut wire = Wire::new(joined());
-        for (case, pick) in operations {
-            let (party, bytes) = &cases[case].script[usize::from(pick) % cases[case].script.len()];
-            wire.send(*party, bytes);
-        }
-        wire.close();
+    fn nothing_is_invented(operations in vec((0..6_usize, any::<u8>()), 1..30)) {
         let statement = |line: &str| line.split('`').nth(1).map(str::to_owned);
+        let cases = cases();
         let known: Vec<_> = cases.iter().flat_map(|case| case.expect).map(|line| statement(line)).collect();
-        for line in &wire.exchanges {
-            prop_assert!(known.contains(&statement(line)), "{}", line);
+        for line in corpus().shuffled(&operations) {
+            prop_assert!(known.contains(&statement(&line)), "{}", line);
         }
     }
 }
@@ -255,15 +131,7 @@ fn recorded_sessions() {
         ("psycopg 3", include_str!("../recorded/psycopg3.txt"), include_str!("../recorded/psycopg3.expect")),
         ("asyncpg", include_str!("../recorded/asyncpg.txt"), include_str!("../recorded/asyncpg.expect")),
     ] {
-        let mut wire = Wire::new(opened());
-        for line in recording.lines() {
-            let (party, hex) = line.split_once(' ').unwrap();
-            let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-            let bytes: Vec<_> = (0..hex.len()).step_by(2).map(byte).collect();
-            wire.send(if party == "C" { Party::Client } else { Party::Server }, &bytes);
-        }
-        wire.close();
-        assert_eq!(wire.exchanges, expect.lines().collect::<Vec<_>>(), "{name}");
+        let wire = check_recorded::<Connection>(name, recording, expect);
         assert_eq!(wire.connection.counters(), Counters::default(), "{name}");
     }
 }

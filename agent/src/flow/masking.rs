@@ -1,0 +1,62 @@
+//! What of a connection's bytes can be shown to anybody. Asked for by those who write them down.
+
+use honeyguide_protocols::{Party, detect::Direction, http2, http2::Secrets};
+
+use super::{connection::party, protocol::Parser};
+
+/// How a direction's bytes are to be treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hiding {
+    /// From this stream offset on nothing is for anybody to see but what is shown.
+    pub from: Option<u64>,
+    /// More of what has passed may be shown later.
+    pub waits: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Masking {
+    pub(super) secrets: Secrets,
+    shown: Vec<(Direction, u64, Vec<u8>)>,
+    /// Where HTTP/2 begins: in what is sent, in what is received. It stays, whatever becomes of the parser, until
+    /// another protocol is found.
+    from: Option<[u64; 2]>,
+}
+
+impl Masking {
+    pub(super) fn new(secrets: Secrets) -> Self {
+        Self { secrets, shown: Vec::new(), from: None }
+    }
+
+    /// The connection speaks another protocol from here on; `http2` where it is that.
+    pub(super) fn begin(&mut self, http2: Option<&mut http2::Connection>, client: Direction) {
+        self.from = http2
+            .map(|parser| [Direction::Sent, Direction::Received].map(|way| parser.start(party(way, client))));
+    }
+
+    /// It may be HTTP/2, and somebody's secrets may have passed: all is hidden until it is known.
+    pub(super) fn suspect(&mut self) {
+        self.from = self.from.or(Some([0; 2]));
+    }
+
+    pub(super) fn from(&self, direction: Direction) -> Option<u64> {
+        self.from.map(|from| from[direction as usize])
+    }
+
+    /// Takes what `parser` shows, if anybody asked.
+    pub(super) fn collect(masking: &mut Option<Self>, parser: &mut Parser, client: Direction) {
+        if let (Some(masking), Some(parser)) = (masking, parser.http2()) {
+            let shown = parser.take_shown().into_iter().map(|shown| {
+                let direction = match shown.from {
+                    Party::Client => client,
+                    Party::Server => client.opposite(),
+                };
+                (direction, shown.offset, shown.bytes)
+            });
+            masking.shown.extend(shown);
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Vec<(Direction, u64, Vec<u8>)> {
+        std::mem::take(&mut self.shown)
+    }
+}

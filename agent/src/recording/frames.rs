@@ -1,0 +1,185 @@
+//! Hiding the secrets of HTTP/2's header blocks. Its fields are compressed by what was sent before, so connections are
+//! followed as they will be when the recording is read, and of a connection that speaks HTTP/2 nothing is written but
+//! what its parser has understood and shows.
+//!
+//! What is hidden of a block depends on all of it. Where it comes in several records, those before the last are
+//! written with asterisks, and overwritten in the file when the block is known.
+
+use std::collections::HashMap;
+
+use honeyguide_protocols::{detect::Direction, http2::Secrets};
+
+use crate::{
+    decode::{BindRecord, ConnectionRecord, DataRecord, StateChange, StateRecord},
+    flow::Flows,
+};
+
+/// Connections followed, and TLS sessions without a socket; the longest idle is forgotten first.
+const CONNECTIONS: usize = 65_536;
+const SESSIONS: usize = 4_096;
+/// Bytes that all of them may hold of what is not whole.
+const BUFFERED: usize = 64 << 20;
+/// Stretches that wait to be shown, of all connections. Beyond it none is: they stay hidden.
+const STRETCHES: usize = 65_536;
+
+#[derive(Debug)]
+pub(super) struct Frames {
+    flows: Flows,
+    /// Plaintext whose socket is not known yet, by its session: only to see whether it is HTTP/2.
+    sessions: Flows,
+    /// What was hidden and may be shown yet: by socket or session, whether it is plaintext, and direction.
+    hidden: HashMap<(u64, bool, Direction), Vec<Stretch>>,
+    stretches: usize,
+}
+
+/// Captured bytes, and where they are in the recording.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    offset: u64,
+    length: usize,
+    place: u64,
+}
+
+/// Bytes to be written over those at `place` of the recording.
+#[derive(Debug)]
+pub(super) struct Patch {
+    pub(super) place: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Where a record's captured bytes are in the recording, and the tail that was kept of its rest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    pub(super) captured: u64,
+    pub(super) tail: u64,
+}
+
+impl Frames {
+    pub(super) fn new(secrets: Secrets) -> Self {
+        let mut flows = Flows::new(CONNECTIONS, BUFFERED);
+        let mut sessions = Flows::new(SESSIONS, BUFFERED);
+        flows.mask(secrets);
+        sessions.mask(secrets);
+        Self { flows, sessions, hidden: HashMap::new(), stretches: 0 }
+    }
+
+    pub(super) fn connection(&mut self, record: ConnectionRecord) {
+        self.flows.handle_connection(record);
+    }
+
+    /// Hides one operation's bytes, if they are HTTP/2's; what of them, and of earlier ones, can be shown.
+    pub(super) fn data(
+        &mut self,
+        record: &DataRecord<'_>,
+        captured: &mut [u8],
+        tail: &mut [u8],
+        places: Places,
+    ) -> Vec<Patch> {
+        self.flows.handle_data(record);
+        let hiding = if record.unbound {
+            self.sessions.handle_data(&DataRecord { plaintext: false, unbound: false, ..*record });
+            self.sessions.take_shown(record.socket);
+            self.sessions.hiding(record.socket, record.direction, false)
+        } else {
+            self.flows.hiding(record.socket, record.direction, record.plaintext)
+        };
+        self.pass_time(record.stamp.time);
+        let key = (record.socket, record.plaintext, record.direction);
+        if let Some(from) = hiding.from {
+            let end = record.offset.saturating_add(record.length);
+            let last = end.saturating_sub(tail.len() as u64);
+            for (bytes, offset, place) in
+                [(captured, record.offset, places.captured), (tail, last, places.tail)]
+            {
+                let plain = usize::try_from(from.saturating_sub(offset)).unwrap_or(usize::MAX);
+                let Some(bytes) = bytes.get_mut(plain..).filter(|bytes| !bytes.is_empty()) else { continue };
+                bytes.fill(b'*');
+                let plain = plain as u64;
+                self.hide(key, Stretch { offset: offset + plain, length: bytes.len(), place: place + plain });
+            }
+        }
+        let patches = self.show(record.socket, record.plaintext);
+        if !hiding.waits && !record.unbound {
+            self.settle(key);
+        }
+        patches
+    }
+
+    /// A session's socket is known; what of its bytes can be shown.
+    pub(super) fn bind(&mut self, record: BindRecord) -> Vec<Patch> {
+        for (direction, begins) in [(Direction::Sent, record.sent), (Direction::Received, record.received)] {
+            let Some(stretches) = self.hidden.remove(&(record.session, true, direction)) else { continue };
+            let moved = stretches
+                .into_iter()
+                .map(|stretch| Stretch { offset: stretch.offset.saturating_add(begins), ..stretch });
+            self.hidden.entry((record.socket, true, direction)).or_default().extend(moved);
+        }
+        let over = StateRecord { socket: record.session, time: record.time, change: StateChange::Unobserved };
+        self.sessions.handle_state(&over);
+        self.flows.handle_bind(record);
+        let patches = self.show(record.socket, true);
+        for direction in [Direction::Sent, Direction::Received] {
+            if !self.flows.hiding(record.socket, direction, true).waits {
+                self.settle((record.socket, true, direction));
+            }
+        }
+        patches
+    }
+
+    pub(super) fn state(&mut self, record: &StateRecord) {
+        self.flows.handle_state(record);
+        self.pass_time(record.time);
+    }
+
+    /// The socket is closed.
+    pub(super) fn forget(&mut self, socket: u64) {
+        for plaintext in [false, true] {
+            for direction in [Direction::Sent, Direction::Received] {
+                self.settle((socket, plaintext, direction));
+            }
+        }
+    }
+
+    fn pass_time(&mut self, now: u64) {
+        for flows in [&mut self.flows, &mut self.sessions] {
+            flows.handle_time(now);
+            while flows.poll_event().is_some() {}
+            flows.take_verdicts();
+        }
+    }
+
+    fn hide(&mut self, key: (u64, bool, Direction), stretch: Stretch) {
+        if self.stretches >= STRETCHES {
+            self.hidden.clear();
+            self.stretches = 0;
+        }
+        self.stretches += 1;
+        self.hidden.entry(key).or_default().push(stretch);
+    }
+
+    /// Nothing that was hidden will be shown.
+    fn settle(&mut self, key: (u64, bool, Direction)) {
+        let settled = self.hidden.remove(&key).map_or(0, |stretches| stretches.len());
+        self.stretches = self.stretches.saturating_sub(settled);
+    }
+
+    fn show(&mut self, socket: u64, plaintext: bool) -> Vec<Patch> {
+        let mut patches = Vec::new();
+        for (direction, offset, bytes) in self.flows.take_shown(socket) {
+            let Some(stretches) = self.hidden.get(&(socket, plaintext, direction)) else { continue };
+            let end = offset + bytes.len() as u64;
+            for stretch in stretches {
+                let (from, to) =
+                    (offset.max(stretch.offset), end.min(stretch.offset + stretch.length as u64));
+                if from < to
+                    && let (Ok(start), Ok(stop)) =
+                        (usize::try_from(from - offset), usize::try_from(to - offset))
+                {
+                    let place = stretch.place + (from - stretch.offset);
+                    patches.push(Patch { place, bytes: bytes[start..stop].to_vec() });
+                }
+            }
+        }
+        patches
+    }
+}

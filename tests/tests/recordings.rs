@@ -1,0 +1,127 @@
+//! Recordings of HTTP/2: nobody's secrets in them, and the spans that a run gives at the same time.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, process::Command};
+
+use anyhow::{Result, ensure};
+use honeyguide_tests::{
+    agent::Agent, capture::Span, certificate, gated::Gated, nginx::Nginx, paths, port, privilege,
+    scratch::Scratch,
+};
+
+/// In whatever is secret; its letters have codes of several lengths.
+const CANARY: &str = "cAnArY-7f3a~Z";
+/// How it begins where it is coded by Huffman (RFC 7541 appendix B).
+const HUFFMAN: [u8; 10] = [0x24, 0x35, 0x43, 0x67, 0x35, 0x9d, 0x95, 0x91, 0xff, 0xf7];
+const REQUESTS: usize = 40;
+
+/// In the clear, and inside of TLS: nginx's and curl's libssl, and Node's memory BIOs.
+#[test]
+fn http2() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("recordings::http2") else { return Ok(()) };
+    let (server, origins) = nginx()?;
+    let mut clients = Vec::new();
+    for origin in &origins {
+        clients.extend([Gated::new(&curl(origin))?, Gated::new(&node(origin))?]);
+    }
+    let pids: Vec<String> =
+        clients.iter().map(Gated::pid).chain([server.pid()]).map(|pid| pid.to_string()).collect();
+    let select = || pids.iter().flat_map(|pid| ["--pid", pid]);
+
+    let files = Scratch::new("recordings")?;
+    let [masked, plain] = ["masked.hgr", "plain.hgr"].map(|name| files.join(name));
+    let agents = [
+        Agent::run(select().chain(["--print", "none"]))?,
+        Agent::record(&masked, select())?,
+        Agent::record(&plain, select().chain(["--keep-secrets"]))?,
+    ];
+    for client in clients {
+        client.finish()?;
+    }
+    let [live, recorder, keeper] = agents;
+    let live = live.stop()?;
+    recorder.stop()?;
+    keeper.stop()?;
+
+    ensure!(live.dropped().0 == 0, "{:?}", live.dropped());
+    // curl and Node, with and without TLS, each request at both ends.
+    ensure!(live.spans.len() == 8 * REQUESTS, "{} spans\n{}", live.spans.len(), live.said);
+    let replayed = Agent::replay(&masked, ["--print", "none"])?;
+    let (found, expect) = (told(&replayed.spans), told(&live.spans));
+    ensure!(found == expect, "{found:#?}\nand live {expect:#?}");
+    // A server's span has the query, a client's the whole URL.
+    let redacted = live.spans.iter().filter(|span| {
+        ["url.query", "url.full"].iter().any(|key| span.get(key).ends_with("sig=REDACTED&n=1"))
+    });
+    ensure!(redacted.count() == 8 * REQUESTS, "{:#?}", live.spans);
+
+    let [masked, plain] = [fs::read(&masked)?, fs::read(&plain)?];
+    let sent = count(&plain, &CANARY.as_bytes()[..8]) + count(&plain, &HUFFMAN);
+    // curl alone says four of them at both ends.
+    ensure!(sent >= 16 * REQUESTS, "{sent} in what was sent");
+    ensure!(count(&masked, &CANARY.as_bytes()[..8]) + count(&masked, &HUFFMAN) == 0, "a secret was recorded");
+    Ok(())
+}
+
+/// nginx with HTTP/2 on two ports, without and with TLS, which answers with cookies.
+fn nginx() -> Result<(Nginx, [String; 2])> {
+    let files = Scratch::new("certificate")?;
+    let (key, certificate) = certificate::make(files.path())?;
+    let (clear, tls) = (port::free()?, port::free()?);
+    let mut config = format!(
+        "listen 127.0.0.1:{clear} http2;\nlisten 127.0.0.1:{tls} ssl http2;\nssl_certificate {};\n\
+         ssl_certificate_key {};\n",
+        certificate.display(),
+        key.display()
+    );
+    for status in [200, 201, 404, 500] {
+        writeln!(
+            config,
+            "location /{status}/ {{ add_header Set-Cookie {CANARY} always; return {status} 'answered'; }}"
+        )?;
+    }
+    let server = Nginx::start(1, &config, &[])?;
+    Ok((server, [format!("http://127.0.0.1:{clear}"), format!("https://127.0.0.1:{tls}")]))
+}
+
+/// Connections of one request each: each request is the first of its connection, with every field a literal.
+fn curl(origin: &str) -> Command {
+    let mut command = Command::new("sh");
+    let flags = if origin.starts_with("https") { "-k --http2" } else { "--http2-prior-knowledge" };
+    let curl = format!(
+        "for url; do curl {flags} -sS -o /dev/null -H 'Authorization: {CANARY}' -H 'Cookie: {CANARY}' \
+         -H 'Proxy-Authorization: {CANARY}' -H 'X-Api-Key: {CANARY}' \"$url\" || exit; done"
+    );
+    command.args(["-c", &curl, "sh"]);
+    for number in 0..REQUESTS {
+        command.arg(format!("{origin}/200/curl/{number}?sig={CANARY}&n=1"));
+    }
+    command
+}
+
+/// One connection: what is sent again is an index.
+fn node(origin: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(paths::app("http2_client.js")).args([origin, "4", &(REQUESTS / 4).to_string()]);
+    let fields = format!(
+        r#"{{"authorization":"{CANARY}","cookie":"{CANARY}","x-auth-token":"{CANARY}","x-other":"kept"}}"#
+    );
+    command.env("BODY", "3000").env("FIELDS", fields).env("QUERY", format!("?sig={CANARY}&n=1"));
+    command.env("NODE_TLS_REJECT_UNAUTHORIZED", "0");
+    command
+}
+
+/// What spans say, but for ids and times: how often each.
+fn told(spans: &[Span]) -> BTreeMap<String, usize> {
+    let by_id: BTreeMap<&str, &Span> = spans.iter().map(|span| (&*span.span_id, span)).collect();
+    let mut told = BTreeMap::new();
+    for span in spans {
+        let parent = by_id.get(&*span.parent_span_id).map(|parent| (parent.kind, parent.path()));
+        let line = format!("{:?} {} {:?} below {parent:?}", span.kind, span.name, span.attributes);
+        *told.entry(line).or_default() += 1;
+    }
+    told
+}
+
+fn count(file: &[u8], part: &[u8]) -> usize {
+    file.windows(part.len()).filter(|window| *window == part).count()
+}
