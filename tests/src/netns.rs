@@ -47,8 +47,7 @@ impl Pair {
         let name = &self.names[0];
         ip(&["-n", name, "address", "add", &format!("{address}/24"), "dev", "end"])?;
         ip(&["-n", name, "route", "add", Self::BEYOND, "via", Self::ADDRESSES[1]])?;
-        // Debian keeps it in `sbin`.
-        quietly(self.command(0, "/usr/sbin/nft").arg(rules)).context("`apt-get install nftables` brings nft")
+        self.nft(0, rules)
     }
 
     /// A command that runs `program` on side 0 or 1. Its process becomes the program's.
@@ -75,17 +74,24 @@ impl Pair {
         done
     }
 
-    /// The link from side 0 takes so little at once that a burst loses packets.
+    /// Side 1 does not get every twentieth of the segments that are sent to it.
     ///
     /// # Errors
-    /// Where `tc` is missing, or the kernel refuses.
+    /// Where `nft` is missing, or the kernel refuses.
     pub fn lose_packets(&self) -> Result<()> {
-        // One by one, or a queue that is full drops all that was handed over at once.
+        // One by one, or all that was handed over at once is lost.
         ip(&["-n", &self.names[0], "link", "set", "end", "gso_max_segs", "1"])?;
-        let arguments = [
-            "qdisc", "add", "dev", "end", "root", "tbf", "rate", "80mbit", "burst", "16kb", "limit", "100kb",
-        ];
-        quietly(self.command(0, "tc").args(arguments)).context("`apt-get install iproute2` brings tc")
+        self.nft(
+            1,
+            "add table ip losses\nadd chain ip losses in { type filter hook input priority 0; }\n\
+             add rule ip losses in ip protocol tcp numgen inc mod 20 19 drop",
+        )
+    }
+
+    /// Debian keeps it in `sbin`.
+    fn nft(&self, side: usize, rules: &str) -> Result<()> {
+        quietly(self.command(side, "/usr/sbin/nft").arg(rules))
+            .context("`apt-get install nftables` brings nft")
     }
 
     /// Segments that side 0 has sent again.
