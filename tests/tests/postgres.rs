@@ -46,6 +46,22 @@ fn psycopg2_with_openssl_1_1() -> Result<()> {
     both_sides_say(&capture, &[said("SELECT", "SELECT ?, ?", "1"); 10])
 }
 
+/// Values and rows that are far longer than what is captured of them.
+#[test]
+fn long_values() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("postgres::long_values") else { return Ok(()) };
+    let server = Postgres::start()?;
+    let mut command = Command::new(python::environment()?.join("bin/python"));
+    command.args(["-c", LONG]);
+    server.connect(&mut command, Path::new("127.0.0.1"));
+    let (capture, _) = traced(&server, &command)?;
+    let insert = said("INSERT texts", "INSERT INTO texts VALUES ($1)", "");
+    let select = said("SELECT texts", "SELECT text FROM texts LIMIT ?", "1");
+    let mut wanted = vec![said("CREATE TABLE texts", "CREATE TABLE texts (text text)", "")];
+    wanted.extend([[insert; 4], [select; 4]].concat().repeat(5));
+    both_sides_say(&capture, &wanted)
+}
+
 #[test]
 fn psycopg_over_tcp() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("postgres::psycopg_over_tcp") else { return Ok(()) };
@@ -195,6 +211,16 @@ fn traced(server: &Postgres, command: &Command) -> Result<(Capture, String)> {
     Ok((capture, printed))
 }
 
+const LONG: &str = "
+import psycopg
+with psycopg.connect(autocommit=True, prepare_threshold=None) as connection:
+    connection.execute('CREATE TABLE texts (text text)')
+    for size in (9_000, 40_000, 200_000, 1_000_000, 5_000_000):
+        for _ in range(4):
+            connection.execute('INSERT INTO texts VALUES (%s)', ('canary-7f3a' * (size // 11),))
+        for _ in range(4):
+            assert connection.execute('SELECT text FROM texts LIMIT 1').fetchone()
+";
 const PSYCOPG2: &str = "
 import psycopg2
 assert 'libssl' in open('/proc/self/maps').read() and '.so.1.1' in open('/proc/self/maps').read()

@@ -247,6 +247,7 @@ impl Connection {
                     Party::Client => self.frontend(&message),
                     Party::Server => self.backend(&message),
                 },
+                Step::Unseen if party == Party::Client && self.executes(&mut input) => {}
                 Step::Unseen => self.lose(party, &mut input, operation),
                 Step::Invalid => {
                     self.counters.failures += 1;
@@ -265,6 +266,20 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Behind values that were not seen to their end what was bound is executed, as the last bytes of the operation and its
+    /// length say.
+    fn executes(&mut self, input: &mut Input<'_>) -> bool {
+        let Some(at) = frame::execution(input.gap, input.bytes).filter(|_| self.gathered.bound) else {
+            return false;
+        };
+        let wire_bytes = std::mem::take(&mut input.gap) + at as u64;
+        self.add(Extent { first: input.at, last: input.at, offset: input.offset, wire_bytes });
+        input.offset = input.offset.saturating_add(wire_bytes);
+        input.bytes = &input.bytes[at..];
+        self.client.place_at(Place::Boundary);
+        true
     }
 
     /// Where messages begin is not known any more.

@@ -243,6 +243,17 @@ pub(crate) fn looks_like_backend(bytes: &[u8]) -> Option<bool> {
     }
 }
 
+/// Where in the last bytes of an operation what was bound before is executed, with a `Sync` behind it, of which `unseen` bytes
+/// are not there: exactly so many as what drivers send in between, a `Describe` of the portal. All of it is of the portal without
+/// a name.
+pub(super) fn execution(unseen: u64, tail: &[u8]) -> Option<usize> {
+    let at = tail.len().checked_sub(EXECUTE.len() + ROWS + SYNC.len())?;
+    let (before, rest) = tail.split_at(at);
+    let executes = rest.starts_with(EXECUTE) && rest.ends_with(SYNC);
+    let described = unseen + at as u64 == DESCRIBE.len() as u64 && DESCRIBE.ends_with(before);
+    (executes && described).then_some(at)
+}
+
 /// Whether bytes where a message must begin can be one: weaker than what tells the protocol.
 pub(super) fn plausible(party: Party, bytes: &[u8]) -> bool {
     if party == Party::Client && looks_like_startup(bytes) == Some(true) {
@@ -365,3 +376,9 @@ fn chain(party: Party, bytes: &[u8]) -> Option<Chain> {
     }
     (chain.messages > 0).then_some(chain)
 }
+
+const DESCRIBE: &[u8] = b"D\0\0\0\x06P\0";
+/// A number of rows follows.
+const EXECUTE: &[u8] = b"E\0\0\0\x09\0";
+const ROWS: usize = 4;
+const SYNC: &[u8] = b"S\0\0\0\x04";

@@ -71,6 +71,39 @@ fn lost_rows_end_with_the_tail_of_an_operation() {
     check_recovered(&mut wire);
 }
 
+/// Drivers send them in as many operations as their buffers take, and servers read them so.
+#[test]
+fn long_values_are_executed_by_the_last_bytes() {
+    let value = [b"\0\0\0\0\0\x01\0\0\x4e\x20".as_slice(), &[b'x'; 20_000], b"\0\0"].concat();
+    let statement = (b'P', b"\0INSERT INTO n VALUES ($1)\0\0\0".as_slice());
+    let (describe, execute) = ((b'D', b"P\0".as_slice()), (b'E', b"\0\0\0\0\0".as_slice()));
+    let request = messages(&[statement, (b'B', &value), describe, execute, SYNC]);
+    let answer = messages(&[(b'1', b""), (b'2', b""), (b'n', b""), (b'C', b"INSERT 0 1\0"), READY]);
+    let length = request.len();
+    let tail = &request[length - 16..];
+    let told =
+        format!("Execute - `INSERT INTO n VALUES ($1)` known -> rows -/1 Complete {length}/{}", answer.len());
+    for (seen, edge) in [(8_192, 0), (8_192, 64), (1_000, 64), (8_192, 8_192)] {
+        let mut wire = joined();
+        wire.send(Client, &query("SELECT 1"));
+        wire.send(Server, &done(b"SELECT 1\0"));
+        wire.exchanges.clear();
+        wire.send(Client, &request[..seen]);
+        wire.send_cut(Client, &request[seen..seen + edge], (length - seen - edge - 16) as u64, tail);
+        wire.send(Server, &answer);
+        wire.expect(&[&told]);
+        check_recovered(&mut wire);
+    }
+    // Something else lies in between: what was executed is not known.
+    let longer = messages(&[statement, (b'B', &value), (b'D', b"Pp\0"), execute, SYNC]);
+    let mut wire = joined();
+    wire.send(Client, &longer[..8_192]);
+    wire.send_cut(Client, &[], (longer.len() - 8_192 - 16) as u64, &longer[longer.len() - 16..]);
+    wire.send(Server, &answer);
+    assert!(!wire.exchanges.iter().any(|exchange| exchange.contains("Complete")), "{:?}", wire.exchanges);
+    check_recovered(&mut wire);
+}
+
 #[test]
 fn lost_rows_end_with_the_next_query() {
     let rows = messages(&[(b'D', &[7; 100])]);
