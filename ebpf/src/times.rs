@@ -7,7 +7,7 @@ use honeyguide_common::{
 };
 
 use crate::{
-    emit,
+    emit, error,
     maps::{THREADS, ThreadTimes, UNUSED},
     memory, switches,
 };
@@ -72,7 +72,14 @@ pub fn present(thread: *mut ThreadTimes) {
     // SAFETY: as in `report`.
     unsafe {
         if (*thread).state != ON_CPU {
-            account(thread, switches::last(switches::TIMES));
+            let last = switches::last(switches::TIMES);
+            if last > (*thread).since {
+                account(thread, last);
+            } else {
+                // It has come from another CPU; how long it waited is not known, and none of it is told.
+                error::count(Failure::WaitUnended);
+                (*thread).since = bpf_ktime_get_ns();
+            }
             (*thread).state = ON_CPU;
         }
     }

@@ -85,8 +85,8 @@ impl Interpreter {
 /// each way to keep frames: 3.10 is as 3.9 is, and Debian's version is not tried twice.
 ///
 /// # Errors
-/// Where there is no Debian's, or the newer one's cannot be fetched.
-pub fn all() -> Result<Vec<Interpreter>> {
+/// Where there is no Debian's; of the newer one, which comes last, where it cannot be fetched.
+pub fn all() -> Result<impl Iterator<Item = Result<Interpreter>>> {
     let debian = PathBuf::from("/usr/bin/python3");
     let debian = fs::canonicalize(debian).context("`apt-get install python3` brings CPython")?;
     let own = || std::env::home_dir().unwrap_or_default().join(".pyenv");
@@ -105,8 +105,5 @@ pub fn all() -> Result<Vec<Interpreter>> {
         of_it.sort();
         found.extend(of_it.pop().map(|program| Interpreter { program, root: None }));
     }
-    for package in NEWER {
-        found.push(Interpreter::newer(package)?);
-    }
-    Ok(found)
+    Ok(found.into_iter().map(Ok).chain(NEWER.into_iter().map(Interpreter::newer)))
 }

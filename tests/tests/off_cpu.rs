@@ -122,6 +122,7 @@ fn shorter_waits_are_left_out() -> Result<()> {
 fn functions_of_python() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("off_cpu::functions_of_python") else { return Ok(()) };
     for interpreter in interpreters::all()? {
+        let interpreter = interpreter?;
         let mut command = interpreter.command("profile/waits.py")?;
         command.args([ROUNDS.to_string(), PAUSE.to_string()]);
         let mut program = Guard::spawn(command)?;

@@ -36,6 +36,7 @@ fn functions_have_the_shares_that_py_spy_sees() -> Result<()> {
         return Ok(());
     };
     for interpreter in interpreters::all()? {
+        let interpreter = interpreter?;
         // Two recordings are not of the very same moments, and a busy machine parts them now and then. What is wrong
         // is so again.
         let again = |first: anyhow::Error| compare(&interpreter).context(format!("twice; first {first:#}"));
@@ -150,6 +151,7 @@ fn ensure_shape(samples: &[Typed], said: &str) -> Result<()> {
 fn stacks_of_900_frames() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("profile_python::stacks_of_900_frames") else { return Ok(()) };
     for interpreter in interpreters::all()? {
+        let interpreter = interpreter?;
         let program = start(&interpreter, &["deep", "900"])?;
         let (samples, said) =
             Flame::start_typed(program.pid(), Duration::from_secs(3), RATE)?.finish_typed()?;

@@ -8,7 +8,7 @@ use honeyguide_protocols::{
 
 use super::{
     Endpoints, FlowCounters, FlowEvent, FlowStates, Role, Vantage,
-    detection::{Detection, Found},
+    detection::{Detection, Found, Piece},
     masking::{Hiding, Masking},
     protocol::{Parser, Standing},
 };
@@ -326,7 +326,13 @@ impl Flow {
     fn detect(&mut self, record: &DataRecord<'_>, lost: u64, counters: &mut FlowCounters) {
         let Followed::Detecting(detection) = &mut self.followed else { return };
         let found = detection.handle(record, lost);
-        if let Some(masking) = self.masking.as_mut().filter(|_| detection.may_hold_a_block(record)) {
+        let hides = match found {
+            Found::NotYet => !detection.is_from_start() || detection.may_hold_a_block(record),
+            // Whatever it is, nobody reads it.
+            Found::Nothing => !is_tls(record.bytes),
+            Found::Known { .. } => false,
+        };
+        if let Some(masking) = self.masking.as_mut().filter(|_| hides) {
             masking.suspect();
         }
         match found {
@@ -340,13 +346,17 @@ impl Flow {
                 self.numbered.0 = self.numbered.1;
                 let secrets = self.masking.as_ref().map(|masking| masking.secrets);
                 let mut parser = Parser::new(protocol, detection.is_from_start(), secrets);
+                let pending = detection.take_pending();
                 if let Some(masking) = &mut self.masking {
+                    if parser.http2().is_none() {
+                        masking.reveal(pending.iter().flat_map(Piece::captured));
+                    }
                     masking.begin(parser.http2(), client);
                 }
                 if let Some(greeting) = self.greeting {
                     parser.set_greeting(greeting);
                 }
-                for piece in detection.take_pending() {
+                for piece in pending {
                     piece.feed(&mut parser, client);
                 }
                 self.followed = Followed::Known { parser, client, exchanges: 0 };

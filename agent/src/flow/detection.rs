@@ -13,6 +13,8 @@ use super::{
 };
 use crate::decode::DataRecord;
 
+/// The first line of HTTP/2 (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 /// Records kept while nothing is decided.
 const MAX_PENDING: usize = 64;
 /// A connection seen from the middle is given this many fresh starts: it may be inside a long body.
@@ -95,7 +97,11 @@ impl Detection {
 
     /// There may be a header block of HTTP/2's in this record, or in what its side has sent so far.
     pub(super) fn may_hold_a_block(&self, record: &DataRecord<'_>) -> bool {
-        may_hold_a_block(record.bytes) || may_hold_a_block(&self.prefixes[record.direction as usize])
+        // A proxy's own line may be before it.
+        let begins = || record.bytes.windows(PREFACE.len()).any(|bytes| bytes == PREFACE);
+        may_hold_a_block(record.bytes)
+            || begins()
+            || may_hold_a_block(&self.prefixes[record.direction as usize])
     }
 
     /// Bytes that are kept.
@@ -142,6 +148,13 @@ impl Piece {
             tail_length: record.tail_length,
             eof: record.eof,
         }
+    }
+
+    /// The bytes that are there, and their places in the stream.
+    pub(super) fn captured(&self) -> [(Direction, u64, Vec<u8>); 2] {
+        let tail = self.tail[..self.tail_length].to_vec();
+        let last = (self.offset + self.length).saturating_sub(tail.len() as u64);
+        [(self.direction, self.offset, self.bytes.clone()), (self.direction, last, tail)]
     }
 
     pub(super) fn feed(&self, parser: &mut Parser, client: Direction) {

@@ -38,6 +38,13 @@ impl Masking {
         self.from = self.from.or(Some([0; 2]));
     }
 
+    /// What was hidden so far is of another protocol.
+    pub(super) fn reveal(&mut self, bytes: impl Iterator<Item = (Direction, u64, Vec<u8>)>) {
+        if self.from.is_some() {
+            self.shown.extend(bytes);
+        }
+    }
+
     pub(super) fn from(&self, direction: Direction) -> Option<u64> {
         self.from.map(|from| from[direction as usize])
     }

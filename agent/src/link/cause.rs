@@ -125,9 +125,9 @@ impl Links {
     }
 
     /// A request is in nobody's hand any more.
-    pub(super) fn leave_hand(&mut self, request: Token, entry: hand::Entry, asks: u64) {
+    pub(super) fn leave_hand(&mut self, request: Token, entry: hand::Entry, asks: u64, answered: bool) {
         self.hands.leave(request, entry);
         self.sdks.leave(request);
-        self.relays.leave(request, entry.pid, asks);
+        self.relays.leave(request, entry.pid, asks, answered);
     }
 }

@@ -160,6 +160,7 @@ impl Links {
     /// A process was forked, or has begun another program: it is not what had its id before.
     pub fn handle_process(&mut self, pid: u32) {
         self.sdks.forget(pid);
+        self.relays.forget(pid);
     }
 
     /// The process runs under an SDK's automatic instrumentation.
@@ -290,19 +291,24 @@ impl Links {
             self.held.entry(token).or_insert_with(|| Held::new(connection, role, &exchange.request, span_id));
         let end = end_of(&exchange);
         held.end = Some(end);
-        held.whole = is_whole(&exchange);
+        let whole = is_whole(&exchange);
+        held.whole = whole;
         let (entry, asks, sender) = (held.entry.take(), held.asks, held.request.first.actor);
         let start = held.request.last.time;
         let response = exchange.response.as_ref().map(|response| (response.first.actor, response.last.actor));
+        let request_end = exchange.request.offset.saturating_add(exchange.request.wire_bytes);
         held.exchange = Some(exchange);
         match role {
             Role::Server => {
                 if let Some(entry) = entry {
-                    self.leave_hand(token, entry, asks);
+                    self.leave_hand(token, entry, asks, whole);
                     self.answered(token, entry, (start, end), response.map(|(first, _)| first), now);
                 }
             }
             Role::Client => {
+                if self.settings.options {
+                    self.options.ended(connection, request_end);
+                }
                 self.wakes.answered(sender, end);
                 let by = response.map(|(_, last)| last.tid);
                 self.discipline.answered(sender.tid, by, end);
@@ -707,7 +713,7 @@ impl Links {
             if evictable && let Some(gone) = self.held.remove(&token) {
                 self.counters.evicted += 1;
                 if let Some(entry) = gone.entry {
-                    self.leave_hand(token, entry, gone.asks);
+                    self.leave_hand(token, entry, gone.asks, false);
                 }
                 self.waiting.remove(token);
                 self.reactions.forget(token);

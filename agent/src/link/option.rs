@@ -87,6 +87,13 @@ impl Options {
         known.sent.drain(..=at).next_back().map(|left| left.sent)
     }
 
+    /// A call has ended at `offset`: what was sent before begins no other.
+    pub(super) fn ended(&mut self, connection: &ConnectionInfo, offset: u64) {
+        let Some(known) = self.connections.get_mut(&connection.socket) else { return };
+        let (stream, end) = (stream_of(connection), lower(offset));
+        known.sent.retain(|left| left.stream != stream || is_from(left.start, end));
+    }
+
     /// A call inside of TLS has no option so far.
     pub(super) fn given(&mut self, call: Token, offset: u64, limit: usize) {
         let known = self.of(call.socket, limit);
@@ -228,6 +235,22 @@ mod tests {
         assert_eq!(sent(&mut options, false, 200), None);
         assert_eq!(send(&mut options, 4, Stream::Socket, u32::MAX - 1), None);
         assert_eq!(sent(&mut options, false, 1 << 32), Some(4), "offsets wrap");
+    }
+
+    /// Its body was sent in several parts, and of the next call's send nothing was told.
+    #[test]
+    fn what_a_call_has_sent_is_not_the_next_ones() {
+        let mut options = Options::default();
+        for (name, offset) in [(1, 0), (2, 4_096), (3, 9_000)] {
+            send(&mut options, name, Stream::Socket, offset);
+        }
+        assert_eq!(sent(&mut options, false, 0), Some(1));
+        options.ended(&connection(1, false), 9_000);
+        assert_eq!(sent(&mut options, false, 9_000), Some(3));
+        options.ended(&connection(1, false), 10_000);
+        send(&mut options, 4, Stream::Socket, 9_500);
+        options.ended(&connection(1, false), 10_000);
+        assert_eq!(sent(&mut options, false, 10_000), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Proxies: a process that asks for what it is asked for. HAProxy and its like read many requests before they send the first of
 //! them on, so that no order tells which is which; but each goes on with its method and target. Where just one of the requests
-//! that are open asks for the same, and was not sent on yet, it is the cause.
+//! that are open asks for the same, it is the cause.
 //!
 //! A program that answers from another that has the same paths is a proxy in that, too. One whose calls are others than its
 //! requests is not believed, should some be the same.
@@ -35,12 +35,12 @@ struct Process {
     same: u32,
 }
 
-/// Requests for the same, in the order they were read.
+/// Requests for the same. Those that were sent on stay until they are answered: a proxy may try once more.
 #[derive(Debug, Default)]
 struct Kind {
     open: Vec<Token>,
-    /// So many of them were sent on, of which it is not known which they are.
-    sent: usize,
+    /// One was given up by its client, and may be sent on all the same.
+    unsure: bool,
 }
 
 impl Relays {
@@ -53,6 +53,7 @@ impl Relays {
     pub(super) fn begin(&mut self, pid: u32) {
         if self.processes.len() >= MAX_PROCESSES {
             self.processes.clear();
+            self.open.clear();
         }
         self.processes.insert(pid, Process::default());
     }
@@ -63,26 +64,29 @@ impl Relays {
             return;
         }
         if self.open.len() >= MAX_KINDS {
+            self.processes.clear();
             self.open.clear();
+            return;
         }
         self.open.entry((pid, what)).or_default().open.push(request);
+    }
+
+    /// A process is not what had its id before.
+    pub(super) fn forget(&mut self, pid: u32) {
+        if self.processes.remove(&pid).is_some() {
+            self.open.retain(|(other, _), _| *other != pid);
+        }
     }
 
     /// A process has sent a call for `what`. Returns the request that it sends on if it is a proxy, where that is certain.
     pub(super) fn sent(&mut self, pid: u32, what: u64) -> Option<Token> {
         let process = self.processes.get_mut(&pid)?;
-        let kind = self.open.get_mut(&(pid, what));
+        let kind = self.open.get(&(pid, what)).filter(|kind| !kind.open.is_empty());
         process.count(kind.is_some());
-        let kind = kind?;
-        let only = match kind.open[..] {
-            [request] => Some(request),
+        match kind?.open[..] {
+            [request] if !kind?.unsure => Some(request),
             _ => None,
-        };
-        kind.sent += 1;
-        if kind.sent >= kind.open.len() {
-            self.open.remove(&(pid, what));
         }
-        only
     }
 
     /// Whether a process is known to be a proxy.
@@ -90,16 +94,17 @@ impl Relays {
         self.processes.get(&pid).is_some_and(Process::is_relay)
     }
 
-    /// A request was answered, or is given up.
-    pub(super) fn leave(&mut self, request: Token, pid: u32, what: u64) {
+    /// A request is over; `answered`: to its end.
+    pub(super) fn leave(&mut self, request: Token, pid: u32, what: u64, answered: bool) {
         let Some(kind) = self.open.get_mut(&(pid, what)) else { return };
         let before = kind.open.len();
         kind.open.retain(|open| *open != request);
-        if kind.open.len() < before {
-            // It was one of those that were sent on.
-            kind.sent = kind.sent.saturating_sub(1);
+        if kind.open.len() == before {
+            return;
         }
-        if kind.open.is_empty() {
+        // The next that is answered while no other is open was the last that could have been meant.
+        kind.unsure = !answered || (kind.unsure && !kind.open.is_empty());
+        if kind.open.is_empty() && !kind.unsure {
             self.open.remove(&(pid, what));
         }
     }
@@ -141,7 +146,7 @@ mod tests {
         for number in 0..requests {
             relays.read(request(number), 1, number);
             assert_eq!(relays.sent(1, number), Some(request(number)));
-            relays.leave(request(number), 1, number);
+            relays.leave(request(number), 1, number, true);
         }
         relays
     }
@@ -164,26 +169,40 @@ mod tests {
         for number in (0..50).rev() {
             assert_eq!(relays.sent(1, number), Some(request(number)));
         }
-        assert_eq!(relays.sent(1, 7), None, "it was sent on already");
+        assert_eq!(relays.sent(1, 7), Some(request(7)), "it is tried once more");
     }
 
     #[test]
     fn requests_for_the_same_are_not() {
         let mut relays = proxy(100);
-        for number in 0..3 {
-            relays.read(request(number), 1, 7);
-        }
-        assert_eq!(relays.sent(1, 7), None);
-        relays.read(request(3), 1, 7);
-        assert_eq!(relays.sent(1, 7), None, "one of the first three, or the fourth");
-        // Two of three were sent on, and both of them are answered.
-        relays.leave(request(0), 1, 7);
-        relays.leave(request(1), 1, 7);
-        assert_eq!(relays.sent(1, 7), None, "the third or the fourth");
-        assert_eq!(relays.sent(1, 7), None, "the other one");
-        relays.read(request(4), 1, 7);
-        assert_eq!(relays.sent(1, 7), Some(request(4)), "all others were sent on");
+        relays.read(request(0), 1, 7);
+        assert_eq!(relays.sent(1, 7), Some(request(0)));
+        relays.read(request(1), 1, 7);
+        assert_eq!(relays.sent(1, 7), None, "the first once more, or the second");
+        relays.leave(request(0), 1, 7, true);
+        assert_eq!(relays.sent(1, 7), Some(request(1)));
         assert!(relays.is_relay(1));
+    }
+
+    /// What its client gave up may be sent on all the same.
+    #[test]
+    fn one_that_is_given_up_is_still_meant() {
+        let mut relays = proxy(100);
+        relays.read(request(0), 1, 7);
+        relays.leave(request(0), 1, 7, false);
+        relays.read(request(1), 1, 7);
+        assert_eq!(relays.sent(1, 7), None);
+        relays.leave(request(1), 1, 7, true);
+        relays.read(request(2), 1, 7);
+        assert_eq!(relays.sent(1, 7), Some(request(2)));
+    }
+
+    #[test]
+    fn another_program_is_another_matter() {
+        let mut relays = proxy(100);
+        relays.read(request(1), 1, 7);
+        relays.forget(1);
+        assert!(!relays.is_relay(1) && relays.open.is_empty());
     }
 
     #[test]

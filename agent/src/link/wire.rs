@@ -32,11 +32,14 @@ enum Name {
     Unix { client: u64, server: u64, offset: u64, fingerprint: u64 },
 }
 
-/// Where the request begins tells requests apart well enough for a table; equality looks at all of it.
+/// Where the request begins, which a client chooses, and how; equality looks at all of it.
 impl Hash for Name {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
-            Self::Tcp { sequence, .. } => state.write_u64(u64::from(*sequence)),
+            Self::Tcp { sequence, fingerprint } => {
+                state.write_u64(u64::from(*sequence));
+                state.write_u64(*fingerprint);
+            }
             Self::Unix { client, offset, .. } => {
                 state.write_u64(*client);
                 state.write_u64(*offset);

@@ -42,7 +42,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("OFF_TASK_STACK", "task_struct", "stack"),
 ];
 
-/// The same, for TCP options alone. Where one is missing they fail their trial.
+/// The same, for TCP options alone: 0 where one is missing, and then they are refused.
 const OPTION_FIELDS: &[(&str, &str, &str)] = &[
     ("OFF_SOCK_OWNED", "sock", "sk_lock.owned"),
     ("OFF_SOCK_OPS_SKB", "bpf_sock_ops_kern", "skb"),
@@ -60,6 +60,14 @@ pub(super) fn resolve(btf: &Btf) -> Result<Vec<(&'static str, u32)>> {
         .map(|&(global, structure, member)| Ok((global, btf.offset(structure, member).unwrap_or(0))));
     let all = FIELDS.iter().map(|&(global, structure, member)| Ok((global, btf.offset(structure, member)?)));
     all.chain(options).collect()
+}
+
+/// Whether there is everything that TCP options look at.
+///
+/// # Errors
+/// Where this kernel has no such member.
+pub(super) fn of_options(btf: &Btf) -> Result<()> {
+    OPTION_FIELDS.iter().try_for_each(|&(_, structure, member)| btf.offset(structure, member).map(drop))
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use aya::{
 };
 use honeyguide_common::propagation::{OPTIONS, OptionOutcome, TRIAL};
 
-use super::propagation::{self, Common};
+use super::{
+    kernel_types, offsets,
+    propagation::{self, Common},
+};
 
 /// The attached program's table. Dropping the programs lets every connection go.
 pub(super) struct Options {
@@ -24,6 +27,7 @@ const TRIAL_BYTES: &[u8] = b"honeyguide looks whether an option arrives\n";
 /// # Errors
 /// Where the kernel refuses, or no option arrives, or other bytes.
 pub(super) fn attach(ebpf: &mut Ebpf, common: &mut Common) -> Result<Options> {
+    offsets::of_options(&kernel_types()?)?;
     common.switches.set(OPTIONS, 1, 0)?;
     propagation::attach_to_sockets(ebpf, common, "propagate_options")?;
     let outcomes =

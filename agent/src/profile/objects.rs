@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
+    fs::{File, Metadata},
     io,
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::Path,
@@ -22,8 +22,28 @@ const MAX_OBJECTS: usize = 4_096;
 /// The kernel's vDSO has two to four pages.
 const MAX_VDSO: u64 = 64 << 10;
 
-/// What makes a file the same one: device, inode, size and when it was written.
-type Key = (u64, u64, u64, i64, i64);
+/// What makes a file the same one. Numbers of devices and inodes are used again, and times of writing can be set; the time
+/// of the last change cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    device: u64,
+    inode: u64,
+    size: u64,
+    written: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl From<&Metadata> for Key {
+    fn from(meta: &Metadata) -> Self {
+        Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.size(),
+            written: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
 
 /// Files that are remembered when no process maps them any more, for the next one that does: compilers come and go.
 const MAX_REMEMBERED: usize = 16_384;
@@ -105,8 +125,7 @@ impl Objects {
         // The link leads to the very file, also where it was deleted or another lies over it; it needs a privilege
         // (CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE).
         let file = File::open(link).or_else(|_| File::open(path()))?;
-        let meta = file.metadata()?;
-        let key = (meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec());
+        let key = Key::from(&file.metadata()?);
         if let Some(known) = self.known.get(&key).and_then(Weak::upgrade) {
             return Ok(known);
         }

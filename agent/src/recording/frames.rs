@@ -5,7 +5,7 @@
 //! What is hidden of a block depends on all of it. Where it comes in several records, those before the last are
 //! written with asterisks, and overwritten in the file when the block is known.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use honeyguide_protocols::{detect::Direction, http2::Secrets};
 
@@ -33,11 +33,13 @@ pub(super) struct Frames {
 }
 
 /// Captured bytes, and where they are in the recording.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Stretch {
     offset: u64,
     length: usize,
     place: u64,
+    /// Which of them were hidden before, and stay so.
+    struck: Vec<Range<usize>>,
 }
 
 /// Bytes to be written over those at `place` of the recording.
@@ -88,14 +90,17 @@ impl Frames {
         if let Some(from) = hiding.from {
             let end = record.offset.saturating_add(record.length);
             let last = end.saturating_sub(tail.len() as u64);
-            for (bytes, offset, place) in
-                [(captured, record.offset, places.captured), (tail, last, places.tail)]
+            let kept = &record.tail[..record.tail_length];
+            for (bytes, original, offset, place) in
+                [(captured, record.bytes, record.offset, places.captured), (tail, kept, last, places.tail)]
             {
                 let plain = usize::try_from(from.saturating_sub(offset)).unwrap_or(usize::MAX);
                 let Some(bytes) = bytes.get_mut(plain..).filter(|bytes| !bytes.is_empty()) else { continue };
+                let struck = differences(bytes, original.get(plain..).unwrap_or_default());
                 bytes.fill(b'*');
                 let plain = plain as u64;
-                self.hide(key, Stretch { offset: offset + plain, length: bytes.len(), place: place + plain });
+                let (offset, place) = (offset + plain, place + plain);
+                self.hide(key, Stretch { offset, length: bytes.len(), place, struck });
             }
         }
         let patches = self.show(record.socket, record.plaintext);
@@ -175,11 +180,38 @@ impl Frames {
                     && let (Ok(start), Ok(stop)) =
                         (usize::try_from(from - offset), usize::try_from(to - offset))
                 {
-                    let place = stretch.place + (from - stretch.offset);
-                    patches.push(Patch { place, bytes: bytes[start..stop].to_vec() });
+                    let skipped = from - stretch.offset;
+                    let mut bytes = bytes[start..stop].to_vec();
+                    stretch.strike(usize::try_from(skipped).unwrap_or(usize::MAX), &mut bytes);
+                    patches.push(Patch { place: stretch.place + skipped, bytes });
                 }
             }
         }
         patches
     }
+}
+
+impl Stretch {
+    /// Hides what was hidden before in `bytes`, which are this stretch's behind so many of them.
+    fn strike(&self, skipped: usize, bytes: &mut [u8]) {
+        for struck in &self.struck {
+            let (from, to) = (struck.start.saturating_sub(skipped), struck.end.saturating_sub(skipped));
+            let to = to.min(bytes.len());
+            if let Some(bytes) = bytes.get_mut(from..to) {
+                bytes.fill(b'*');
+            }
+        }
+    }
+}
+
+/// Where two are not the same.
+fn differences(a: &[u8], b: &[u8]) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for at in (0..a.len()).filter(|&at| b.get(at) != a.get(at)) {
+        match found.last_mut() {
+            Some(last) if last.end == at => last.end = at + 1,
+            _ => found.push(at..at + 1),
+        }
+    }
+    found
 }

@@ -300,6 +300,73 @@ fn a_connection_of_before() {
     check(&kernel, 3);
 }
 
+/// It is not known for HTTP/2 before there is an answer: a proxy's own line is before it, or the end of something else.
+#[test]
+fn what_is_behind_something_else() {
+    let mut script = conversation();
+    let (_, first) = script.remove(0);
+    let ends = frame(1, 5, 7, &request(7, "z")[9..]);
+    let odd = [
+        (true, [b"PROXY TCP4 10.0.0.1 10.0.0.2 4000 80\r\n".to_vec(), first.clone()]),
+        (true, [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\n\0\0\x01\n\0\0\x02\x0f\xa0\0\x50".to_vec(), first]),
+        (false, [b"\x00\x10the rest of an upload".to_vec(), ends.clone()]),
+        (false, [vec![b'x'; 3000], ends]),
+    ];
+    for (opened, [before, behind]) in odd {
+        for apart in [false, true] {
+            let mut kernel = if opened { Kernel::opened(1) } else { Kernel::new(1) };
+            if apart {
+                kernel.data(RECEIVED, &before);
+                kernel.data(RECEIVED, &behind);
+            } else {
+                kernel.data(RECEIVED, &[&before[..], &behind].concat());
+            }
+            for (direction, bytes) in &script {
+                kernel.data(1 - direction, bytes);
+            }
+            let [masked, plain] = written(&kernel.records);
+            assert_eq!(exchanges(&masked), exchanges(&plain));
+            assert!(holds(&plain, CANARY.as_bytes()) && holds(&plain, &HUFFMAN_CANARY));
+            assert!(
+                !holds(&masked, CANARY.as_bytes()) && !holds(&masked, &HUFFMAN_CANARY),
+                "{apart} {before:?}"
+            );
+        }
+    }
+}
+
+/// What was not known at first, and is HTTP/1, is there but for its own secrets.
+#[test]
+fn another_protocol_that_is_joined_late() {
+    let mut kernel = Kernel::new(1);
+    let request = format!("GET /a?sig={CANARY}&n=1 HTTP/1.1\r\nHost: a\r\nCookie: {CANARY}\r\n\r\n");
+    for piece in request.as_bytes().chunks(3) {
+        kernel.data(SENT, piece);
+    }
+    kernel.data(RECEIVED, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let [masked, plain] = written(&kernel.records);
+    assert_eq!(exchanges(&masked), exchanges(&plain));
+    assert_eq!(exchanges(&plain).len(), 3);
+    let [masked, plain] = [masked, plain].map(|file| said(&file).concat());
+    assert!(holds(&plain, CANARY.as_bytes()) && !holds(&masked, b"cAnA") && !holds(&masked, b"7f3a"));
+    assert!(holds(&masked, b"GET /a?sig=") && holds(&masked, b"Host: a"));
+}
+
+/// What is sent within a stream of HTTP/2 is hidden as it would be without one.
+#[test]
+fn a_request_within_a_stream() {
+    let mut kernel = Kernel::opened(1);
+    for (direction, bytes) in conversation() {
+        kernel.data(direction, &bytes);
+    }
+    let within =
+        format!("\r\nGET /inner HTTP/1.1\r\nHost: a\r\nAuthorization: {CANARY}\r\nAccept: all\r\n\r\n");
+    kernel.data(SENT, &[again(7, "d"), frame(0, 1, 7, within.as_bytes())].concat());
+    kernel.data(RECEIVED, &answer(7));
+    let masked = check(&kernel, 4);
+    assert!(holds(&masked, b"GET /inner HTTP/1.1") && holds(&masked, b"Accept: all"));
+}
+
 /// Of an operation the first and the last bytes were captured, and then some were lost.
 #[test]
 fn what_was_not_captured() {

@@ -1,7 +1,8 @@
 //! Time off the CPU: where threads block, walked as they leave, and for how long, told as they go on.
 //!
 //! A thread's memory can be read only while it is the current one, and there is no hook that runs on it when it comes
-//! back; so the walk is before its worth is known. Every other thread of the machine costs a failed look-up or two.
+//! back; so the walk is before its worth is known. Every other thread of the machine costs a failed look-up or two, and a note of
+//! the time.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
 use honeyguide_common::sample::Blocked;

@@ -100,7 +100,10 @@ pub fn received(sk: *const u8, result: i32) {
         drop_hand(state);
         let who = identity::of_operation(caller.pid, DIRECTION_RECEIVE);
         let carried = (*state).scan.found & head::TRACEPARENT != 0;
+        // Its own may be in a part of the head that comes later.
+        let whole = (*state).scan.found & head::ENDED != 0;
         let known = if settings::TCP_OPTION.load() != 0
+            && whole
             && !carried
             && option::receive::of_request(sk, result as u32, state) != 0
         {

@@ -23,6 +23,8 @@ const MAX_SECTION: u64 = 512 << 20;
 const MAX_SYMBOLS: u64 = 64 << 20;
 /// A build id is 20 bytes as a rule.
 const MAX_BUILD_ID: usize = 64;
+/// The linkers of distributions make four to six.
+const MAX_SEGMENTS: usize = 256;
 
 /// What a file's code is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +94,8 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
     fn look(&mut self, endian: E, program: &ProgramHeader64<E>) {
         let (address, size) = (program.p_vaddr(endian), program.p_filesz(endian));
         match program.p_type(endian) {
-            PT_LOAD => self.segments.push(Segment {
+            // Linkers make four or so. What is beyond the bound is as if it was not there.
+            PT_LOAD if self.segments.len() < MAX_SEGMENTS => self.segments.push(Segment {
                 address,
                 offset: program.p_offset(endian),
                 size,

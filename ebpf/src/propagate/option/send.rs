@@ -214,20 +214,24 @@ unsafe fn begin(sk: *mut bpf_sock, writes: *mut Writes) {
         (*stretch).cause[1] = (*state).cause[1];
         let sampled = if sampled { OPTION_SAMPLED } else { 0 };
         let inside = if plaintext { OPTION_PLAINTEXT } else { 0 };
+        // A span that nobody hears of is nobody's parent.
+        if !tell(state, offset as u32, plaintext) {
+            (*stretch).id = 0;
+            return;
+        }
         (*stretch).id = u32::from(OPTION_ID | sampled | inside);
         (*writes).begun = (*writes).begun.wrapping_add(1);
         count(OptionOutcome::Begun);
-        tell(state, offset as u32, plaintext);
     }
 }
 
 /// # Safety
 /// `state` must be valid.
 #[inline(always)]
-unsafe fn tell(state: *mut Outgoing, offset: u32, plaintext: bool) {
+unsafe fn tell(state: *mut Outgoing, offset: u32, plaintext: bool) -> bool {
     let Some(slot) = emit::reserve(size_of::<Injected>()) else {
         count(OptionOutcome::Untold);
-        return;
+        return false;
     };
     let record = slot.cast::<Injected>();
     // SAFETY: the slot has room for the record, and every byte of it is written.
@@ -246,6 +250,7 @@ unsafe fn tell(state: *mut Outgoing, offset: u32, plaintext: bool) {
         (*record).padding = [0; 5];
     }
     emit::submit(slot, false);
+    true
 }
 
 /// The content types and versions of TLS (RFC 8446, 5.1).
