@@ -41,9 +41,11 @@ pub fn run(kernel: &Path, programs: &[&Path], script: &str) -> Result<Ran> {
     let result = scratch.join("result");
     let mut command = Command::new("qemu-system-x86_64");
     command
+        // One thread for both processors: emulated at the same time, one may run what the other is replacing in the kernel's code, as
+        // attaching to a tracepoint does, and the guest dies of it.
         .args([
             "-accel",
-            "tcg,thread=multi",
+            "tcg,thread=single",
             "-cpu",
             "max",
             "-smp",
