@@ -264,6 +264,7 @@ fn is_a_record(first: [u8; 4]) -> bool {
 /// bytes are not counted yet; else they were given to the session before.
 #[inline(always)]
 unsafe fn begins(cookie: u64, thread: u64) -> Option<u64> {
+    // SAFETY: a map's value.
     let stream = TLS_SOCKETS.get_ptr_mut(cookie).map(|found| unsafe { &raw mut (*found).stream });
     // SAFETY: map values.
     unsafe {
