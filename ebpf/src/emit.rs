@@ -20,7 +20,7 @@ use crate::{
     call::IoVec,
     error,
     identity::Identity,
-    maps::{EVENTS, HIGH_WATER},
+    maps::{EVENTS, RING_FILL},
     memory, settings,
 };
 
@@ -353,18 +353,28 @@ pub fn reserve(size: usize) -> Option<*mut u8> {
 pub fn submit(slot: *mut u8, wake: bool) {
     // SAFETY: the slot was reserved by `reserve`, and is given back once.
     unsafe {
-        let waiting = bpf_ringbuf_query(ring(), u64::from(BPF_RB_AVAIL_DATA));
-        if let Some(most) = HIGH_WATER.get_ptr_mut(0)
-            && *most < waiting
-        {
+        let wake = wake | is_falling_behind(bpf_ringbuf_query(ring(), u64::from(BPF_RB_AVAIL_DATA)));
+        let flags = if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+        bpf_ringbuf_submit(slot.cast(), u64::from(flags));
+    }
+}
+
+/// Whether so many bytes that wait are a reason to wake the reader: once for each quarter of `WAKEUP_BYTES` from there on.
+/// A reader that was woken and has no CPU yet would only be woken again, by every record, at the traced thread's cost.
+#[inline(always)]
+fn is_falling_behind(waiting: u64) -> bool {
+    let Some(fill) = RING_FILL.get_ptr_mut(0) else { return false };
+    let enough = settings::WAKEUP_BYTES.load();
+    let reached = if waiting < enough { 0 } else { (waiting * 4).checked_div(enough).unwrap_or(0) };
+    // SAFETY: a map value of this CPU.
+    unsafe {
+        let [most, before] = &mut *fill;
+        if *most < waiting {
             *most = waiting;
         }
-        let flags = if wake || waiting >= settings::WAKEUP_BYTES.load() {
-            BPF_RB_FORCE_WAKEUP
-        } else {
-            BPF_RB_NO_WAKEUP
-        };
-        bpf_ringbuf_submit(slot.cast(), u64::from(flags));
+        let further = reached > *before;
+        *before = reached;
+        further
     }
 }
 

@@ -56,9 +56,10 @@ pub static VERDICTS: LruHashMap<u64, u8, { verdict::MAX_VERDICTS }> = LruHashMap
 #[btf_map]
 pub static FAILURES: PerCpuArray<u64, { Failure::ALL.len() }> = PerCpuArray::new();
 
-/// The most bytes that were waiting in the ring: element 0.
+/// The most bytes that were waiting in the ring, and how many quarters of `settings::WAKEUP_BYTES` were when this CPU last
+/// looked; 0 below a whole one.
 #[btf_map]
-pub static HIGH_WATER: PerCpuArray<u64, 1> = PerCpuArray::new();
+pub static RING_FILL: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
 
 /// Freed by the kernel with the socket.
 #[btf_map]

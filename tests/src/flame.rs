@@ -165,15 +165,18 @@ impl Recorded {
 }
 
 impl Stacks {
-    /// `period`: nanoseconds that a sample stands for.
-    fn folded(text: &str, period: u64) -> Result<Self> {
+    /// Lines of `thread;outermost;…;innermost weight`. `period`: the weight that a sample has.
+    ///
+    /// # Errors
+    /// Where a line is none of those.
+    pub fn folded(text: &str, period: u64) -> Result<Self> {
         let stacks = text
             .lines()
             .map(|line| {
                 let (stack, count) = line.rsplit_once(' ').with_context(|| format!("not folded: {line}"))?;
-                let nanoseconds: u64 = count.parse()?;
+                let weight: u64 = count.parse()?;
                 // The first is the thread's name.
-                Ok((stack.split(';').skip(1).map(str::to_owned).collect(), nanoseconds / period))
+                Ok((stack.split(';').skip(1).map(str::to_owned).collect(), weight / period))
             })
             .collect::<Result<_>>()?;
         Ok(Self { stacks })

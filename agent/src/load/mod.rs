@@ -160,7 +160,7 @@ pub struct Control {
     ports: HashMap<MapData, u16, u8>,
     verdicts: HashMap<MapData, u64, u8>,
     failures: PerCpuArray<MapData, u64>,
-    high_water: PerCpuArray<MapData, u64>,
+    ring_fill: PerCpuArray<MapData, [u64; 2]>,
 }
 
 impl Kernel {
@@ -440,7 +440,7 @@ fn control(ebpf: &mut Ebpf) -> Result<Control> {
         ports: HashMap::try_from(take("PORTS")?)?,
         verdicts: HashMap::try_from(take("VERDICTS")?)?,
         failures: PerCpuArray::try_from(take("FAILURES")?)?,
-        high_water: PerCpuArray::try_from(take("HIGH_WATER")?)?,
+        ring_fill: PerCpuArray::try_from(take("RING_FILL")?)?,
     })
 }
 
@@ -480,7 +480,7 @@ impl Control {
     /// The most bytes that were waiting in the ring.
     #[must_use]
     pub fn high_water(&self) -> u64 {
-        self.high_water.get(&0, 0).map_or(0, |values| values.iter().copied().max().unwrap_or(0))
+        self.ring_fill.get(&0, 0).map_or(0, |cpus| cpus.iter().map(|[most, _]| *most).max().unwrap_or(0))
     }
 
     /// The failure counters since start, summed over the CPUs, in the order of [`Failure::ALL`].

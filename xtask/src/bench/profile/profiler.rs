@@ -1,6 +1,7 @@
 //! Honeyguide and others: how each is started, and what it costs from its start to what it has written.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -22,9 +23,9 @@ use crate::process;
 /// Until one that does not say so is taken for ready, and between ready and what counts.
 const SETTLE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Where it is on the path it is measured, too. `cargo install profile-bee --version 0.3.13 --no-default-features
-/// --features otlp`.
-const PROFILE_BEE: &str = "profile-bee";
+/// The program of profile-bee. Where it is on the path it is measured, too: `cargo install profile-bee --version 0.3.13
+/// --no-default-features --features otlp --locked`. It wants the tracing file system mounted.
+const PROFILE_BEE: &str = "probee";
 
 #[derive(Clone, Debug)]
 pub(super) struct Profiler {
@@ -174,8 +175,8 @@ impl Profiler {
                 command.args(["--freq", &hz, "--output"]).arg(out.join("perf.data"));
             }
             Kind::ProfileBee => {
-                command.args(["--dwarf", "true", "--frequency", &hz, "--time", "600000", "--svg"]);
-                command.arg(out.join("bee.svg"));
+                command.args(["--dwarf", "true", "--frequency", &hz, "--time", "600000", "--output"]);
+                command.arg(out.join("bee.folded"));
             }
             Kind::PySpy(_) => {
                 command
@@ -197,7 +198,17 @@ impl Profiler {
                 Some(whole(&stacks))
             }
             Kind::PySpy(_) => sampled(&said),
-            Kind::Run | Kind::ProfileBee => None,
+            Kind::ProfileBee => {
+                let text = fs::read_to_string(out.join("bee.folded"))?;
+                // It samples idle CPUs as well.
+                let busy: String = text
+                    .lines()
+                    .filter(|line| !line.starts_with("idle;"))
+                    .flat_map(|line| [line, "\n"])
+                    .collect();
+                Some(whole(&Stacks::folded(&busy, 1)?))
+            }
+            Kind::Run => None,
         })
     }
 }
