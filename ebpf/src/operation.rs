@@ -103,7 +103,7 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
     if settings::THREAD_TIMES.load() == 1 && (fresh || direction == DIRECTION_SEND) {
         times::tell(caller.tid, piece.time);
     }
-    if by_frame && length > 0 && settings::WALK_FRAMES.load() != 0 {
+    if by_frame && length > 0 && settings::LOOPS.load() != 0 {
         match bytes.origin {
             ORIGIN_BUFFER => {
                 frames::emit(piece.socket, &mut piece, 0, u64::from(preface));

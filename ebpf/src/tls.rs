@@ -373,7 +373,7 @@ pub unsafe fn plaintext(session: *mut TlsSession, key: [u64; 2], bytes: &Plainte
         direction,
         origin: ORIGIN_BUFFER,
     };
-    if by_frame && settings::WALK_FRAMES.load() != 0 {
+    if by_frame && settings::LOOPS.load() != 0 {
         let stream = if flags & FLAG_UNBOUND != 0 { socket } else { verdict::plaintext(socket) };
         if address != 0 {
             return frames::emit(stream, &mut piece, vectors, u64::from(preface));

@@ -173,15 +173,12 @@ impl Kernel {
         let btf = kernel_types()?;
         let offsets = offsets::resolve(&btf)?;
         let candidates = hooks::candidates(settings.hook, &btf)?;
-        let walk_frames = btf.has(btf::Named::Function, "bpf_loop");
+        let loops = has_loops(&btf);
         drop(btf);
 
-        let mut ebpf = load_object(settings, &offsets, |loader| {
+        let mut ebpf = load_object(settings, &offsets, loops, |loader| {
             let profiled = settings.samples.is_some() || settings.off_cpu.is_some();
             loader.map_max_entries("SAMPLES", if profiled { SAMPLES_RING } else { 4096 });
-            if walk_frames {
-                loader.override_global("WALK_FRAMES", &1_u8, true);
-            }
         })?;
         let btf = aya::Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         let mut missing = Vec::new();
@@ -382,14 +379,20 @@ fn kernel_types() -> Result<btf::Btf> {
     Ok(btf)
 }
 
+/// Whether programs may call `bpf_loop`.
+fn has_loops(kernel: &btf::Btf) -> bool {
+    kernel.has(btf::Named::Function, "bpf_loop")
+}
+
 /// The object with its settings; no program of it is loaded yet. `sizes` sets those of tables.
 fn load_object(
     settings: &LoadSettings,
     offsets: &[(&'static str, u32)],
+    loops: bool,
     sizes: impl FnOnce(&mut EbpfLoader<'_>),
 ) -> Result<Ebpf> {
     let self_pid = std::process::id();
-    let times = u8::from(settings.thread_times);
+    let (times, loops) = (u8::from(settings.thread_times), u8::from(loops));
     let (all, ports) = (u8::from(settings.select_all), u8::from(settings.select_ports));
     let trace_tls = u8::from(settings.tls);
     let opens = u8::from(settings.opens);
@@ -410,6 +413,7 @@ fn load_object(
         .override_global("THREAD_TIMES", &times, true)
         .override_global("TRACE_TLS", &trace_tls, true)
         .override_global("TRACE_OPENS", &opens, true)
+        .override_global("LOOPS", &loops, true)
         .override_global("PROPAGATE", &propagate, true)
         .override_global("TCP_OPTION", &option, true)
         .override_global("REJECT_BELOW", &reject_below, true)

@@ -16,8 +16,8 @@ use honeyguide_common::unwind::{PROGRAM_NATIVE, PROGRAM_PYTHON, PROGRAM_V8};
 use log::debug;
 
 use super::{
-    Arena, Control, HookChoice, Interpreters, LoadSettings, control, hooks, kernel_types, load_object,
-    off_cpu, offsets, require_object, unsupported,
+    Arena, Control, HookChoice, Interpreters, LoadSettings, control, has_loops, hooks, kernel_types,
+    load_object, off_cpu, offsets, require_object, unsupported,
 };
 use crate::ring::Ring;
 
@@ -75,7 +75,10 @@ impl Profiler {
     /// [`super::Unsupported`] where the kernel or the privileges do not allow it.
     pub fn load(settings: ProfilerSettings) -> Result<Self> {
         require_object()?;
-        let offsets = offsets::resolve(&kernel_types()?)?;
+        let types = kernel_types()?;
+        let offsets = offsets::resolve(&types)?;
+        let loops = has_loops(&types);
+        drop(types);
         let load = LoadSettings {
             hook: HookChoice::Auto,
             select_all: settings.select_all,
@@ -91,7 +94,7 @@ impl Profiler {
             propagation: None,
             kernel_log: settings.kernel_log,
         };
-        let mut ebpf = load_object(&load, &offsets, |loader| {
+        let mut ebpf = load_object(&load, &offsets, loops, |loader| {
             for table in UNUSED_TABLES {
                 loader.map_max_entries(table, UNUSED_ENTRIES);
             }

@@ -1,11 +1,13 @@
 //! The walk over a thread's user stack, without its help: by frame pointers, or by tables that the agent compiled from
 //! the files' unwind information (`honeyguide_common::unwind`).
 //!
-//! A walk is longer than the verifier follows in one program, so it goes on in tail-called ones. What it has in hand
-//! lies in a per-CPU element, whose values are unknown to the verifier: every round looks the same to it.
+//! What a walk has in hand lies in a per-CPU element, whose values are unknown to the verifier: every round looks the same to
+//! it. Where the kernel has no `bpf_loop`, a walk is longer than the verifier follows in one program, and goes on in
+//! tail-called ones.
 
 mod native;
 mod python;
+mod repeat;
 pub mod start;
 mod table;
 mod v8;
@@ -17,10 +19,11 @@ use honeyguide_common::{
     unwind::{Mapping, PROGRAM_NATIVE, PROGRAM_PYTHON, PROGRAM_V8, PROGRAMS, X86_REGISTERS},
 };
 
+use self::{native::Native, python::Interpreted, repeat::repeat, v8::Scripts};
 use crate::maps::{INTERPRETERS, SCRIPTS};
 
-/// Native and interpreted frames of one program, and native ones that are looked at for V8. The kernel allows 33 tail calls (`MAX_TAIL_CALL_CNT`), which the longest
-/// of both stacks share.
+/// Native and interpreted frames of one program, and native ones that are looked at for V8, where there is no `bpf_loop`.
+/// The kernel allows 33 tail calls (`MAX_TAIL_CALL_CNT`), which the longest of both stacks share.
 const FRAMES: usize = 12;
 const INTERPRETED: usize = 56;
 const LOOKED_AT: usize = 64;
@@ -94,15 +97,10 @@ pub fn stack(ctx: &impl EbpfContext, walk: *mut Walk, pid: u32, programs: &Progr
 /// Goes on with the native frames. Returns where the walk has ended.
 #[inline(always)]
 pub fn native_frames(ctx: &impl EbpfContext, walk: *mut Walk, programs: &ProgramArray<PROGRAMS>) {
-    let outcome = match native::frames::<FRAMES>(walk) {
-        Some(outcome) => outcome,
-        None => {
-            // SAFETY: as above.
-            unsafe { programs.tail_call(ctx, PROGRAM_NATIVE) };
-            Outcome::NoUnwinder
-        }
-    };
-    field!(walk.sample.outcome = outcome as u16);
+    if !repeat::<FRAMES, _>(Native(walk), native::MOST) {
+        // SAFETY: as above.
+        unsafe { programs.tail_call(ctx, PROGRAM_NATIVE) };
+    }
     if INTERPRETERS.get_ptr(field!(walk.sample.pid)).is_some() {
         // SAFETY: as above.
         unsafe { programs.tail_call(ctx, PROGRAM_PYTHON) };
@@ -117,26 +115,28 @@ pub fn native_frames(ctx: &impl EbpfContext, walk: *mut Walk, programs: &Program
 /// Adds the frames of CPython to a walk that has ended. Returns where there are no more.
 #[inline(always)]
 pub fn python_frames(ctx: &impl EbpfContext, walk: *mut Walk, programs: &ProgramArray<PROGRAMS>) {
-    match python::frames::<INTERPRETED>(walk) {
-        Some(how) => start::walked(walk, how),
-        None => {
+    match Interpreted::new(walk).map(|frames| repeat::<INTERPRETED, _>(frames, python::MOST)) {
+        Ok(true) => {}
+        Ok(false) => {
             // SAFETY: as above.
             unsafe { programs.tail_call(ctx, PROGRAM_PYTHON) };
             start::walked(walk, Walked::NoProgram);
         }
+        Err(how) => start::walked(walk, how),
     }
 }
 
 /// Says of the frames of a walk that has ended which are JavaScript's. Returns where there are no more.
 #[inline(always)]
 pub fn v8_frames(ctx: &impl EbpfContext, walk: *mut Walk, programs: &ProgramArray<PROGRAMS>) {
-    match v8::frames::<LOOKED_AT>(walk) {
-        Some(how) => start::walked(walk, how),
-        None => {
+    match Scripts::new(walk).map(|frames| repeat::<LOOKED_AT, _>(frames, v8::MOST)) {
+        Ok(true) => {}
+        Ok(false) => {
             // SAFETY: as above.
             unsafe { programs.tail_call(ctx, PROGRAM_V8) };
             start::walked(walk, Walked::NoProgram);
         }
+        Err(how) => start::walked(walk, how),
     }
 }
 

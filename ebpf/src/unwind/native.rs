@@ -11,6 +11,7 @@ use honeyguide_common::{
 
 use super::{
     BASE_NOT_YET, Next, Walk, field,
+    repeat::Step,
     table::{self, Found},
 };
 use crate::{maps::SCRIPTS, memory};
@@ -38,15 +39,20 @@ const PROLOGUE: usize = 24;
 const RETURN: u8 = 0xc3;
 const PADDING: u8 = 0xcc;
 
-/// Walks up to `N` frames; `None` where there are more.
-#[inline(always)]
-pub fn frames<const N: usize>(walk: *mut Walk) -> Option<Outcome> {
-    for _ in 0..N {
-        if let Next::End(outcome) = frame(walk) {
-            return Some(outcome);
-        }
+/// A walk over native frames. At its end the outcome is noted.
+pub struct Native(pub *mut Walk);
+
+/// One more finds that there is no room.
+pub const MOST: u32 = MAX_USER_FRAMES as u32 + 1;
+
+impl Step for Native {
+    #[inline(always)]
+    fn step(&self) -> bool {
+        let Self(walk) = *self;
+        let Next::End(outcome) = frame(walk) else { return false };
+        field!(walk.sample.outcome = outcome as u16);
+        true
     }
-    None
 }
 
 /// Notes the frame in hand, and takes its caller's.

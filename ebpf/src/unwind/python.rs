@@ -10,32 +10,45 @@ use honeyguide_common::{
     sample::MAX_FRAMES,
 };
 
-use super::{Walk, field};
+use super::{Walk, field, repeat::Step, start};
 use crate::{
     identity::{python_state, word},
     maps::INTERPRETERS,
     memory,
 };
 
-/// Walks up to `N` frames; `None` where there are more.
-#[inline(always)]
-pub fn frames<const N: usize>(walk: *mut Walk) -> Option<Walked> {
-    let Some(layout) = INTERPRETERS.get_ptr(field!(walk.sample.pid)) else { return Some(Walked::None) };
-    // SAFETY: an element of the table; the agent writes it whole.
-    let layout = unsafe { &*layout };
-    if field!(walk.within) == 0 {
-        match first(layout) {
-            Ok(frame) => field!(walk.frame = frame),
-            Err(walked) => return Some(walked),
+/// A walk over CPython's frames. At its end it is noted how that was.
+pub struct Interpreted {
+    walk: *mut Walk,
+    layout: *const Python,
+}
+
+/// One more finds that there is no room.
+pub const MOST: u32 = MAX_INTERPRETED as u32 + 1;
+
+impl Interpreted {
+    /// Begins, or goes on.
+    #[inline(always)]
+    pub fn new(walk: *mut Walk) -> Result<Self, Walked> {
+        let layout = INTERPRETERS.get_ptr(field!(walk.sample.pid)).ok_or(Walked::None)?;
+        if field!(walk.within) == 0 {
+            // SAFETY: an element of the table; the agent writes it whole.
+            let frame = first(unsafe { &*layout })?;
+            field!(walk.frame = frame);
+            field!(walk.within = 1);
         }
-        field!(walk.within = 1);
+        Ok(Self { walk, layout })
     }
-    for _ in 0..N {
-        if let Some(walked) = frame(walk, layout) {
-            return Some(walked);
-        }
+}
+
+impl Step for Interpreted {
+    #[inline(always)]
+    fn step(&self) -> bool {
+        // SAFETY: as above.
+        let Some(how) = frame(self.walk, unsafe { &*self.layout }) else { return false };
+        start::walked(self.walk, how);
+        true
     }
-    None
 }
 
 /// The thread's current frame; 0 where it has none.

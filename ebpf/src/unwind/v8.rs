@@ -10,7 +10,7 @@ use honeyguide_common::{
     unwind::X86_RSP,
 };
 
-use super::{BASE_NOT_YET, Walk, field};
+use super::{BASE_NOT_YET, Walk, field, repeat::Step, start};
 use crate::{identity::word, maps::SCRIPTS, memory};
 
 /// What the lowest bits of a pointer to an object are (`kHeapObjectTagMask`, `kHeapObjectTag`).
@@ -19,27 +19,50 @@ const OBJECT: u64 = 1;
 /// rdi, as DWARF numbers it: the function that is called (`kJSFunctionRegister`).
 const FUNCTION: u8 = 5;
 
-/// Looks at up to `N` native frames; `None` where there are more.
+/// A walk over the native frames that were found. At its end it is noted how that was.
+pub struct Scripts {
+    walk: *mut Walk,
+    layout: *const V8,
+}
+
+/// One more finds that there are no more.
+pub const MOST: u32 = MAX_USER_FRAMES as u32 + 1;
+
+impl Scripts {
+    /// Begins, or goes on.
+    #[inline(always)]
+    pub fn new(walk: *mut Walk) -> Result<Self, Walked> {
+        let layout = SCRIPTS.get_ptr(field!(walk.sample.pid)).ok_or(Walked::None)?;
+        Ok(Self { walk, layout })
+    }
+}
+
+impl Step for Scripts {
+    #[inline(always)]
+    fn step(&self) -> bool {
+        // SAFETY: an element of the table; the agent writes it whole.
+        let Some(how) = look(self.walk, unsafe { &*self.layout }) else { return false };
+        start::walked(self.walk, how);
+        true
+    }
+}
+
+/// Looks at the next native frame.
 #[inline(always)]
-pub fn frames<const N: usize>(walk: *mut Walk) -> Option<Walked> {
-    let Some(layout) = SCRIPTS.get_ptr(field!(walk.sample.pid)) else { return Some(Walked::None) };
-    // SAFETY: an element of the table; the agent writes it whole.
-    let layout = unsafe { &*layout };
-    for _ in 0..N {
-        let index = field!(walk.within);
-        if index >= field!(walk.frames) {
-            return Some(Walked::Complete);
-        }
-        field!(walk.within = index + 1);
-        let at = memory::below::<MAX_USER_FRAMES>(index as u32) as usize;
-        // SAFETY: the index is below MAX_USER_FRAMES.
-        let base = unsafe { (&raw const (*walk).bases).cast::<u64>().add(at).read() };
-        if base != 0
-            && let Some(shared) = function(walk, layout, base, index)
-            && !note(walk, shared & CODE | index << UNIT_SHIFT)
-        {
-            return Some(Walked::TooDeep);
-        }
+fn look(walk: *mut Walk, layout: &V8) -> Option<Walked> {
+    let index = field!(walk.within);
+    if index >= field!(walk.frames) {
+        return Some(Walked::Complete);
+    }
+    field!(walk.within = index + 1);
+    let at = memory::below::<MAX_USER_FRAMES>(index as u32) as usize;
+    // SAFETY: the index is below MAX_USER_FRAMES.
+    let base = unsafe { (&raw const (*walk).bases).cast::<u64>().add(at).read() };
+    if base != 0
+        && let Some(shared) = function(walk, layout, base, index)
+        && !note(walk, shared & CODE | index << UNIT_SHIFT)
+    {
+        return Some(Walked::TooDeep);
     }
     None
 }
