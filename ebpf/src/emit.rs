@@ -21,7 +21,9 @@ use crate::{
     error,
     identity::Identity,
     maps::{EVENTS, RING_FILL},
-    memory, settings,
+    memory,
+    repeat::{Step, repeat},
+    settings,
 };
 
 /// One stretch of one socket operation, with the user memory it lies in.
@@ -173,7 +175,47 @@ struct Progress {
     /// Bytes of the vectors so far.
     seen: u64,
     captured: u32,
-    flags: u32,
+    flags: u16,
+    /// The last one gathered, by its place among those of its read.
+    last: u16,
+}
+
+/// An operation that is being gathered.
+struct Gather<const N: usize> {
+    /// Reserved, with room for a `Data` and 2 N bytes, and begins with a `Progress`.
+    slot: *mut u8,
+    /// Of the vectors, and how many there are.
+    address: u64,
+    count: u64,
+    length: u32,
+    capture: u32,
+}
+
+impl<const N: usize> Step for Gather<N> {
+    /// One vector.
+    #[inline(always)]
+    fn step(&self, index: u64) -> bool {
+        let progress = self.slot.cast::<Progress>();
+        // SAFETY: the slot has room for it, and is this program's alone until it is submitted.
+        unsafe {
+            let seen = (&raw const (*progress).seen).read_volatile();
+            if index >= self.count || seen >= u64::from(self.length) {
+                return true;
+            }
+            let place = memory::below::<CHUNK>(index as u32);
+            if place == 0 {
+                let address = self.address + index * size_of::<IoVec>() as u64;
+                if !read_chunk(progress, address, self.count - index) {
+                    return true;
+                }
+            }
+            if !gather_one::<N>(self.slot, place as usize, self.capture) {
+                return true;
+            }
+            (&raw mut (*progress).last).write_volatile(place as u16);
+        }
+        false
+    }
 }
 
 /// Copies vector after vector, each behind the one before. The slot has twice the room, because the verifier
@@ -189,32 +231,19 @@ fn gather<const N: usize>(piece: &Piece, count: u64) {
     unsafe {
         (&raw mut (*progress).seen).write_volatile(0);
         (&raw mut (*progress).captured).write_volatile(0);
-        (&raw mut (*progress).flags).write_volatile(u32::from(piece.flags));
+        (&raw mut (*progress).last).write_volatile(0);
+        (&raw mut (*progress).flags).write_volatile(piece.flags);
     }
-    let mut last = 0;
-    for index in 0..MAX_VECTORS {
-        // SAFETY: as above.
-        let seen = unsafe { (&raw const (*progress).seen).read_volatile() };
-        if index as u64 >= count || seen >= u64::from(piece.length) {
-            break;
-        }
-        if index % CHUNK == 0 {
-            let address = piece.address + (index * size_of::<IoVec>()) as u64;
-            // SAFETY: as above.
-            if !unsafe { read_chunk(progress, address, count - index as u64) } {
-                break;
-            }
-        }
-        // SAFETY: as above.
-        if !unsafe { gather_one::<N>(slot, index % CHUNK, piece.capture) } {
-            break;
-        }
-        last = index % CHUNK;
-    }
+    let gather =
+        Gather::<N> { slot, address: piece.address, count, length: piece.length, capture: piece.capture };
+    repeat::<MAX_VECTORS, _>(gather, MAX_VECTORS as u32);
     // Field by field, before the fixed part takes their place: a copy of the whole would not fit the stack.
     // SAFETY: as above; the index is below CHUNK.
     let (seen, captured, flags, base, length) = unsafe {
-        let vector = (&raw const (*progress).vectors).cast::<IoVec>().add(last);
+        let last = (&raw const (*progress).last).read_volatile();
+        let vector = (&raw const (*progress).vectors)
+            .cast::<IoVec>()
+            .add(memory::below::<CHUNK>(u32::from(last)) as usize);
         (
             (&raw const (*progress).seen).read_volatile(),
             (&raw const (*progress).captured).read_volatile(),
@@ -301,7 +330,7 @@ unsafe fn fault(progress: *mut Progress) {
     // SAFETY: the caller's promise.
     unsafe {
         let flags = (&raw const (*progress).flags).read_volatile();
-        (&raw mut (*progress).flags).write_volatile(flags | u32::from(record::FLAG_FAULT));
+        (&raw mut (*progress).flags).write_volatile(flags | record::FLAG_FAULT);
     }
 }
 

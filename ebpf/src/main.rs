@@ -16,6 +16,7 @@ mod offsets;
 mod operation;
 mod probes;
 mod propagate;
+mod repeat;
 mod rustls;
 mod select;
 mod settings;

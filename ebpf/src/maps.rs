@@ -265,6 +265,8 @@ pub struct TlsThread {
     pub fresh: u64,
     /// The session that made ciphertext, for a socket to take.
     pub pending: u64,
+    /// Of the current call, how many bytes of plaintext.
+    pub moved: u64,
 }
 
 #[repr(C)]

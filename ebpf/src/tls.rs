@@ -143,7 +143,10 @@ pub fn leave(call: u64, result: i32) {
         if (*thread).session == 0 || (*thread).call != call {
             return;
         }
-        finish(thread, call, result);
+        let session = settle(thread, call, result);
+        if !session.is_null() {
+            tell(thread, call, session);
+        }
         (*thread).session = 0;
         if !writes(call) {
             (*thread).fresh = 0;
@@ -198,7 +201,7 @@ pub fn shakes_hands(session: u64, socket: u64) -> bool {
 pub fn passed(session: u64, touched: u64, bytes: &Plaintext) {
     let key = key(session);
     let Some(session) = find(key) else { return };
-    // SAFETY: a map value; see `finish`.
+    // SAFETY: a map value; see `settle`.
     unsafe {
         if (*session).socket == 0 {
             if touched != 0 {
@@ -229,13 +232,15 @@ unsafe fn has_left(session: *mut TlsSession, key: [u64; 2]) {
     }
 }
 
+/// Which socket a session has, as far as a call shows it. Returns the session where there is plaintext to tell, and leaves in
+/// `moved` how much: a value from memory is any to the verifier, which else followed each way through here to the end.
+///
 /// # Safety
 /// `thread` must be valid.
-#[inline(always)]
-unsafe fn finish(thread: *mut TlsThread, call: u64, result: i32) {
+#[inline(never)]
+unsafe fn settle(thread: *mut TlsThread, call: u64, result: i32) -> *mut TlsSession {
     // SAFETY: the caller's promise.
-    let (address, count, touched, fresh) =
-        unsafe { ((*thread).buffer, (*thread).count, (*thread).touched, (*thread).fresh) };
+    let (count, touched, fresh) = unsafe { ((*thread).count, (*thread).touched, (*thread).fresh) };
     // SAFETY: as above.
     let key = key(unsafe { (*thread).session });
     let writes = writes(call);
@@ -245,9 +250,9 @@ unsafe fn finish(thread: *mut TlsThread, call: u64, result: i32) {
         length = unsafe { bpf_probe_read_user(count as *const u64) }.unwrap_or(0) as u32;
     }
     if touched == 0 && fresh == 0 && length == 0 {
-        return;
+        return ptr::null_mut();
     }
-    let Some(session) = find(key) else { return };
+    let Some(session) = find(key) else { return ptr::null_mut() };
     // SAFETY: a map value; two threads that write to one session at once race as they race on the stream itself.
     unsafe {
         if touched != 0 {
@@ -261,24 +266,40 @@ unsafe fn finish(thread: *mut TlsThread, call: u64, result: i32) {
             }
         }
         if length == 0 {
-            return;
+            return ptr::null_mut();
         }
-        let direction = if writes { DIRECTION_SEND } else { DIRECTION_RECEIVE };
         if (*session).socket == 0 {
             if !waits(session) {
-                return;
+                return ptr::null_mut();
             }
             if writes {
                 (*thread).pending = (*thread).session;
             }
         }
-        let address = if call == CALL_SENDFILE { 0 } else { address };
-        plaintext(
-            session,
-            key,
-            &Plaintext { address, vectors: 0, who: Identity::UNKNOWN, length, direction },
-        );
-        if settings::TCP_OPTION.load() != 0 && writes && touched != 0 {
+        (&raw mut (*thread).moved).write_volatile(u64::from(length));
+    }
+    session
+}
+
+/// Tells the plaintext of a call.
+///
+/// # Safety
+/// `thread` and `session` must be valid.
+#[inline(always)]
+unsafe fn tell(thread: *mut TlsThread, call: u64, session: *mut TlsSession) {
+    let writes = writes(call);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let key = key((*thread).session);
+        let bytes = Plaintext {
+            address: if call == CALL_SENDFILE { 0 } else { (*thread).buffer },
+            vectors: 0,
+            who: Identity::UNKNOWN,
+            length: (&raw const (*thread).moved).read_volatile() as u32,
+            direction: if writes { DIRECTION_SEND } else { DIRECTION_RECEIVE },
+        };
+        plaintext(session, key, &bytes);
+        if settings::TCP_OPTION.load() != 0 && writes && (*thread).touched != 0 {
             has_left(session, key);
         }
     }
@@ -545,7 +566,7 @@ fn name(key: [u64; 2]) -> u64 {
 }
 
 pub const IDLE: TlsThread =
-    TlsThread { session: 0, buffer: 0, count: 0, call: 0, touched: 0, fresh: 0, pending: 0 };
+    TlsThread { session: 0, buffer: 0, count: 0, call: 0, touched: 0, fresh: 0, pending: 0, moved: 0 };
 const UNUSED: TlsSession = TlsSession { socket: 0, stream: SILENT, unbound: 0, spoke: 0 };
 /// No direction yet, so that the first burst has its budget.
 const SILENT: TlsStream = TlsStream {

@@ -7,7 +7,6 @@
 
 mod native;
 mod python;
-mod repeat;
 pub mod start;
 mod table;
 mod v8;
@@ -19,8 +18,11 @@ use honeyguide_common::{
     unwind::{Mapping, PROGRAM_NATIVE, PROGRAM_PYTHON, PROGRAM_V8, PROGRAMS, X86_REGISTERS},
 };
 
-use self::{native::Native, python::Interpreted, repeat::repeat, v8::Scripts};
-use crate::maps::{INTERPRETERS, SCRIPTS};
+use self::{native::Native, python::Interpreted, v8::Scripts};
+use crate::{
+    maps::{INTERPRETERS, SCRIPTS},
+    repeat::repeat,
+};
 
 /// Native and interpreted frames of one program, and native ones that are looked at for V8, where there is no `bpf_loop`.
 /// The kernel allows 33 tail calls (`MAX_TAIL_CALL_CNT`), which the longest of both stacks share.

@@ -11,10 +11,9 @@ use honeyguide_common::{
 
 use super::{
     BASE_NOT_YET, Next, Walk, field,
-    repeat::Step,
     table::{self, Found},
 };
-use crate::{maps::SCRIPTS, memory};
+use crate::{maps::SCRIPTS, memory, repeat::Step};
 
 /// Where user addresses end (47 bits; programs get the rest only when they ask for it).
 const USER_END: u64 = 1 << 47;
@@ -47,7 +46,7 @@ pub const MOST: u32 = MAX_USER_FRAMES as u32 + 1;
 
 impl Step for Native {
     #[inline(always)]
-    fn step(&self) -> bool {
+    fn step(&self, _: u64) -> bool {
         let Self(walk) = *self;
         let Next::End(outcome) = frame(walk) else { return false };
         field!(walk.sample.outcome = outcome as u16);

@@ -10,11 +10,12 @@ use honeyguide_common::{
     sample::MAX_FRAMES,
 };
 
-use super::{Walk, field, repeat::Step, start};
+use super::{Walk, field, start};
 use crate::{
     identity::{python_state, word},
     maps::INTERPRETERS,
     memory,
+    repeat::Step,
 };
 
 /// A walk over CPython's frames. At its end it is noted how that was.
@@ -43,7 +44,7 @@ impl Interpreted {
 
 impl Step for Interpreted {
     #[inline(always)]
-    fn step(&self) -> bool {
+    fn step(&self, _: u64) -> bool {
         // SAFETY: as above.
         let Some(how) = frame(self.walk, unsafe { &*self.layout }) else { return false };
         start::walked(self.walk, how);

@@ -10,8 +10,8 @@ use honeyguide_common::{
     unwind::X86_RSP,
 };
 
-use super::{BASE_NOT_YET, Walk, field, repeat::Step, start};
-use crate::{identity::word, maps::SCRIPTS, memory};
+use super::{BASE_NOT_YET, Walk, field, start};
+use crate::{identity::word, maps::SCRIPTS, memory, repeat::Step};
 
 /// What the lowest bits of a pointer to an object are (`kHeapObjectTagMask`, `kHeapObjectTag`).
 const TAGS: u64 = 3;
@@ -39,7 +39,7 @@ impl Scripts {
 
 impl Step for Scripts {
     #[inline(always)]
-    fn step(&self) -> bool {
+    fn step(&self, _: u64) -> bool {
         // SAFETY: an element of the table; the agent writes it whole.
         let Some(how) = look(self.walk, unsafe { &*self.layout }) else { return false };
         start::walked(self.walk, how);

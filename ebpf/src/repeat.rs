@@ -1,13 +1,13 @@
-//! A walk's loops.
+//! Loops whose rounds the verifier need not tell apart: what they have in hand lies in memory.
 
 use aya_ebpf::{cty::c_void, helpers::generated::bpf_loop};
 
 use crate::settings;
 
-/// What is done again and again. Its pointers are to elements of maps.
+/// What is done again and again. Its pointers are to memory of maps or of the ring.
 pub trait Step {
-    /// True when there is no more to do.
-    fn step(&self) -> bool;
+    /// The round of this number, from 0. True when there is no more to do.
+    fn step(&self, round: u64) -> bool;
 }
 
 /// What the callback is given, on the caller's stack.
@@ -24,8 +24,8 @@ struct Repeated<S> {
 #[inline(always)]
 pub fn repeat<const N: usize, S: Step>(step: S, most: u32) -> bool {
     if settings::LOOPS.load() == 0 {
-        for _ in 0..N {
-            if step.step() {
+        for round in 0..N {
+            if step.step(round as u64) {
                 return true;
             }
         }
@@ -38,10 +38,10 @@ pub fn repeat<const N: usize, S: Step>(step: S, most: u32) -> bool {
     state.done != 0
 }
 
-extern "C" fn round<S: Step>(_: u64, state: *mut Repeated<S>) -> u64 {
+extern "C" fn round<S: Step>(number: u64, state: *mut Repeated<S>) -> u64 {
     // SAFETY: as handed over by `repeat`.
     unsafe {
-        (*state).done = u64::from((*state).step.step());
+        (*state).done = u64::from((*state).step.step(number));
         (*state).done
     }
 }
