@@ -399,6 +399,7 @@ fn load_object(
     let propagate = u8::from(settings.propagation.is_some());
     let option = u8::from(settings.propagation.is_some_and(|ways| ways.tcp_option));
     let headers = settings.propagation.is_some_and(|ways| ways.http_headers);
+    let trace_context = u8::from(settings.propagation.is_some_and(|ways| ways.trace_context));
     let reject_below = settings.propagation.map_or(0, |ways| ways.reject_below);
     let wakeup = u64::from(settings.ring_bytes / 4);
     let key = fastrand::u64(..);
@@ -416,6 +417,7 @@ fn load_object(
         .override_global("LOOPS", &loops, true)
         .override_global("PROPAGATE", &propagate, true)
         .override_global("TCP_OPTION", &option, true)
+        .override_global("TRACE_CONTEXT", &trace_context, true)
         .override_global("REJECT_BELOW", &reject_below, true)
         .override_global("CAPTURE_BYTES", &settings.capture_bytes, true)
         .override_global("WAKEUP_BYTES", &wakeup, true)

@@ -26,6 +26,8 @@ use crate::span::context::TraceParent;
 pub struct PropagationSettings {
     pub http_headers: bool,
     pub tcp_option: bool,
+    /// The traces that requests come with are gone on with.
+    pub trace_context: bool,
     /// Of 2^56 traces, those that are not sampled: all of them where it is more.
     pub reject_below: u64,
 }
