@@ -10,6 +10,7 @@ mod interpreters;
 mod off_cpu;
 mod offsets;
 mod option;
+mod outcomes;
 mod profiler;
 mod propagation;
 mod runtime;
@@ -333,13 +334,13 @@ impl Kernel {
     /// What became of the messages that a header could have been put into, in the order of [`Outcome::ALL`].
     #[must_use]
     pub fn outcomes(&self) -> [u64; Outcome::ALL.len()] {
-        self.headers.as_ref().map_or([0; Outcome::ALL.len()], Headers::outcomes)
+        self.headers.as_ref().map_or([0; Outcome::ALL.len()], |headers| headers.outcomes.counted())
     }
 
     /// What became of contexts in TCP options, in the order of [`OptionOutcome::ALL`].
     #[must_use]
     pub fn option_outcomes(&self) -> [u64; OptionOutcome::ALL.len()] {
-        self.options.as_ref().map_or([0; OptionOutcome::ALL.len()], Options::outcomes)
+        self.options.as_ref().map_or([0; OptionOutcome::ALL.len()], Options::counted)
     }
 
     /// Whether headers are put into each request of a connection; `false`: into its first alone. `None` where into none.
