@@ -29,6 +29,9 @@ pub static PROPAGATE: Global<u8> = Global::new(0);
 /// 1: contexts go in TCP options, to other hosts.
 #[unsafe(no_mangle)]
 pub static TCP_OPTION: Global<u8> = Global::new(0);
+/// 1: the traces that requests come with are gone on with.
+#[unsafe(no_mangle)]
+pub static TRACE_CONTEXT: Global<u8> = Global::new(0);
 /// Traces whose 56 random bits are below this are not sampled; beyond all of them: none is.
 #[unsafe(no_mangle)]
 pub static REJECT_BELOW: Global<u64> = Global::new(0);

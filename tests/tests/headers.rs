@@ -192,23 +192,9 @@ fn a_callers_trace_goes_on_through_a_busy_server() -> Result<()> {
     let pids: Vec<u32> = servers.iter().map(|(_, app, _)| app.pid()).collect();
     let (agent, _settings) = propagating(&pids)?;
     for (runtime, app, _) in &servers {
-        let ask = |client: usize| -> Result<()> {
-            let mut stream = TcpStream::connect(("127.0.0.1", app.port()))?;
-            for number in client * EACH..(client + 1) * EACH {
-                let (trace, span) = (trace(number), span(number));
-                let head = format!(
-                    "GET /call/{number} HTTP/1.1\r\nHost: a\r\ntraceparent: 00-{trace}-{span}-01\r\n\r\n"
-                );
-                stream.write_all(head.as_bytes())?;
-                let mut came = Vec::new();
-                while !came.ends_with(b"\r\n\r\nkept") {
-                    let mut piece = [0; 1024];
-                    let got = stream.read(&mut piece)?;
-                    ensure!(got > 0, "{runtime} closed: {:?}", text(&came));
-                    came.extend_from_slice(&piece[..got]);
-                }
-            }
-            Ok(())
+        let ask = |client: usize| {
+            let contexts = (client * EACH..(client + 1) * EACH).map(|number| (trace(number), span(number)));
+            call(app.port(), client * EACH, contexts).context(*runtime)
         };
         thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS).map(|client| scope.spawn(move || ask(client))).collect();
@@ -235,6 +221,59 @@ fn a_callers_trace_goes_on_through_a_busy_server() -> Result<()> {
                 spans.get(&value[36..52]).with_context(|| format!("{runtime}: no span of {number}"))?;
             let request = spans.get(call.parent_span_id.as_str()).context("its request is not there")?;
             ensure!(request.parent_span_id == span(number), "{runtime}: call {number} is another request's");
+        }
+    }
+    Ok(())
+}
+
+/// Whoever has no propagator for them goes on with nobody's traces, on the wire neither.
+#[test]
+fn a_callers_trace_ends_where_traces_are_not_honoured() -> Result<()> {
+    let name = "headers::a_callers_trace_ends_where_traces_are_not_honoured";
+    let Some(_turn) = privilege::kernel_test(name) else { return Ok(()) };
+    const REQUESTS: usize = 20;
+    let last = Last::start()?;
+    let mut go = Command::new(apps::go("go_front", "front")?);
+    go.env("UPSTREAM", format!("http://{}", last.address));
+    let app = App::start(go)?;
+    let (agent, _settings) = with(", propagators: [baggage]", &[app.pid()])?;
+    let foreign = "000000000000000000000000f0e1d2c3";
+    call(app.port(), 0, (0..REQUESTS).map(|_| (foreign.to_owned(), "0000000000000001".to_owned())))?;
+    let capture = agent.stop()?;
+    let heads = last.heads();
+    ensure!(heads.len() == REQUESTS, "{} calls arrived", heads.len());
+    for head in &heads {
+        let (_, values) = without_headers(head);
+        let [value] = &values[..] else { bail!("{} headers: {:?}", values.len(), text(head)) };
+        ensure!(value[3..35] != *foreign, "a call goes on in its caller's trace");
+        let call = capture.spans.iter().find(|span| span.span_id == value[36..52]);
+        let call = call.with_context(|| format!("no span of {value}"))?;
+        let request = capture.spans.iter().find(|span| span.span_id == call.parent_span_id);
+        let request = request.context("its request is not there")?;
+        ensure!(request.parent_span_id.is_empty(), "a request has a parent");
+        ensure!(
+            call.trace_id == value[3..35] && request.trace_id == call.trace_id,
+            "its trace is not the wire's"
+        );
+    }
+    Ok(())
+}
+
+/// Asks for `/call/N`, N from `first` on, one after another on a connection: one request for each trace and span.
+fn call(port: u16, first: usize, contexts: impl Iterator<Item = (String, String)>) -> Result<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    for (number, (trace, span)) in contexts.enumerate() {
+        let head = format!(
+            "GET /call/{} HTTP/1.1\r\nHost: a\r\ntraceparent: 00-{trace}-{span}-01\r\n\r\n",
+            first + number
+        );
+        stream.write_all(head.as_bytes())?;
+        let mut came = Vec::new();
+        while !came.ends_with(b"\r\n\r\nkept") {
+            let mut piece = [0; 1024];
+            let got = stream.read(&mut piece)?;
+            ensure!(got > 0, "it closed: {:?}", text(&came));
+            came.extend_from_slice(&piece[..got]);
         }
     }
     Ok(())
@@ -289,10 +328,16 @@ fn attached() -> Result<usize> {
 
 /// An agent that puts headers into what these processes send; its settings live as long as the second value.
 fn propagating(pids: &[u32]) -> Result<(Agent, Scratch)> {
+    with("", pids)
+}
+
+/// The same, with another setting of contexts.
+fn with(setting: &str, pids: &[u32]) -> Result<(Agent, Scratch)> {
     let directory = Scratch::new("settings")?;
     let file: PathBuf = directory.join("honeyguide.yaml");
     // Without the programs for TLS it starts in half the time.
-    fs::write(&file, "context: { propagate: [http-headers] }\ncapture: { tls: false }\n")?;
+    let settings = format!("context: {{ propagate: [http-headers]{setting} }}\ncapture: {{ tls: false }}\n");
+    fs::write(&file, settings)?;
     let mut arguments = vec!["--config".into(), file.display().to_string()];
     for pid in pids {
         arguments.extend(["--pid".into(), pid.to_string()]);

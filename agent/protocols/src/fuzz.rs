@@ -4,9 +4,8 @@
 mod tests {
     mod seeds;
 }
+mod masking;
 mod watched;
-
-use std::sync::Arc;
 
 use crate::{
     detect::detect,
@@ -17,6 +16,7 @@ use crate::{
     sql::{self, Dialect},
 };
 
+pub use masking::masking;
 pub(crate) use watched::Watched;
 
 type Body = fn(&[u8]);
@@ -99,85 +99,6 @@ pub fn http2(data: &[u8]) {
         true => http2::Connection::opened(limits),
         false => http2::Connection::new(limits),
     });
-}
-
-/// Any script of operations on an HTTP/2 connection, in the form of [`http2`]'s: what is shown of it without its
-/// secrets is read as the same exchanges, and in the end is the same however it was taken.
-///
-/// # Panics
-///
-/// When it is not.
-pub fn masking(data: &[u8]) {
-    let mut script = Script::new(data);
-    let begin = |mode: u8| match mode & 1 {
-        1 => http2::Connection::opened(http2::Limits::default()),
-        _ => http2::Connection::new(http2::Limits::default()),
-    };
-    let mut tape: Vec<(Party, Stamp, Operation<'_>)> = Vec::new();
-    if script.mode & 2 == 2 {
-        tape.push((Party::Client, Stamp::default(), Operation::Bytes(http2::PREFACE)));
-    }
-    tape.extend(&mut script);
-    let mut watched = begin(script.mode).masking(http2::secrets_of_tests);
-    let mut shown = Vec::new();
-    let real = play(&mut watched, &tape, |connection| shown.extend(connection.take_shown()));
-    assert_eq!(play(&mut begin(script.mode), &tape, |_| {}), real);
-
-    let mut places = [0_u64; 2];
-    let masked: Vec<(Operation<'_>, Vec<u8>)> = tape
-        .iter()
-        .map(|(from, _, operation)| {
-            let place = &mut places[usize::from(*from == Party::Server)];
-            *place += operation.length();
-            let bytes = operation.bytes();
-            let mut instead = vec![b'*'; bytes.len()];
-            let start = place.saturating_sub(bytes.len() as u64);
-            for piece in shown.iter().filter(|piece| piece.from == *from) {
-                for (byte, offset) in piece.bytes.iter().zip(piece.offset..) {
-                    let at = offset.checked_sub(start).and_then(|at| usize::try_from(at).ok());
-                    if let Some(hidden) = at.and_then(|at| instead.get_mut(at)) {
-                        *hidden = *byte;
-                    }
-                }
-            }
-            (*operation, instead)
-        })
-        .collect();
-    let replayed: Vec<_> = tape
-        .iter()
-        .zip(&masked)
-        .map(|((from, at, _), (operation, bytes))| (*from, *at, operation.with(bytes)))
-        .collect();
-    assert_eq!(play(&mut begin(script.mode), &replayed, |_| {}), real);
-}
-
-/// What a connection says of its operations, without what depends on bytes that are hidden.
-fn play(
-    connection: &mut http2::Connection,
-    tape: &[(Party, Stamp, Operation<'_>)],
-    mut after: impl FnMut(&mut http2::Connection),
-) -> (Vec<http2::HttpEvent>, http2::Counters) {
-    let mut events = Vec::new();
-    let mut offsets = [0_u64; 2];
-    let mut last = Stamp::default();
-    for (from, at, operation) in tape {
-        let offset = &mut offsets[usize::from(*from == Party::Server)];
-        operation.hand_to(connection, *from, *at, *offset);
-        *offset += operation.length();
-        last = *at;
-        after(connection);
-        events.extend(std::iter::from_fn(|| connection.poll_event()));
-    }
-    connection.handle_close(last, CloseReason::Finished);
-    events.extend(std::iter::from_fn(|| connection.poll_event()));
-    for event in &mut events {
-        match event {
-            Event::Request { head, .. } => Arc::make_mut(head).fingerprint = 0,
-            Event::Exchange(exchange) => Arc::make_mut(&mut exchange.detail.request).fingerprint = 0,
-            Event::Response { .. } => {}
-        }
-    }
-    (events, connection.counters())
 }
 
 /// Any header blocks, each a length byte and as many bytes, on one decoder.

@@ -23,6 +23,7 @@ impl Links {
             held.sent = Some(sent.context);
             self.adopt(call, sent.context.trace_id);
         }
+        self.count_options();
     }
 
     /// A context has come in a TCP option.
@@ -34,6 +35,7 @@ impl Links {
     fn count_options(&mut self) {
         self.counters.options_found = self.options.found;
         self.counters.options_unmatched = self.options.unmatched;
+        self.counters.options_forgotten = self.options.forgotten;
     }
 
     /// The context that a call carries in a TCP option. What carries one in its bytes goes by that.
@@ -53,6 +55,7 @@ impl Links {
         }
         if sent.is_none() && connection.encrypted {
             self.options.given(token, offset, self.settings.limit);
+            self.count_options();
         }
         sent
     }

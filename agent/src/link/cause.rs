@@ -118,6 +118,7 @@ impl Links {
                     self.relays.read(*token, pid, held.asks);
                 }
             }
+            self.counters.forgotten_relays = self.relays.forgotten;
         }
         let request = self.relays.sent(pid, asks)?;
         let held = self.held.get(&request)?;

@@ -232,6 +232,7 @@ impl Links {
                 let actor = request.last.actor;
                 if held.asks != 0 && self.settings.inference {
                     self.relays.read(token, actor.pid, held.asks);
+                    self.counters.forgotten_relays = self.relays.forgotten;
                 }
                 held.shares_threads = threads == Threads::Shared;
                 if actor.context == 0 && self.settings.inference && threads != Threads::Shared {

@@ -69,6 +69,9 @@ pub struct LinkCounters {
     /// Contexts that came in TCP options: for requests, and for none.
     pub options_found: u64,
     pub options_unmatched: u64,
+    /// Sends with a context in a TCP option of which too many followed one another to be remembered. Those of a body begin no
+    /// call.
+    pub options_forgotten: u64,
     /// Exchanges that lost their links because too many were held.
     pub evicted: u64,
     /// Calls that were decided before all was known: their time was over, or there were too many.
@@ -77,6 +80,9 @@ pub struct LinkCounters {
     pub forgotten_tasks: u64,
     /// Processes with an SDK, or a relay's, forgotten because there were too many.
     pub forgotten_sdks: u64,
+    /// Processes of which it is found out anew whether they are proxies, because there were too many, or too many requests
+    /// of theirs.
+    pub forgotten_relays: u64,
 }
 
 /// What a runtime's threads are to its requests.

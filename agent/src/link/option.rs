@@ -23,6 +23,8 @@ pub(super) struct Options {
     /// Those that came for requests, and for none.
     pub(super) found: u64,
     pub(super) unmatched: u64,
+    /// Sends, and calls that were to leave next, that were forgotten because there were too many.
+    pub(super) forgotten: u64,
 }
 
 /// The last of one connection's, oldest first.
@@ -75,6 +77,7 @@ impl Options {
         known.sent.push_back(Left { stream, start: record.offset, sent });
         if known.sent.len() > MOST {
             known.sent.pop_front();
+            self.forgotten += 1;
         }
         None
     }
@@ -100,6 +103,7 @@ impl Options {
         known.given.push_back((call, lower(offset)));
         if known.given.len() > MOST {
             known.given.pop_front();
+            self.forgotten += 1;
         }
     }
 
@@ -146,6 +150,7 @@ impl Options {
                 && let Some(gone) = self.connections.remove(&oldest)
             {
                 self.unmatched += gone.come.len() as u64;
+                self.forgotten += (gone.sent.len() + gone.given.len()) as u64;
             }
             self.order.push_back(socket);
         }
@@ -310,5 +315,9 @@ mod tests {
         }
         assert!(options.connections.len() <= 8 && options.order.len() <= 8);
         assert_eq!(options.unmatched, 100, "each is counted once");
+        let left: usize =
+            options.connections.values().map(|known| known.sent.len() + known.given.len()).sum();
+        // All but the last that was given to the first library have left with a send.
+        assert_eq!(options.forgotten + left as u64, 100 + 1 + 999);
     }
 }

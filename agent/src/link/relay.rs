@@ -9,8 +9,10 @@ use std::collections::HashMap;
 
 use super::Token;
 
-/// Processes remembered, and kinds of requests in all; beyond it all of the kind are forgotten and learned anew.
+/// Processes remembered: the one that has sent nothing for longest goes first.
 const MAX_PROCESSES: usize = 4_096;
+/// Kinds of requests in all: the process that is asked for most is forgotten, and learned anew. Not some of its kinds, or a
+/// request might seem to be the only one for the same.
 const MAX_KINDS: usize = 65_536;
 /// Calls before a share says anything.
 const ENOUGH: u32 = 8;
@@ -26,6 +28,10 @@ pub(super) struct Relays {
     processes: HashMap<u32, Process, foldhash::fast::FixedState>,
     /// By process, and by what is asked for.
     open: HashMap<(u32, u64), Kind, foldhash::fast::FixedState>,
+    /// Counts calls.
+    clock: u64,
+    /// Processes that were forgotten for want of room.
+    pub(super) forgotten: u64,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +39,10 @@ struct Process {
     calls: u32,
     /// Those that asked for what an open request did.
     same: u32,
+    /// Kinds of its requests that are remembered.
+    kinds: u32,
+    /// When it has sent its last call.
+    used: u64,
 }
 
 /// Requests for the same. Those that were sent on stay until they are answered: a proxy may try once more.
@@ -51,11 +61,15 @@ impl Relays {
 
     /// A process is about to send its first call.
     pub(super) fn begin(&mut self, pid: u32) {
-        if self.processes.len() >= MAX_PROCESSES {
-            self.processes.clear();
-            self.open.clear();
+        if self.processes.len() >= MAX_PROCESSES
+            && let Some(idle) =
+                self.processes.iter().min_by_key(|(_, process)| process.used).map(|(pid, _)| *pid)
+        {
+            self.forget(idle);
+            self.forgotten += 1;
         }
-        self.processes.insert(pid, Process::default());
+        self.clock += 1;
+        self.processes.insert(pid, Process { used: self.clock, ..Process::default() });
     }
 
     /// A process has read a request for `what`.
@@ -63,17 +77,28 @@ impl Relays {
         if self.processes.get(&pid).is_none_or(Process::is_something_else) {
             return;
         }
-        if self.open.len() >= MAX_KINDS {
-            self.processes.clear();
-            self.open.clear();
-            return;
+        if !self.open.contains_key(&(pid, what)) {
+            if self.open.len() >= MAX_KINDS {
+                self.forget_the_most_asked();
+            }
+            // It may have been this one.
+            let Some(process) = self.processes.get_mut(&pid) else { return };
+            process.kinds += 1;
         }
         self.open.entry((pid, what)).or_default().open.push(request);
     }
 
+    fn forget_the_most_asked(&mut self) {
+        let most = self.processes.iter().max_by_key(|(_, process)| process.kinds).map(|(pid, _)| *pid);
+        if let Some(pid) = most {
+            self.forget(pid);
+            self.forgotten += 1;
+        }
+    }
+
     /// A process is not what had its id before.
     pub(super) fn forget(&mut self, pid: u32) {
-        if self.processes.remove(&pid).is_some() {
+        if self.processes.remove(&pid).is_some_and(|process| process.kinds > 0) {
             self.open.retain(|(other, _), _| *other != pid);
         }
     }
@@ -81,6 +106,8 @@ impl Relays {
     /// A process has sent a call for `what`. Returns the request that it sends on if it is a proxy, where that is certain.
     pub(super) fn sent(&mut self, pid: u32, what: u64) -> Option<Token> {
         let process = self.processes.get_mut(&pid)?;
+        self.clock += 1;
+        process.used = self.clock;
         let kind = self.open.get(&(pid, what)).filter(|kind| !kind.open.is_empty());
         process.count(kind.is_some());
         match kind?.open[..] {
@@ -106,6 +133,9 @@ impl Relays {
         kind.unsure = !answered || (kind.unsure && !kind.open.is_empty());
         if kind.open.is_empty() && !kind.unsure {
             self.open.remove(&(pid, what));
+            if let Some(process) = self.processes.get_mut(&pid) {
+                process.kinds = process.kinds.saturating_sub(1);
+            }
         }
     }
 }
@@ -225,10 +255,50 @@ mod tests {
         for pid in 0..10_000 {
             relays.begin(pid);
         }
-        assert!(relays.processes.len() <= MAX_PROCESSES);
+        assert_eq!(
+            (relays.processes.len(), relays.forgotten),
+            (MAX_PROCESSES, 10_000 - MAX_PROCESSES as u64)
+        );
         for number in 0..200_000 {
             relays.read(request(number), 9_999, number);
         }
         assert!(relays.open.len() <= MAX_KINDS);
+    }
+
+    /// A busy process is not the only one that is looked at.
+    #[test]
+    fn what_is_too_much_is_forgotten_of_whom_it_is_alone() {
+        let mut relays = proxy(100);
+        relays.begin(2);
+        let full = MAX_KINDS as u64 - 1;
+        for number in 0..full {
+            relays.read(request(number), 2, number);
+        }
+        relays.read(request(1), 1, 7);
+        assert_eq!((relays.open.len(), relays.forgotten), (MAX_KINDS, 0));
+        relays.read(request(2), 1, 8);
+        assert!(relays.is_relay(1) && !relays.knows(2));
+        assert_eq!((relays.sent(1, 7), relays.sent(1, 8)), (Some(request(1)), Some(request(2))));
+        assert_eq!((relays.open.len(), relays.forgotten), (2, 1));
+        // The one that asks for too much itself is learned anew as well.
+        relays.begin(3);
+        for number in 0..=MAX_KINDS as u64 {
+            relays.read(request(number), 3, number);
+        }
+        assert!(relays.is_relay(1) && !relays.knows(3));
+        assert_eq!((relays.open.len(), relays.forgotten), (2, 2));
+    }
+
+    /// The longest silent goes first, and only it.
+    #[test]
+    fn a_proxy_is_not_forgotten_for_others_that_send_nothing_more() {
+        let mut relays = proxy(100);
+        for pid in 2..10_000 {
+            relays.begin(pid);
+            relays.read(request(0), 1, 7);
+            assert_eq!(relays.sent(1, 7), Some(request(0)));
+            relays.leave(request(0), 1, 7, true);
+        }
+        assert!(relays.is_relay(1));
     }
 }

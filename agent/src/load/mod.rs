@@ -10,6 +10,7 @@ mod interpreters;
 mod off_cpu;
 mod offsets;
 mod option;
+mod outcomes;
 mod profiler;
 mod propagation;
 mod runtime;
@@ -333,13 +334,13 @@ impl Kernel {
     /// What became of the messages that a header could have been put into, in the order of [`Outcome::ALL`].
     #[must_use]
     pub fn outcomes(&self) -> [u64; Outcome::ALL.len()] {
-        self.headers.as_ref().map_or([0; Outcome::ALL.len()], Headers::outcomes)
+        self.headers.as_ref().map_or([0; Outcome::ALL.len()], |headers| headers.outcomes.counted())
     }
 
     /// What became of contexts in TCP options, in the order of [`OptionOutcome::ALL`].
     #[must_use]
     pub fn option_outcomes(&self) -> [u64; OptionOutcome::ALL.len()] {
-        self.options.as_ref().map_or([0; OptionOutcome::ALL.len()], Options::outcomes)
+        self.options.as_ref().map_or([0; OptionOutcome::ALL.len()], Options::counted)
     }
 
     /// Whether headers are put into each request of a connection; `false`: into its first alone. `None` where into none.
@@ -399,6 +400,7 @@ fn load_object(
     let propagate = u8::from(settings.propagation.is_some());
     let option = u8::from(settings.propagation.is_some_and(|ways| ways.tcp_option));
     let headers = settings.propagation.is_some_and(|ways| ways.http_headers);
+    let trace_context = u8::from(settings.propagation.is_some_and(|ways| ways.trace_context));
     let reject_below = settings.propagation.map_or(0, |ways| ways.reject_below);
     let wakeup = u64::from(settings.ring_bytes / 4);
     let key = fastrand::u64(..);
@@ -416,6 +418,7 @@ fn load_object(
         .override_global("LOOPS", &loops, true)
         .override_global("PROPAGATE", &propagate, true)
         .override_global("TCP_OPTION", &option, true)
+        .override_global("TRACE_CONTEXT", &trace_context, true)
         .override_global("REJECT_BELOW", &reject_below, true)
         .override_global("CAPTURE_BYTES", &settings.capture_bytes, true)
         .override_global("WAKEUP_BYTES", &wakeup, true)

@@ -12,13 +12,16 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Btf, Ebpf,
-    maps::{Array, MapData, PerCpuArray, SockHash},
+    maps::{Array, MapData, SockHash},
     programs::{BtfTracePoint, CgroupAttachMode, FExit, SkMsg, SockOps},
 };
 use honeyguide_common::propagation::{FOLLOW, Outcome, TRIAL};
 use log::debug;
 
-use super::hooks::{self, Hook};
+use super::{
+    hooks::{self, Hook},
+    outcomes::Outcomes,
+};
 use crate::span::context::TraceParent;
 
 /// How contexts are handed on, and what the kernel programs are told about traces that begin with them.
@@ -26,15 +29,16 @@ use crate::span::context::TraceParent;
 pub struct PropagationSettings {
     pub http_headers: bool,
     pub tcp_option: bool,
+    /// The traces that requests come with are gone on with.
+    pub trace_context: bool,
     /// Of 2^56 traces, those that are not sampled: all of them where it is more.
     pub reject_below: u64,
 }
 
 /// The attached programs' tables. Dropping the programs lets every connection go.
 pub(super) struct Headers {
-    outcomes: PerCpuArray<MapData, u64>,
-    /// What the trial has counted.
-    before: [u64; Outcome::ALL.len()],
+    /// In the order of [`Outcome::ALL`].
+    pub(super) outcomes: Outcomes<{ Outcome::ALL.len() }>,
     /// Connections are followed after their first request.
     pub(super) follow: bool,
 }
@@ -81,8 +85,7 @@ pub(super) fn attach_headers(ebpf: &mut Ebpf, common: &mut Common) -> Result<Hea
     };
     common.switches.set(FOLLOW, u32::from(follow), 0)?;
     attach_to_sockets(ebpf, common, "propagate_connections")?;
-    let outcomes = PerCpuArray::try_from(ebpf.take_map("OUTCOMES").context("no map OUTCOMES")?)?;
-    let mut headers = Headers { outcomes, before: [0; Outcome::ALL.len()], follow };
+    let mut headers = Headers { outcomes: Outcomes::take(ebpf, "OUTCOMES")?, follow };
     headers.try_out(common)?;
     Ok(headers)
 }
@@ -148,7 +151,7 @@ impl Headers {
         let arrived = send(TRIAL_HEAD, TRIAL_BODY);
         common.switches.set(TRIAL, 0, 0)?;
         let arrived = arrived.context("a request cannot be sent over loopback, to try it")?;
-        self.before = self.counted();
+        self.outcomes.end_trial();
         if !is_with_header(&arrived, TRIAL_HEAD, TRIAL_BODY) {
             bail!(
                 "this kernel does not put a header where it is told to: {:?}",
@@ -156,20 +159,6 @@ impl Headers {
             );
         }
         Ok(())
-    }
-
-    /// In the order of [`Outcome::ALL`].
-    pub(super) fn outcomes(&self) -> [u64; Outcome::ALL.len()] {
-        let mut counted = self.counted();
-        for (count, before) in counted.iter_mut().zip(self.before) {
-            *count = count.saturating_sub(before);
-        }
-        counted
-    }
-
-    fn counted(&self) -> [u64; Outcome::ALL.len()] {
-        Outcome::ALL
-            .map(|outcome| self.outcomes.get(&(outcome as u32), 0).map_or(0, |values| values.iter().sum()))
     }
 }
 

@@ -75,8 +75,9 @@ pub(super) fn record(settings: &Settings, path: &Path, mask: bool) -> Result<()>
     let mut file = FileSink { writer, path };
     tracer.drain(settings, &mut file)?;
     let failures = tracer.steering.control.failures();
+    let losses = file.writer.losses();
     let records = file.writer.finish(&failures).with_context(|| cannot_write(path))?;
-    status(format_args!("{records} records in {}", path.display()));
+    status(format_args!("{records} records in {}{losses}", path.display()));
     Ok(())
 }
 

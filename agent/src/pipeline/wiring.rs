@@ -38,6 +38,7 @@ pub(super) fn load_settings(settings: &Settings) -> LoadSettings {
             PropagationSettings {
                 http_headers: settings.context.http_headers,
                 tcp_option: settings.context.tcp_option,
+                trace_context: settings.context.tracecontext,
                 reject_below: settings.sampler.reject_below(),
             }
         }),

@@ -5,10 +5,11 @@
 //! What is hidden of a block depends on all of it. Where it comes in several records, those before the last are
 //! written with asterisks, and overwritten in the file when the block is known.
 
-use std::{collections::HashMap, ops::Range};
+use std::{cmp::Reverse, collections::HashMap, ops::Range};
 
 use honeyguide_protocols::{detect::Direction, http2::Secrets};
 
+use super::losses::Losses;
 use crate::{
     decode::{BindRecord, ConnectionRecord, DataRecord, StateChange, StateRecord},
     flow::Flows,
@@ -19,18 +20,24 @@ const CONNECTIONS: usize = 65_536;
 const SESSIONS: usize = 4_096;
 /// Bytes that all of them may hold of what is not whole.
 const BUFFERED: usize = 64 << 20;
-/// Stretches that wait to be shown, of all connections. Beyond it none is: they stay hidden.
+/// Stretches that wait to be shown, of all connections. Beyond it this share of them stays hidden, of whom most wait: a
+/// session that never finds its socket costs no other.
 const STRETCHES: usize = 65_536;
+const GIVEN_UP_SHARE: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Frames {
     flows: Flows,
     /// Plaintext whose socket is not known yet, by its session: only to see whether it is HTTP/2.
     sessions: Flows,
-    /// What was hidden and may be shown yet: by socket or session, whether it is plaintext, and direction.
-    hidden: HashMap<(u64, bool, Direction), Vec<Stretch>>,
+    /// What was hidden and may be shown yet.
+    hidden: HashMap<Key, Vec<Stretch>>,
     stretches: usize,
+    given_up: u64,
 }
+
+/// A socket or session, whether it is plaintext, and a direction.
+type Key = (u64, bool, Direction);
 
 /// Captured bytes, and where they are in the recording.
 #[derive(Debug)]
@@ -62,7 +69,7 @@ impl Frames {
         let mut sessions = Flows::new(SESSIONS, BUFFERED);
         flows.mask(secrets);
         sessions.mask(secrets);
-        Self { flows, sessions, hidden: HashMap::new(), stretches: 0 }
+        Self { flows, sessions, hidden: HashMap::new(), stretches: 0, given_up: 0 }
     }
 
     pub(super) fn connection(&mut self, record: ConnectionRecord) {
@@ -145,6 +152,18 @@ impl Frames {
         }
     }
 
+    /// What there was no room for.
+    pub(super) fn losses(&self) -> Losses {
+        let [flows, sessions] = [&self.flows, &self.sessions].map(|flows| flows.counters);
+        Losses {
+            connections: flows.evicted + flows.over_budget,
+            sessions: sessions.evicted + sessions.over_budget,
+            unbound: flows.unbound_dropped,
+            stretches: self.given_up,
+            streams: 0,
+        }
+    }
+
     fn pass_time(&mut self, now: u64) {
         for flows in [&mut self.flows, &mut self.sessions] {
             flows.handle_time(now);
@@ -153,19 +172,31 @@ impl Frames {
         }
     }
 
-    fn hide(&mut self, key: (u64, bool, Direction), stretch: Stretch) {
+    fn hide(&mut self, key: Key, stretch: Stretch) {
         if self.stretches >= STRETCHES {
-            self.hidden.clear();
-            self.stretches = 0;
+            self.give_up();
         }
         self.stretches += 1;
         self.hidden.entry(key).or_default().push(stretch);
     }
 
-    /// Nothing that was hidden will be shown.
-    fn settle(&mut self, key: (u64, bool, Direction)) {
+    fn give_up(&mut self) {
+        let mut waiting: Vec<(usize, Key)> =
+            self.hidden.iter().map(|(key, stretches)| (stretches.len(), *key)).collect();
+        waiting.sort_unstable_by_key(|(count, _)| Reverse(*count));
+        for (_, key) in waiting {
+            self.given_up += self.settle(key) as u64;
+            if self.stretches <= STRETCHES - STRETCHES / GIVEN_UP_SHARE {
+                return;
+            }
+        }
+    }
+
+    /// Nothing that was hidden will be shown; how much that was.
+    fn settle(&mut self, key: Key) -> usize {
         let settled = self.hidden.remove(&key).map_or(0, |stretches| stretches.len());
         self.stretches = self.stretches.saturating_sub(settled);
+        settled
     }
 
     fn show(&mut self, socket: u64, plaintext: bool) -> Vec<Patch> {

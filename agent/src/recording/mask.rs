@@ -10,6 +10,7 @@ use honeyguide_protocols::detect::Direction;
 
 use super::{
     frames::{Frames, Patch, Places},
+    losses::Losses,
     params,
 };
 use crate::{decode::DataRecord, span::redact::Redaction};
@@ -27,12 +28,17 @@ const SECRET_HEADERS: [&[u8]; 8] = [
 ];
 /// No secret name is longer; room for space before the colon.
 const NAME_MAX: usize = 64;
-/// Directions remembered. Beyond it all are forgotten: then a value cut in two may show its second half.
+/// Directions remembered. Beyond it this share is forgotten, the longest idle: then a value cut in two may show its second
+/// half.
 const STREAMS: usize = 65_536;
+const FORGOTTEN_SHARE: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Mask {
     streams: HashMap<(u64, u8), Stream>,
+    /// Counts operations.
+    clock: u64,
+    forgotten: u64,
     pub(super) frames: Frames,
 }
 
@@ -48,6 +54,8 @@ struct Stream {
     unseen: bool,
     /// Bytes that are still to come of a secret whose length is known.
     secret_left: usize,
+    /// When it was last read.
+    used: u64,
 }
 
 /// What the next byte belongs to.
@@ -88,7 +96,7 @@ fn is_secret_header(name: &[u8]) -> bool {
 
 impl Default for Mask {
     fn default() -> Self {
-        Self { streams: HashMap::new(), frames: Frames::new(secrets) }
+        Self { streams: HashMap::new(), clock: 0, forgotten: 0, frames: Frames::new(secrets) }
     }
 }
 
@@ -109,16 +117,19 @@ impl Mask {
     fn lines(&mut self, record: &DataRecord<'_>, bytes: &mut [u8], tail: &mut [u8]) {
         let key = (record.socket, stream(record));
         if self.streams.len() >= STREAMS && !self.streams.contains_key(&key) {
-            self.streams.clear();
+            self.make_room();
         }
+        self.clock += 1;
         let fresh = || Stream {
             next: record.offset,
             place: Place::LineStart { folds: false },
             in_head: false,
             unseen: false,
             secret_left: 0,
+            used: 0,
         };
         let stream = self.streams.entry(key).or_insert_with(fresh);
+        stream.used = self.clock;
         if record.offset != stream.next {
             stream.pass_unseen();
         }
@@ -133,6 +144,19 @@ impl Mask {
             }
         }
         stream.next = record.offset + record.length;
+    }
+
+    fn make_room(&mut self) {
+        let mut used: Vec<u64> = self.streams.values().map(|stream| stream.used).collect();
+        let (_, last, _) = used.select_nth_unstable(STREAMS / FORGOTTEN_SHARE);
+        let (before, last) = (self.streams.len(), *last);
+        self.streams.retain(|_, stream| stream.used > last);
+        self.forgotten += (before - self.streams.len()) as u64;
+    }
+
+    /// What there was no room for.
+    pub(super) fn losses(&self) -> Losses {
+        Losses { streams: self.forgotten, ..self.frames.losses() }
     }
 
     /// The socket is closed.
@@ -244,6 +268,7 @@ mod tests {
     #[derive(Default)]
     struct Sender {
         mask: Mask,
+        socket: u64,
         offset: u64,
     }
 
@@ -257,7 +282,7 @@ mod tests {
         fn check_cut(&mut self, input: &[u8], unseen: u64, tail: &[u8], expect: &[u8], expect_tail: &[u8]) {
             let length = input.len() as u64 + unseen + tail.len() as u64;
             let record = DataRecord {
-                socket: 1,
+                socket: self.socket,
                 plaintext: false,
                 unbound: false,
                 stamp: Stamp::default(),
@@ -340,6 +365,26 @@ mod tests {
         );
         sender.check(b"defGHI", b"***GHI");
         sender.check(b"abc", b"abc");
+    }
+
+    /// Neither a busy machine nor a program that opens more and more connections makes another's secret show.
+    #[test]
+    fn the_longest_idle_is_forgotten_and_counted() {
+        let mut sender = Sender { socket: 1, ..Sender::default() };
+        sender.check(b"Cookie: ", b"Cookie: ");
+        let mut at = sender.offset;
+        for socket in 2..2 * STREAMS as u64 {
+            (sender.socket, sender.offset) = (socket, 0);
+            sender.check(b"Cookie: a", b"Cookie: *");
+            if socket % 10_000 == 0 {
+                (sender.socket, sender.offset) = (1, at);
+                sender.check(b"b", b"*");
+                at = sender.offset;
+            }
+        }
+        assert!(sender.mask.streams.len() <= STREAMS);
+        let forgotten = sender.mask.losses().streams;
+        assert_eq!(forgotten as usize + sender.mask.streams.len(), 2 * STREAMS - 1);
     }
 
     #[test]

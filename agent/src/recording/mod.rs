@@ -5,6 +5,7 @@
 //! what comes later, bytes are asterisks first and overwritten: in a regular file; in a pipe they stay asterisks.
 
 mod frames;
+mod losses;
 mod mask;
 mod params;
 mod reader;
@@ -12,6 +13,7 @@ mod reader;
 mod tests;
 mod writer;
 
+pub use losses::Losses;
 pub use reader::{Frame, Reader};
 pub use writer::Writer;
 

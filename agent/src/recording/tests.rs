@@ -6,7 +6,7 @@ use honeyguide_common::record::{self, Bind, Connection, Data, Header, State};
 use honeyguide_protocols::{Event, Outcome};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
-use super::{Frame, Reader, Writer};
+use super::{Frame, Losses, Reader, Writer};
 use crate::{
     clock::Clock,
     decode::{Record, decode},
@@ -278,6 +278,35 @@ fn a_session_that_never_finds_its_socket_shows_nothing() {
         bytes.chunks(20).for_each(|piece| kernel.data(direction, piece));
     }
     check(&kernel, 0);
+}
+
+/// What it says is much, and waits for ever: others are shown all the same.
+#[test]
+fn a_session_that_never_finds_its_socket_costs_no_other() {
+    const FLOOD: usize = 70_000;
+    let mut kernel = Kernel::opened(1);
+    let mut script = conversation().into_iter();
+    let (_, first) = script.next().unwrap();
+    let (begin, rest) = first.split_at(first.len() - 20);
+    kernel.data(SENT, begin);
+    let mut lost = Kernel::new(99);
+    lost.flags = record::FLAG_PLAINTEXT | record::FLAG_UNBOUND;
+    (0..FLOOD).for_each(|_| lost.data(SENT, CANARY.as_bytes()));
+    kernel.records.append(&mut lost.records);
+    kernel.data(SENT, rest);
+    script.for_each(|(direction, bytes)| kernel.data(direction, &bytes));
+    let masked = check(&kernel, 3);
+    assert!(holds(&masked, b"/a?sig="));
+
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(&directory.path().join("a.hgr"), Clock::default(), 0, true).unwrap();
+    for record in &kernel.records {
+        writer.record(record, |_| Arc::new(Resource::named("a".to_owned()))).unwrap();
+    }
+    let losses = writer.losses();
+    // The flow holds 16 records of a session.
+    let expect = Losses { unbound: FLOOD as u64 - 16, stretches: 65_536 - 1, ..Losses::default() };
+    assert_eq!(losses, expect);
 }
 
 /// Joined in the middle: with a whole header block, and with a part of one that does not tell yet what it is.

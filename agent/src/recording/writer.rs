@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use honeyguide_common::record::Data;
 
 use super::{
-    INSTRUMENTED, LOST, MAGIC, PROCESS, RECORD, START,
+    INSTRUMENTED, LOST, Losses, MAGIC, PROCESS, RECORD, START,
     frames::{Patch, Places},
     mask::Mask,
 };
@@ -127,6 +127,12 @@ impl Writer {
         let written = self.frame(RECORD, &scratch);
         self.scratch = scratch;
         written
+    }
+
+    /// What the masks had no room for.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        self.mask.as_ref().map(Mask::losses).unwrap_or_default()
     }
 
     /// The end of the recording: what the kernel lost meanwhile.

@@ -288,6 +288,7 @@ impl Account {
                     ("hurried", links.hurried),
                     ("forgotten_task", links.forgotten_tasks),
                     ("forgotten_sdk", links.forgotten_sdks),
+                    ("forgotten_relay", links.forgotten_relays),
                 ],
             ),
             build.gauge(
@@ -345,6 +346,13 @@ impl Account {
                 "Contexts that came in TCP options, by whether a request was theirs.",
                 "request",
                 &[("found", links.options_found), ("none", links.options_unmatched)],
+            ),
+            build.sum(
+                "honeyguide.options.forgotten",
+                "{send}",
+                "Sends with a context in a TCP option that were forgotten before a call was found in them: too many followed, as those of a long body do.",
+                "",
+                &[("", links.options_forgotten)],
             ),
             build.sum(
                 "honeyguide.contexts.malformed",

@@ -117,10 +117,13 @@ pub enum OptionOutcome {
     Read = 3,
     /// The kernel had no memory for it, or the ring no room to tell of it.
     Untold = 4,
+    /// There was room in a segment, and the kernel did not take it: another program has written an option of this kind.
+    Refused = 5,
 }
 
 impl OptionOutcome {
-    pub const ALL: [Self; 5] = [Self::Begun, Self::Written, Self::NoRoom, Self::Read, Self::Untold];
+    pub const ALL: [Self; 6] =
+        [Self::Begun, Self::Written, Self::NoRoom, Self::Read, Self::Untold, Self::Refused];
 
     /// In the agent's own metrics.
     #[must_use]
@@ -131,6 +134,7 @@ impl OptionOutcome {
             Self::NoRoom => "no_room",
             Self::Read => "read",
             Self::Untold => "untold",
+            Self::Refused => "refused",
         }
     }
 }

@@ -103,6 +103,7 @@ pub fn received(sk: *const u8, result: i32) {
         // Its own may be in a part of the head that comes later.
         let whole = (*state).scan.found & head::ENDED != 0;
         let known = if settings::TCP_OPTION.load() != 0
+            && settings::TRACE_CONTEXT.load() != 0
             && whole
             && !carried
             && option::receive::of_request(sk, result as u32, state) != 0
@@ -149,6 +150,11 @@ fn trace_of(state: *mut Outgoing) -> u32 {
     }
     // SAFETY: a map value.
     unsafe {
+        if settings::TRACE_CONTEXT.load() == 0 {
+            // Whatever it comes with, now or in a later part of its head.
+            begin_trace(state);
+            return 1;
+        }
         let found = (*state).scan.found;
         if found & head::TRACEPARENT != 0 {
             return u32::from(found & head::SEVERAL == 0 && value(state));

@@ -106,14 +106,14 @@ impl Names {
             } else {
                 None
             };
-            let had_parts = file.tables.parts.is_some();
+            let before = file.tables.parts_weight();
             let found = inlined.or_else(|| file.tables.find(object.image, address));
-            if let Some(parts) = file.tables.parts.as_ref().filter(|_| !had_parts) {
-                self.weight += parts.weight();
-                file.weight += parts.weight();
-            }
+            let grown = file.tables.parts_weight() - before;
+            self.weight += grown;
+            file.weight += grown;
             found
         });
+        self.make_room(object.key, 0);
         found.unwrap_or_else(|| {
             self.counters.unnamed += 1;
             unnamed(object.path, address)
@@ -129,17 +129,22 @@ impl Names {
     fn load(&mut self, object: &Object<'_>) {
         let tables = Tables::read(object);
         let weight = EMPTY + tables.weight();
-        while self.weight + weight > self.settings.budget
-            && let Some(oldest) = self.files.iter().min_by_key(|(_, file)| file.used).map(|(key, _)| *key)
-        {
+        self.make_room(object.key, weight);
+        self.counters.loaded += 1;
+        self.weight += weight;
+        self.files.insert(object.key, File { tables, weight, used: self.clock });
+    }
+
+    /// Lets go of what was not used longest, but for the file `in_use`, until there is room for so much `more`.
+    fn make_room(&mut self, in_use: u64, more: usize) {
+        while self.weight + more > self.settings.budget {
+            let others = self.files.iter().filter(|(key, _)| **key != in_use);
+            let Some(oldest) = others.min_by_key(|(_, file)| file.used).map(|(key, _)| *key) else { return };
             if let Some(file) = self.files.remove(&oldest) {
                 self.weight -= file.weight;
                 self.counters.evicted += 1;
             }
         }
-        self.counters.loaded += 1;
-        self.weight += weight;
-        self.files.insert(object.key, File { tables, weight, used: self.clock });
     }
 }
 
@@ -198,8 +203,11 @@ impl Tables {
 
     fn weight(&self) -> usize {
         let symbols: usize = self.symbols.iter().map(Symbols::weight).sum();
-        let parts = self.parts.as_ref().map_or(0, Parts::weight);
-        symbols + parts + self.go.as_ref().map_or(0, |bytes| bytes.len())
+        symbols + self.parts_weight() + self.go.as_ref().map_or(0, |bytes| bytes.len())
+    }
+
+    fn parts_weight(&self) -> usize {
+        self.parts.as_ref().map_or(0, Parts::weight)
     }
 
     /// A path to the debug information: of an open file by its descriptor, which leads there from any mount namespace.
@@ -223,6 +231,7 @@ fn unnamed(path: &str, address: u64) -> Named {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::split::tests::compiled;
 
     fn this_program() -> Image {
         Image::File(Arc::new(std::fs::File::open("/proc/self/exe").unwrap()))
@@ -255,5 +264,29 @@ mod tests {
         }
         assert_eq!((names.counters.loaded, names.counters.evicted), (3, 1));
         assert!(names.weight() <= weight * 2);
+    }
+
+    /// They are read when something has no name, and each is named when it is asked for.
+    #[test]
+    fn parts_of_functions_are_within_the_budget() {
+        let directory = tempfile::tempdir().unwrap();
+        let [whole, stripped] = compiled(directory.path());
+        let [whole, stripped] =
+            [whole, stripped].map(|path| Image::File(Arc::new(std::fs::File::open(path).unwrap())));
+        let mut names = Names::new(Settings::default());
+        let mut function = |at| names.find(&object(1, &whole), at).names[0].function.clone();
+        let part = (0..1_u64 << 20).find(|at| &*function(*at) == "work.cold").unwrap();
+        let mut names = Names::new(Settings::default());
+        names.find(&object(1, &stripped), 0);
+        let unnamed = names.weight();
+        assert_eq!(&*names.find(&object(1, &stripped), part).names[0].function, "work");
+        let weight = names.weight();
+        assert!(unnamed < weight);
+
+        let mut names = Names::new(Settings { budget: 2 * weight - 1, inlines: false });
+        for key in [1, 2] {
+            names.find(&object(key, &stripped), part);
+        }
+        assert_eq!((names.counters.loaded, names.counters.evicted, names.weight()), (2, 1, weight));
     }
 }

@@ -6,21 +6,30 @@ use std::{collections::HashMap, sync::Arc};
 use object::ReadCache;
 
 use super::{image::Image, symbols::Symbols};
-use crate::unwind::{Elf, parts};
+use crate::unwind::{Elf, Segment, parts};
+
+/// What a name takes beside its bytes.
+const NAME: usize = 64;
 
 /// The parts of one file, and what those are called that were asked for.
 #[derive(Debug)]
 pub(super) struct Parts {
     /// Begin and end.
     ranges: Vec<(u64, u64)>,
+    /// Where their code is in the file.
+    code: Vec<Segment>,
     names: HashMap<u64, Option<Arc<str>>>,
+    weight: usize,
 }
 
 impl Parts {
     pub(super) fn read(image: &Image) -> Self {
         let cache = ReadCache::new(image.bytes());
-        let ranges = Elf::parse(&cache).map(|elf| parts::find(&elf)).unwrap_or_default();
-        Self { ranges, names: HashMap::new() }
+        let read = Elf::parse(&cache).map(|elf| (parts::find(&elf), elf.segments));
+        let (ranges, mut code) = read.unwrap_or_default();
+        code.retain(|segment| segment.executable);
+        let weight = size_of_val(&*ranges) + size_of_val(&*code);
+        Self { ranges, code, names: HashMap::new(), weight }
     }
 
     /// The function that the part at `address` belongs to.
@@ -30,35 +39,47 @@ impl Parts {
         if address >= end {
             return None;
         }
-        let name =
-            self.names.entry(start).or_insert_with(|| owner(image, symbols, start, end).map(Into::into));
-        name.as_deref().map(str::to_owned)
-    }
-
-    /// Bytes of memory, when all of them have names.
-    pub(super) fn weight(&self) -> usize {
-        self.ranges.len() * 64
-    }
-}
-
-/// The one function that the part's jumps lead into. A jump to a function's beginning is a call.
-fn owner(image: &Image, symbols: &[Symbols], start: u64, end: u64) -> Option<String> {
-    let cache = ReadCache::new(image.bytes());
-    let elf = Elf::parse(&cache).ok()?;
-    let mut owner = None;
-    for target in parts::jumps(&elf, start, end) {
-        let Some(found) = symbols.iter().find_map(|symbols| symbols.within(target)) else { continue };
-        if *owner.get_or_insert(found) != found {
-            return None;
+        if let Some(known) = self.names.get(&start) {
+            return known.as_deref().map(str::to_owned);
         }
+        let name = self.owner(image, symbols, start, end);
+        self.weight += NAME + name.as_ref().map_or(0, String::len);
+        self.names.insert(start, name.as_deref().map(Into::into));
+        name
     }
-    let owner = owner?;
-    symbols.iter().find_map(|symbols| symbols.find(owner))
+
+    /// Bytes of memory.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// The one function that the part's jumps lead into. A jump to a function's beginning is a call.
+    fn owner(&self, image: &Image, symbols: &[Symbols], start: u64, end: u64) -> Option<String> {
+        let length = (end - start).min(parts::MAX_CODE);
+        let code = self.code.iter().find_map(|segment| {
+            let within = start.checked_sub(segment.address)?;
+            within.checked_add(length).filter(|end| *end <= segment.size)?;
+            image.slice(segment.offset.checked_add(within)?, length, parts::MAX_CODE)
+        })?;
+        let mut owner = None;
+        for target in parts::jumps(&code, start, end) {
+            let Some(found) = symbols.iter().find_map(|symbols| symbols.within(target)) else { continue };
+            if *owner.get_or_insert(found) != found {
+                return None;
+            }
+        }
+        let owner = owner?;
+        symbols.iter().find_map(|symbols| symbols.find(owner))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs::File, process::Command};
+pub(super) mod tests {
+    use std::{
+        fs::File,
+        path::{Path, PathBuf},
+        process::Command,
+    };
 
     use super::*;
     use crate::names::elf;
@@ -82,19 +103,24 @@ mod tests {
         int main(int count, char **words) { return work(count + atoi(words[0])); }
     ";
 
-    fn image(path: &std::path::Path) -> Image {
+    fn image(path: &Path) -> Image {
         Image::File(Arc::new(File::open(path).unwrap()))
+    }
+
+    /// A program of which a function has a part elsewhere, with all symbols and stripped.
+    pub(in crate::names) fn compiled(directory: &Path) -> [PathBuf; 2] {
+        let [source, whole, stripped] = ["a.c", "whole", "stripped"].map(|name| directory.join(name));
+        std::fs::write(&source, SOURCE).unwrap();
+        let run = |command: &mut Command| assert!(command.status().unwrap().success());
+        run(Command::new("cc").args(["-O2", "-rdynamic", "-o"]).args([&whole, &source]));
+        run(Command::new("strip").arg("-o").args([&stripped, &whole]));
+        [whole, stripped]
     }
 
     #[test]
     fn a_part_that_lies_elsewhere_is_its_functions() {
         let directory = tempfile::tempdir().unwrap();
-        let [source, whole, stripped] = ["a.c", "whole", "stripped"].map(|name| directory.path().join(name));
-        std::fs::write(&source, SOURCE).unwrap();
-        let run = |command: &mut Command| assert!(command.status().unwrap().success());
-        run(Command::new("cc").args(["-O2", "-rdynamic", "-o"]).args([&whole, &source]));
-        run(Command::new("strip").arg("-o").args([&stripped, &whole]));
-
+        let [whole, stripped] = compiled(directory.path());
         let full = elf::read(&image(&whole)).unwrap().full.unwrap();
         let bare = image(&stripped);
         let symbols = [elf::read(&bare).unwrap().dynamic.unwrap()];

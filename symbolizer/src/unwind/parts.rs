@@ -13,7 +13,7 @@ use super::{
 /// Parts of one file that are known.
 const MAX_PARTS: usize = 1 << 18;
 /// Bytes of a part that are looked at. Interpreters' are the longest.
-const MAX_CODE: u64 = 1 << 20;
+pub(crate) const MAX_CODE: u64 = 1 << 20;
 
 /// Where such parts are, in ascending order.
 pub(crate) fn find<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>) -> Vec<(u64, u64)> {
@@ -53,9 +53,8 @@ fn begins_with_a_frame(section: &EhFrame<Slice<'_>>, bases: &BaseAddresses, offs
     )
 }
 
-/// Where jumps of a part lead to outside of it.
-pub(crate) fn jumps<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, start: u64, end: u64) -> Vec<u64> {
-    let Some(code) = elf.code(start, (end - start).min(MAX_CODE)) else { return Vec::new() };
+/// Where jumps of a part lead to outside of it. `code`: its first bytes, [`MAX_CODE`] at most.
+pub(crate) fn jumps(code: &[u8], start: u64, end: u64) -> Vec<u64> {
     Decoder::with_ip(64, code, start, DecoderOptions::NONE)
         .into_iter()
         .filter(|instruction| {

@@ -205,6 +205,15 @@ impl Connection {
         self.client.buffered() + self.server.buffered() + self.streams.buffered()
     }
 
+    /// Where a frame begins is known of this side, and it begins next; for [`crate::fuzz`].
+    pub(crate) fn is_between_frames(&self, party: Party) -> bool {
+        let parser = match party {
+            Party::Client => &self.client,
+            Party::Server => &self.server,
+        };
+        self.state == State::Open && parser.is_between_frames()
+    }
+
     fn parser(&mut self, party: Party) -> &mut Parser {
         match party {
             Party::Client => &mut self.client,

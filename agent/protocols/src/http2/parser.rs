@@ -245,6 +245,11 @@ impl Parser {
         !matches!(self.phase, Phase::Lost | Phase::Closed)
     }
 
+    /// A frame begins next that may be any but CONTINUATION.
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.phase == Phase::Header && self.buffer.is_empty() && self.open.is_none()
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
     }

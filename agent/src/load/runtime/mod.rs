@@ -27,10 +27,10 @@ use aya::{
     programs::uprobe::{UProbeLinkId, UProbeScope},
 };
 use honeyguide_common::identity::Runtime;
-use log::{debug, info, warn};
+use log::{info, warn};
 use zerocopy::IntoBytes as _;
 
-use super::uprobe::{self, Image, program};
+use super::uprobe::{self, Image, detach, program};
 use crate::discover::ProcRoot;
 
 /// When a process is looked at after it was selected or has begun a program: what it runs is mapped in its first
@@ -144,11 +144,7 @@ impl Runtimes {
         for file in self.files.values_mut().filter(|file| !file.users.is_empty()) {
             file.users.retain(|pid| proc.exists(*pid));
             if file.users.is_empty() {
-                for (name, link) in file.links.drain(..) {
-                    if let Err(error) = program(ebpf, name).and_then(|probe| Ok(probe.detach(link)?)) {
-                        debug!("{name} does not detach: {error:#}");
-                    }
-                }
+                detach(ebpf, &mut file.links);
             }
         }
         if self.files.len() >= MAX_FILES {

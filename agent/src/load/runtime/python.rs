@@ -45,12 +45,13 @@ pub(super) fn examine(image: &Image) -> Option<Found> {
 
 /// The address of the key under which a thread has its `PyThreadState`, from `PyGILState_GetThisThreadState`.
 pub(super) fn thread_key(image: &Image, function: Symbol, runtime: Symbol) -> Option<u64> {
-    key(&image.code(function.address, function.size)?, runtime.address, runtime.size)
+    key(&image.code(function.address, function.size)?, runtime.address, runtime.size, image.moves)
 }
 
 /// The address of `autoTSSkey` in `_PyRuntime`: what is handed to `PyThread_tss_get`, or where the key is read from
-/// for `pthread_getspecific`. In a program that does not move it is a number in the instruction.
-fn key(function: &Function, runtime: u64, size: u64) -> Option<u64> {
+/// for `pthread_getspecific`. In a program that does not move it is a number in the instruction; in one that `moves` such a
+/// number is something else.
+fn key(function: &Function, runtime: u64, size: u64, moves: bool) -> Option<u64> {
     let inside = |address: u64| (runtime..runtime + size).contains(&address);
     // Registers that hold the address of `_PyRuntime`, as it was read from the table of global offsets.
     let mut bases = Vec::new();
@@ -58,7 +59,8 @@ fn key(function: &Function, runtime: u64, size: u64) -> Option<u64> {
         if instruction.op_count() < 2 {
             continue;
         }
-        if instruction.mnemonic() == Mnemonic::Mov
+        if !moves
+            && instruction.mnemonic() == Mnemonic::Mov
             && instruction.op1_kind() == OpKind::Immediate32
             && inside(u64::from(instruction.immediate32()))
         {
@@ -276,17 +278,18 @@ pub(super) mod tests {
     fn the_key_is_found_through_the_table_of_offsets_and_by_its_own_address() {
         // mov rax, [rip+0x100]; lea rdi, [rax+0x250]; jmp …
         let code = [0x48, 0x8b, 0x05, 0, 1, 0, 0, 0x48, 0x8d, 0xb8, 0x50, 2, 0, 0, 0xe9, 0, 0, 0, 0];
-        assert_eq!(key(&function(&code), 0x9000, 0x1000), Some(0x9250));
+        assert_eq!(key(&function(&code), 0x9000, 0x1000, true), Some(0x9250));
         // mov edi, [rip+0x8254] (ends at 0x1006)
         let code = [0x8b, 0x3d, 0x4e, 0x82, 0, 0];
-        assert_eq!(key(&function(&code), 0x9000, 0x1000), Some(0x9250));
+        assert_eq!(key(&function(&code), 0x9000, 0x1000, true), Some(0x9250));
         // The same, outside of the structure.
-        assert_eq!(key(&function(&code), 0xa000, 0x1000), None);
+        assert_eq!(key(&function(&code), 0xa000, 0x1000, true), None);
         // cmp dword [rip+0x8250], 0; je …; mov edi, 0x9250; jmp …
         let code = [0x83, 0x3d, 0x49, 0x82, 0, 0, 0, 0x74, 10, 0xbf, 0x50, 0x92, 0, 0, 0xe9, 0, 0, 0, 0];
-        assert_eq!(key(&function(&code), 0x9000, 0x1000), Some(0x9250));
-        assert_eq!(key(&function(&code), 0xa000, 0x1000), None);
-        assert_eq!(key(&function(&[]), 0x9000, 0x1000), None);
+        assert_eq!(key(&function(&code), 0x9000, 0x1000, false), Some(0x9250));
+        assert_eq!(key(&function(&code), 0xa000, 0x1000, false), None);
+        assert_eq!(key(&function(&code), 0x9000, 0x1000, true), None, "it is loaded elsewhere");
+        assert_eq!(key(&function(&[]), 0x9000, 0x1000, true), None);
     }
 
     #[test]
@@ -296,7 +299,7 @@ pub(super) mod tests {
                 (0..64).map(|at| (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (at % 57)) as u8).collect();
             let function = function(&code);
             let decoded = decode(&function);
-            let _ = (key(&function, 0x2000, 0x100), tested_field(&decoded));
+            let _ = (key(&function, 0x2000, 0x100, seed % 2 == 0), tested_field(&decoded));
             for at in 0..decoded.len() {
                 let _ = (is_result_tested(&decoded[..at]), is_used_again(&decoded[..at]));
             }

@@ -17,7 +17,7 @@ mod watch;
 pub(super) use elf::{Elf, Function, Image, Symbol};
 pub(super) use mapped::{inside, mapped};
 pub(super) use plan::{Missed, Plan, Target};
-pub(super) use programs::{load, program};
+pub(super) use programs::{detach, load, program};
 pub(super) use sites::{entry, passage, returns, tails};
 pub(super) use table::{AttachCounters, AttachTable};
 pub(super) use watch::Watch;

@@ -6,7 +6,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use aya::{Ebpf, programs::UProbe};
+use aya::{
+    Ebpf,
+    programs::{
+        UProbe,
+        uprobe::{UProbeLink, UProbeLinkId},
+    },
+};
+use log::debug;
 
 use crate::load::hooks::refusal;
 
@@ -48,4 +55,26 @@ pub(in crate::load) fn load(ebpf: &mut Ebpf, names: &[&str]) -> Result<()> {
             all.and(other.join().unwrap_or_else(|_| Err(anyhow::anyhow!("loading has panicked"))))
         })
     })
+}
+
+/// Threads that take probes off at once.
+const DETACHING: usize = 16;
+
+/// Takes probes off, each of which the kernel waits for until no CPU can be in it any more: together they wait as long as one.
+/// Meanwhile whoever begins to use their file is seen by some of them, and by nobody who could add others.
+pub(in crate::load) fn detach(ebpf: &mut Ebpf, links: &mut Vec<(&'static str, UProbeLinkId)>) {
+    let mut taken: Vec<UProbeLink> = Vec::with_capacity(links.len());
+    for (name, link) in links.drain(..) {
+        match program(ebpf, name).and_then(|probe| Ok(probe.take_link(link)?)) {
+            Ok(link) => taken.push(link),
+            Err(error) => debug!("{name} does not detach: {error:#}"),
+        }
+    }
+    let share = taken.len().div_ceil(DETACHING).max(1);
+    thread::scope(|scope| {
+        while !taken.is_empty() {
+            let some = taken.split_off(taken.len().saturating_sub(share));
+            scope.spawn(move || drop(some));
+        }
+    });
 }

@@ -13,9 +13,9 @@ use aya::{
     Ebpf,
     programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope},
 };
-use log::{debug, info, warn};
+use log::{info, warn};
 
-use super::{Elf, Missed, Plan, plan::Placement, program};
+use super::{Elf, Missed, Plan, detach, plan::Placement, program};
 
 /// Files that are remembered, most of them as having nothing of interest.
 const MAX_FILES: usize = 4_096;
@@ -180,12 +180,4 @@ fn place(ebpf: &mut Ebpf, elf: &Elf, placement: &Placement) -> Result<UProbeLink
     program(ebpf, placement.program)?
         .attach(point, elf.held(), UProbeScope::AllProcesses)
         .with_context(|| format!("no probe at {}", placement.site))
-}
-
-fn detach(ebpf: &mut Ebpf, links: &mut Vec<(&'static str, UProbeLinkId)>) {
-    for (name, link) in links.drain(..) {
-        if let Err(error) = program(ebpf, name).and_then(|probe| Ok(probe.detach(link)?)) {
-            debug!("{name} does not detach: {error:#}");
-        }
-    }
 }

@@ -127,9 +127,8 @@ pub fn write(ops: *mut bpf_sock_ops, sk: *mut bpf_sock) {
         let bytes = option.as_mut_ptr();
         ptr::copy_nonoverlapping((&raw const (*stretch).trace).cast::<u8>(), bytes.add(4), 16);
         ptr::copy_nonoverlapping((&raw const (*stretch).span).cast::<u8>(), bytes.add(20), 8);
-        if bpf_store_hdr_opt(ops, option.as_ptr().cast(), OPTION_LENGTH as u32, 0) == 0 {
-            count(OptionOutcome::Written);
-        }
+        let stored = bpf_store_hdr_opt(ops, option.as_ptr().cast(), OPTION_LENGTH as u32, 0) == 0;
+        count(if stored { OptionOutcome::Written } else { OptionOutcome::Refused });
     }
 }
 

@@ -18,7 +18,7 @@ const SEEDS: &[(&str, Seeds)] = &[
     ("hpack", header_blocks),
     ("http1", || http1::corpus::CASES.iter().map(|case| script(case.script)).collect()),
     ("http2", || http2::corpus::cases().iter().map(|case| script(&case.script)).collect()),
-    ("masking", || http2::corpus::cases().iter().map(|case| script(&case.script)).collect()),
+    ("masking", masked),
     ("memcached", || memcached::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("mysql", || mysql::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("postgres", || postgres::corpus::cases().iter().map(|case| script(&case.script)).collect()),
@@ -60,6 +60,17 @@ fn script<B: AsRef<[u8]>>(turns: &[(Party, B)]) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Conversations in which secrets are sent, early or later, in one piece or not.
+fn masked() -> Vec<Vec<u8>> {
+    let scripts: Vec<_> = http2::corpus::cases().iter().map(|case| script(&case.script)).collect();
+    let with = |mode: u8| move |script: &Vec<u8>| [&[1 | mode << 2], &script[1..]].concat();
+    [0, 3]
+        .into_iter()
+        .flat_map(|from| (0..8).map(move |how| from | how << 3))
+        .flat_map(|mode| scripts.iter().map(with(mode)))
+        .collect()
 }
 
 /// The first bytes of either side; the first byte says how many are the client's, which suits `G` and `P`.
