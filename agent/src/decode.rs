@@ -177,17 +177,8 @@ pub struct WakeRecord {
     /// The thread that woke.
     pub by: u32,
     pub woken: u32,
-    /// What it waited for; `None`: it was made.
-    pub wait: Option<Wait>,
-}
-
-/// A thread's wait for another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wait {
-    /// The futex.
-    pub address: u64,
-    /// It would have waited for a certain time only.
-    pub timed: bool,
+    /// It was not woken but made.
+    pub made: bool,
 }
 
 /// A connection is being opened.
@@ -370,15 +361,8 @@ fn open(bytes: &[u8]) -> Result<OpenRecord, Malformed> {
 
 fn wake(bytes: &[u8]) -> Result<WakeRecord, Malformed> {
     let (raw, _) = Wake::read_from_prefix(bytes).map_err(|_| Malformed)?;
-    let timed = raw.header.flags & record::WAKE_TIMED != 0;
     let made = raw.header.flags & record::WAKE_MADE != 0;
-    Ok(WakeRecord {
-        time: raw.header.time,
-        pid: raw.pid,
-        by: raw.tid,
-        woken: raw.woken,
-        wait: (!made).then_some(Wait { address: raw.address, timed }),
-    })
+    Ok(WakeRecord { time: raw.header.time, pid: raw.pid, by: raw.tid, woken: raw.woken, made })
 }
 
 fn injected(bytes: &[u8]) -> Result<InjectedRecord, Malformed> {

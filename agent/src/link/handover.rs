@@ -1,142 +1,157 @@
-//! What threads hand to each other: pools that make calls for those who wait for them, and runtimes in which each step of a
-//! request is another thread's.
+//! What threads hand to each other: pools whose threads make calls for others that wait for them.
 //!
-//! A thread that is woken goes on with what the one that woke it was at: a request that this one has read, or the answer
-//! to a call. That is not so always. Who gives up a lock wakes whoever waits for it; a worker that has just finished takes
-//! the next task before the one that was woken for it does, and one that is busy is woken by nobody. So nothing is believed
-//! that does not close: what a request's threads have handed on must have come back to it, to the thread that wrote its
-//! response or to the one that has it in hand and waits. What was mixed up on the way ends at another request.
+//! Who has woken a thread says little of what it does next. Several things that were put into a queue are told by one
+//! wake-up, a worker that has just finished takes the next of them before the one that was woken for it does, and a worker
+//! that was woken wakes another in turn. (Measured: of Java's pools one in ten, of Python's two in three that were woken by
+//! a request's thread worked for another one's.) But who waits for a result is woken by the one that has it. So a call belongs to
+//! the request whose thread, having it in hand, was woken by the thread that had just read the call's answer.
+//!
+//! Whoever gives up a lock wakes others as well. So the one that sent the call must have been woken for it: by this very
+//! request's thread; or, where it is one that has been seen to work so, by another worker, since the request was read. One that
+//! was woken by another request's thread is not believed, and one that nobody has woken has come by itself.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::HashMap;
 
 use super::Token;
-use crate::decode::Wait;
 
-/// Threads and futexes remembered; beyond it all of the kind are forgotten and learned anew.
+/// Threads remembered; beyond it all are forgotten and learned anew.
 const MAX_THREADS: usize = 65_536;
-const MAX_FUTEXES: usize = 65_536;
-const MAX_OPENED: usize = 16_384;
-/// Steps that are followed back, and answers that come back to one request.
-const MAX_STEPS: usize = 64;
+/// Answers that come back to one request.
+const MAX_CALLS: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Handovers {
     /// Wake-ups are told: without any the rest is not kept.
     active: bool,
-    /// What each thread is at; those that nothing is known of are not there.
-    threads: HashMap<u32, Origin, foldhash::fast::FixedState>,
-    /// What its sender was at, by call.
-    calls: HashMap<Token, Origin, foldhash::fast::FixedState>,
-    /// The same by socket, of connections that are opened.
-    opened: HashMap<u64, Option<Origin>, foldhash::fast::FixedState>,
-    /// By request: what came back to it.
-    back: HashMap<Token, Back, foldhash::fast::FixedState>,
-    /// Who has waited for a certain time only, by process and futex.
-    futexes: HashMap<(u32, u64), Waiters, foldhash::fast::FixedState>,
-}
-
-/// What a thread's work began with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
-    Request(Token),
-    /// The answer to a call whose cause is not known.
-    Answer(Token),
+    threads: HashMap<u32, Thread, foldhash::fast::FixedState>,
+    /// Requests that are open, by whose thread they were read.
+    requests: HashMap<Token, Request, foldhash::fast::FixedState>,
+    calls: HashMap<Token, Call, foldhash::fast::FixedState>,
 }
 
 #[derive(Debug, Default)]
-struct Back {
-    /// What the thread was at that began to write the response.
-    end: Option<Origin>,
-    /// Calls whose answers those had read who woke the thread that has the request in hand.
-    answers: Vec<Token>,
+struct Thread {
+    /// The open requests that it has read.
+    requests: Vec<Token>,
+    /// The call that it has sent and whose answer it has read, and done nothing else since.
+    answer: Option<Token>,
+    woken: Option<Woken>,
+    /// It was seen to work for the one that had woken it.
+    proven: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Waiters {
-    One(u32),
+/// When a thread was woken last, and which request the thread had in hand that woke it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Woken {
+    time: u64,
+    request: Option<Token>,
+}
+
+#[derive(Debug)]
+struct Request {
+    tid: u32,
+    /// Calls whose answers those had read who woke its thread.
+    calls: Vec<Token>,
+}
+
+#[derive(Debug)]
+struct Call {
+    tid: u32,
+    woken: Option<Woken>,
+    back: Back,
+}
+
+/// To which request's thread the answer to a call was brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Back {
+    Nobodys,
+    One(Token),
     Several,
 }
 
-/// A thread, and the request that it certainly works for.
+/// A thread, and whether it does one thing after another.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hand {
+pub(super) struct Worker {
     pub(super) tid: u32,
-    pub(super) request: Option<Token>,
+    pub(super) believed: bool,
 }
 
 impl Handovers {
-    /// A thread has read a request; `certain`: it runs one thing after another, and not tasks that are told apart.
-    pub(super) fn read(&mut self, request: Token, tid: u32, certain: bool) {
+    /// A thread has read a request.
+    pub(super) fn read(&mut self, request: Token, tid: u32) {
         if !self.active {
             return;
         }
-        self.set(tid, certain.then_some(Origin::Request(request)));
+        let thread = self.thread(tid);
+        thread.answer = None;
+        thread.requests.push(request);
+        self.requests.insert(request, Request { tid, calls: Vec::new() });
     }
 
-    /// A thread has read the beginning of the answer to a call, or its end. `known`: the request that caused the call.
-    pub(super) fn answered(&mut self, call: Token, tid: u32, known: Option<Token>, certain: bool) {
+    /// A thread that has no request in hand has sent a call of which it is not known yet what caused it.
+    pub(super) fn sent(&mut self, call: Token, tid: u32) {
         if !self.active {
             return;
         }
-        let origin = match known {
-            Some(request) => Some(Origin::Request(request)),
-            None => self.calls.contains_key(&call).then_some(Origin::Answer(call)),
-        };
-        self.set(tid, origin.filter(|_| certain));
+        let thread = self.thread(tid);
+        thread.answer = None;
+        if thread.requests.is_empty() {
+            // That one may be over by now: then this is not what it has asked for.
+            let woken = thread.woken;
+            let open =
+                |woken: &Woken| woken.request.is_none_or(|request| self.requests.contains_key(&request));
+            let woken = woken.filter(open);
+            self.calls.insert(call, Call { tid, woken, back: Back::Nobodys });
+        }
     }
 
-    /// A thread has begun to open a connection.
-    pub(super) fn opened(&mut self, socket: u64, hand: Hand) {
+    /// A thread has begun to read the answer to a call.
+    pub(super) fn answered(&mut self, call: Token, tid: u32) {
         if !self.active {
             return;
         }
-        if self.opened.len() >= MAX_OPENED {
-            self.opened.clear();
-        }
-        self.opened.insert(socket, self.of(hand));
+        let own = self.calls.get(&call).is_some_and(|call| call.tid == tid);
+        self.thread(tid).answer = own.then_some(call);
     }
 
-    /// A thread has sent a call of which it is not known yet what caused it.
-    pub(super) fn sent(&mut self, call: Token, hand: Hand) {
-        // The first on its connection was meant when that was opened.
-        let origin = self.opened.remove(&call.socket).unwrap_or_else(|| self.of(hand));
-        if let Some(origin) = origin {
-            self.calls.insert(call, origin);
-        }
+    /// A thread was made: it is not what had its id before.
+    pub(super) fn made(&mut self, tid: u32) {
+        self.threads.remove(&tid);
     }
 
-    /// A thread has begun to write a response.
-    pub(super) fn wrote(&mut self, request: Token, hand: Hand) {
-        if let Some(end) = self.of(hand) {
-            self.back.entry(request).or_default().end.get_or_insert(end);
-        }
-    }
-
-    /// `woken` was woken by a thread of its process, or made by it where it did not wait.
-    pub(super) fn woken(&mut self, pid: u32, by: Hand, woken: Hand, wait: Option<Wait>) {
+    /// `woken` was woken by a thread of its process, or made by it.
+    pub(super) fn woken(&mut self, by: Worker, woken: Worker, time: u64) {
         self.active = true;
-        if wait.is_some_and(|wait| self.is_turn(pid, woken.tid, wait)) {
-            return;
-        }
-        let origin = self.of(by);
-        let Some(request) = woken.request else {
-            self.set(woken.tid, origin);
-            return;
-        };
-        if let Some(Origin::Answer(call)) = origin {
-            let answers = &mut self.back.entry(request).or_default().answers;
-            if answers.len() < MAX_STEPS && !answers.contains(&call) {
-                answers.push(call);
+        if let Some(request) = self.in_hand(woken) {
+            let waker = self.threads.get(&by.tid).filter(|waker| waker.requests.is_empty());
+            if let Some(call) = waker.and_then(|waker| waker.answer) {
+                self.bring(call, request);
             }
+            return;
         }
+        let request = self.in_hand(by);
+        let thread = self.thread(woken.tid);
+        thread.woken = Some(Woken { time, request });
+        thread.answer = None;
     }
 
-    /// A request is over: the calls that were certainly made for it.
-    pub(super) fn ended(&mut self, request: Token) -> Vec<Token> {
-        let Some(Back { end, answers }) = self.back.remove(&request) else { return Vec::new() };
+    /// A request that was read at `start` is over: the calls that others have made for it.
+    pub(super) fn ended(&mut self, request: Token, start: u64) -> Vec<Token> {
+        let Some(Request { calls, .. }) = self.leave(request) else { return Vec::new() };
         let mut own = Vec::new();
-        for back in end.into_iter().chain(answers.into_iter().map(Origin::Answer)) {
-            own.extend(self.line(request, back));
+        for token in calls {
+            let Some(call) = self.calls.get(&token).filter(|call| call.back == Back::One(request)) else {
+                continue;
+            };
+            let Some(woken) = call.woken.filter(|woken| woken.time >= start) else { continue };
+            let Some(thread) = self.threads.get_mut(&call.tid) else { continue };
+            match woken.request {
+                Some(by) if by == request => thread.proven = true,
+                Some(_) => continue,
+                None if thread.proven => {}
+                None => continue,
+            }
+            own.push(token);
         }
         own
     }
@@ -144,62 +159,45 @@ impl Handovers {
     /// An exchange leaves.
     pub(super) fn forget(&mut self, token: Token) {
         self.calls.remove(&token);
-        self.back.remove(&token);
+        self.leave(token);
     }
 
-    /// The calls between `back` and the reading of `request`; none where it does not lead there.
-    fn line(&self, request: Token, back: Origin) -> Vec<Token> {
-        let (mut calls, mut at) = (Vec::new(), back);
-        while calls.len() < MAX_STEPS {
-            match at {
-                Origin::Request(found) if found == request => return calls,
-                Origin::Request(_) => break,
-                Origin::Answer(call) => {
-                    let Some(before) = self.calls.get(&call) else { break };
-                    calls.push(call);
-                    at = *before;
-                }
-            }
+    fn leave(&mut self, request: Token) -> Option<Request> {
+        let left = self.requests.remove(&request)?;
+        if let Some(thread) = self.threads.get_mut(&left.tid) {
+            thread.requests.retain(|other| *other != request);
         }
-        Vec::new()
+        Some(left)
     }
 
-    fn of(&self, hand: Hand) -> Option<Origin> {
-        hand.request.map(Origin::Request).or_else(|| self.threads.get(&hand.tid).copied())
-    }
-
-    fn set(&mut self, tid: u32, origin: Option<Origin>) {
-        let Some(origin) = origin else {
-            self.threads.remove(&tid);
+    /// The answer to a call has come to the one that waited for it.
+    fn bring(&mut self, call: Token, request: Token) {
+        let (Some(found), Some(to)) = (self.calls.get_mut(&call), self.requests.get_mut(&request)) else {
             return;
         };
+        match found.back {
+            Back::Nobodys if to.calls.len() < MAX_CALLS => {
+                found.back = Back::One(request);
+                to.calls.push(call);
+            }
+            Back::One(before) if before == request => {}
+            Back::Nobodys | Back::One(_) | Back::Several => found.back = Back::Several,
+        }
+    }
+
+    /// The request that a thread certainly works for.
+    fn in_hand(&self, worker: Worker) -> Option<Token> {
+        match self.threads.get(&worker.tid)?.requests[..] {
+            [request] if worker.believed => Some(request),
+            _ => None,
+        }
+    }
+
+    fn thread(&mut self, tid: u32) -> &mut Thread {
         if self.threads.len() >= MAX_THREADS && !self.threads.contains_key(&tid) {
             self.threads.clear();
         }
-        self.threads.insert(tid, origin);
-    }
-
-    /// Whether threads take turns in what it waited for, as in an interpreter's lock: several wait for it, none for long.
-    fn is_turn(&mut self, pid: u32, tid: u32, wait: Wait) -> bool {
-        if !wait.timed {
-            return false;
-        }
-        if self.futexes.len() >= MAX_FUTEXES && !self.futexes.contains_key(&(pid, wait.address)) {
-            self.futexes.clear();
-        }
-        match self.futexes.entry((pid, wait.address)) {
-            Entry::Vacant(place) => {
-                place.insert(Waiters::One(tid));
-                false
-            }
-            Entry::Occupied(mut waiters) => match waiters.get() {
-                Waiters::One(before) if *before == tid => false,
-                Waiters::One(_) | Waiters::Several => {
-                    waiters.insert(Waiters::Several);
-                    true
-                }
-            },
-        }
+        self.threads.entry(tid).or_default()
     }
 }
 
@@ -211,165 +209,173 @@ mod tests {
         Token { socket: exchange, exchange }
     }
 
-    /// Requests and calls by number; threads that have a request in hand as one that does one thing after another has.
+    /// Requests 100 and 200 are read by threads 1 and 2, which wait for what they have asked for.
     struct Process {
         handovers: Handovers,
-        hands: HashMap<u32, u64>,
+        now: u64,
     }
 
     impl Process {
         fn new() -> Self {
-            let mut new = Self { handovers: Handovers::default(), hands: HashMap::new() };
+            let mut new = Self { handovers: Handovers::default(), now: 0 };
             new.wakes(90, 91);
+            new.reads(1, 100);
+            new.reads(2, 200);
             new
         }
 
-        fn hand(&self, tid: u32) -> Hand {
-            Hand { tid, request: self.hands.get(&tid).map(|request| token(*request)) }
-        }
-
-        /// A thread that waits for what it has asked for.
-        fn takes(&mut self, tid: u32, request: u64) {
-            self.hands.insert(tid, request);
-            self.reads(tid, request);
-        }
-
         fn reads(&mut self, tid: u32, request: u64) {
-            self.handovers.read(token(request), tid, true);
+            self.handovers.read(token(request), tid);
         }
 
         fn wakes(&mut self, by: u32, tid: u32) {
-            let wait = Some(Wait { address: u64::from(tid), timed: false });
-            self.handovers.woken(1, self.hand(by), self.hand(tid), wait);
+            self.now += 1;
+            let worker = |tid| Worker { tid, believed: true };
+            self.handovers.woken(worker(by), worker(tid), self.now);
         }
 
-        fn sends(&mut self, tid: u32, call: u64) {
-            self.handovers.sent(token(call), self.hand(tid));
+        fn calls(&mut self, tid: u32, call: u64) {
+            self.handovers.sent(token(call), tid);
+            self.handovers.answered(token(call), tid);
         }
 
-        fn hears(&mut self, tid: u32, call: u64) {
-            self.handovers.answered(token(call), tid, None, true);
+        fn ended(&mut self, request: u64, start: u64) -> Vec<u64> {
+            self.handovers.ended(token(request), start).iter().map(|call| call.exchange).collect()
         }
 
-        fn writes(&mut self, tid: u32, request: u64) -> Vec<u64> {
-            self.handovers.wrote(token(request), self.hand(tid));
-            let own = self.handovers.ended(token(request));
-            self.hands.remove(&tid);
-            own.iter().map(|call| call.exchange).collect()
+        /// Thread 1 has asked this one for something.
+        fn proves(&mut self, tid: u32) {
+            self.wakes(1, tid);
+            self.calls(tid, 1);
+            self.wakes(tid, 1);
+            assert_eq!(self.ended(100, self.now - 1), [1]);
+            self.reads(1, 100);
         }
     }
 
     #[test]
     fn calls_of_a_pool_are_those_of_whoever_waits_for_them() {
         let mut process = Process::new();
-        process.takes(1, 100);
-        process.takes(2, 200);
         for (by, worker, call) in [(1, 11, 101), (1, 12, 102), (2, 21, 201), (2, 22, 202)] {
             process.wakes(by, worker);
-            process.sends(worker, call);
+            process.calls(worker, call);
         }
-        for (worker, call, to) in [(21, 201, 2), (12, 102, 1), (11, 101, 1)] {
-            process.hears(worker, call);
+        for (worker, to) in [(21, 2), (12, 1), (11, 1)] {
             process.wakes(worker, to);
         }
-        process.hears(22, 202);
-        assert_eq!(process.writes(1, 100), [102, 101]);
+        assert_eq!(process.ended(100, 0), [102, 101]);
         // Nobody was woken by the other one.
-        assert_eq!(process.writes(2, 200), [201]);
+        assert_eq!(process.ended(200, 0), [201]);
     }
 
     #[test]
-    fn what_comes_back_to_another_is_nobodys() {
+    fn what_another_has_asked_for_or_nobody_has_is_not_believed() {
         let mut process = Process::new();
-        process.takes(1, 100);
-        process.takes(2, 200);
         // The worker took another's task, or the one that waits was woken by a lock.
         process.wakes(1, 11);
-        process.sends(11, 201);
-        process.hears(11, 201);
+        process.calls(11, 101);
         process.wakes(11, 2);
-        assert!(process.writes(1, 100).is_empty());
-        assert!(process.writes(2, 200).is_empty());
+        // It has come by itself.
+        process.calls(12, 102);
+        process.wakes(12, 2);
+        // It was woken by one that works for nobody, and nothing is known of it.
+        process.wakes(90, 13);
+        process.calls(13, 103);
+        process.wakes(13, 2);
+        assert!(process.ended(100, 0).is_empty() && process.ended(200, 0).is_empty());
     }
 
     #[test]
-    fn steps_by_many_threads_are_followed_from_the_request_to_its_response() {
+    fn one_that_has_worked_so_may_be_woken_by_another_worker() {
         let mut process = Process::new();
-        // 9 reads all answers; each step is another thread's, some of them made for it.
-        process.reads(1, 100);
-        process.wakes(1, 2);
-        process.reads(1, 200);
-        process.sends(2, 101);
-        process.wakes(1, 3);
-        process.sends(3, 201);
-        process.hears(9, 101);
-        process.handovers.woken(1, process.hand(9), process.hand(4), None);
-        process.hears(9, 201);
-        process.wakes(9, 5);
-        process.wakes(4, 6);
-        process.sends(6, 102);
-        process.hears(9, 102);
-        process.wakes(9, 7);
-        assert_eq!(process.writes(7, 100), [102, 101]);
-        // A wake-up by one that is at nothing ends what a thread was at.
-        process.wakes(90, 5);
-        assert!(process.writes(5, 200).is_empty());
-    }
-
-    #[test]
-    fn a_connection_is_opened_for_its_first_call() {
-        let mut process = Process::new();
-        process.reads(1, 100);
-        process.handovers.opened(101, process.hand(1));
-        process.reads(1, 200);
-        process.sends(9, 101);
-        process.hears(2, 101);
-        assert_eq!(process.writes(2, 100), [101]);
-    }
-
-    #[test]
-    fn turns_hand_nothing_over() {
-        let mut process = Process::new();
-        let turn = Some(Wait { address: 7, timed: true });
-        process.handovers.woken(1, process.hand(98), process.hand(99), turn);
-        process.reads(1, 100);
+        process.proves(11);
+        process.wakes(90, 11);
+        process.calls(11, 201);
+        process.wakes(11, 2);
+        assert_eq!(process.ended(200, process.now - 1), [201]);
+        // Before the request was read it was woken for something else.
+        process.wakes(90, 11);
+        process.calls(11, 301);
+        process.reads(3, 300);
+        process.wakes(11, 3);
+        assert!(process.ended(300, process.now).is_empty());
+        // A thread that is made is another one, whatever its id.
         process.reads(2, 200);
+        process.handovers.made(11);
+        process.wakes(90, 11);
+        process.calls(11, 202);
+        process.wakes(11, 2);
+        assert!(process.ended(200, 0).is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_comes_to_several_is_nobodys() {
+        let mut process = Process::new();
         process.wakes(1, 11);
-        process.handovers.woken(1, process.hand(2), process.hand(11), turn);
-        process.sends(11, 101);
-        process.hears(11, 101);
-        assert_eq!(process.writes(11, 100), [101]);
+        process.calls(11, 101);
+        process.wakes(11, 1);
+        process.wakes(11, 2);
+        assert!(process.ended(100, 0).is_empty() && process.ended(200, 0).is_empty());
     }
 
     #[test]
-    fn threads_of_tasks_are_at_nothing() {
+    fn between_an_answer_and_who_waits_for_it_nothing_else_happens() {
         let mut process = Process::new();
-        process.handovers.read(token(100), 1, false);
-        process.sends(1, 101);
-        process.hears(1, 101);
-        assert!(process.writes(1, 100).is_empty());
+        process.wakes(1, 11);
+        process.calls(11, 101);
+        process.wakes(90, 11);
+        process.wakes(11, 1);
+        process.wakes(1, 12);
+        process.calls(12, 102);
+        process.handovers.sent(token(103), 12);
+        process.wakes(12, 1);
+        // Another thread has read it.
+        process.wakes(1, 13);
+        process.handovers.sent(token(104), 13);
+        process.handovers.answered(token(104), 14);
+        process.wakes(14, 1);
+        assert!(process.ended(100, 0).is_empty());
     }
 
     #[test]
-    fn neither_threads_nor_futexes_nor_lines_grow_without_bound() {
+    fn one_that_has_several_requests_or_does_several_things_waits_for_nobody() {
         let mut process = Process::new();
-        process.reads(0, 1);
-        for tid in 1..200_000 {
-            process.handovers.opened(u64::from(tid) << 20, process.hand(tid - 1));
-            let wait = Some(Wait { address: u64::from(tid) << 3, timed: true });
-            process.handovers.woken(1, process.hand(tid - 1), process.hand(tid), wait);
+        process.wakes(1, 11);
+        process.calls(11, 101);
+        process.reads(1, 300);
+        process.wakes(11, 1);
+        assert!(process.ended(100, 0).is_empty());
+        process.wakes(2, 12);
+        process.calls(12, 201);
+        let (by, to) = (Worker { tid: 12, believed: true }, Worker { tid: 2, believed: false });
+        process.handovers.woken(by, to, 9);
+        assert!(process.ended(200, 0).is_empty());
+    }
+
+    #[test]
+    fn neither_threads_nor_calls_grow_without_bound() {
+        let mut process = Process::new();
+        for tid in 10..200_000 {
+            process.wakes(1, tid);
+            process.calls(tid, u64::from(tid));
+            process.wakes(tid, 1);
+            process.handovers.forget(token(u64::from(tid)));
         }
-        let Handovers { threads, futexes, opened, .. } = &process.handovers;
-        assert!(threads.len() <= MAX_THREADS && futexes.len() <= MAX_FUTEXES && opened.len() <= MAX_OPENED);
-        process.reads(1, 2);
-        for call in 1_000..2_000 {
-            process.sends(1, call);
-            process.hears(1, call);
+        let Handovers { threads, calls, requests, .. } = &process.handovers;
+        assert!(threads.len() <= MAX_THREADS && calls.is_empty());
+        assert!(requests[&token(100)].calls.len() <= MAX_CALLS);
+        for request in [100, 200] {
+            process.handovers.forget(token(request));
         }
-        assert!(process.writes(1, 2).is_empty(), "longer than is followed");
-        for call in 1_000..2_000 {
-            process.handovers.forget(token(call));
-        }
-        assert!(process.handovers.calls.is_empty() && process.handovers.back.is_empty());
+        assert!(process.handovers.requests.is_empty());
+    }
+
+    #[test]
+    fn without_wake_ups_nothing_is_kept() {
+        let mut handovers = Handovers::default();
+        handovers.read(token(1), 1);
+        handovers.sent(token(2), 2);
+        handovers.answered(token(2), 2);
+        assert!(handovers.threads.is_empty() && handovers.requests.is_empty() && handovers.calls.is_empty());
     }
 }

@@ -221,6 +221,9 @@ impl Links {
                 }
                 held.entry = Some(self.read(token, request.last, &incoming));
                 let actor = request.last.actor;
+                if threads::is_of_thread(threads, actor.context) {
+                    self.handovers.read(token, actor.tid);
+                }
                 if held.asks != 0 && self.settings.inference {
                     self.relays.read(token, actor.pid, held.asks);
                 }
@@ -376,7 +379,6 @@ impl Links {
             self.held.get(&before).is_some_and(|before| before.entry.is_some())
         });
         self.discipline.read(at.actor.tid, follows, at.time);
-        self.handovers.read(token, at.actor.tid, at.actor.context == 0);
         let reader = self.executions.of(at.actor);
         self.hands.enter(token, at.actor.pid, reader, at.time, passed)
     }
@@ -455,9 +457,8 @@ impl Links {
             self.hold(&Parent::Held(*candidate));
         }
         if self.settings.inference {
-            if at.actor.context == 0 {
-                let hand = self.hand_of(pid, at.actor.tid, at.time);
-                self.handovers.sent(token, hand);
+            if threads::is_of_thread(threads, at.actor.context) {
+                self.handovers.sent(token, at.actor.tid);
             }
             let deadline = at.time.saturating_add(self.settings.hold);
             self.waiting.add(token, pid, lineage, self.hands.order(), deadline);

@@ -435,6 +435,9 @@ fn load_object(
     if !headers {
         loader.map_max_entries("CONNECTIONS", 1);
     }
+    if !settings.wakes {
+        loader.map_max_entries("TURNS", 1);
+    }
     if settings.propagation.is_none() {
         loader.map_max_entries("HANDS", 1);
     }

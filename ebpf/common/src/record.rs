@@ -199,8 +199,6 @@ pub struct Task {
 
 /// `Header::flags` of a wake-up: the thread was not woken but made.
 pub const WAKE_MADE: u16 = 1;
-/// It would have waited for a certain time only.
-pub const WAKE_TIMED: u16 = 1 << 1;
 
 /// A thread of a selected process has woken another one of it, or made it: what that does next may be on its behalf.
 #[repr(C)]
@@ -213,8 +211,6 @@ pub struct Wake {
     pub tid: u32,
     pub woken: u32,
     pub padding: u32,
-    /// The futex that it waited for: the process's own address. 0 of a thread that was made.
-    pub address: u64,
 }
 
 /// A selected process has begun to open a TCP connection.
@@ -319,7 +315,7 @@ const _: () = {
     assert!(size_of::<Data>() == 80 && align_of::<Data>() == 8);
     assert!(offset_of!(Data, tail) == 64 && offset_of!(Data, parent) == 60);
     assert!(size_of::<Task>() == 48);
-    assert!(size_of::<Wake>() == 40);
+    assert!(size_of::<Wake>() == 32);
     assert!(size_of::<Open>() == 32);
     assert!(size_of::<Connection>() == 216 && offset_of!(Connection, path) == 104);
     assert!(size_of::<State>() == 32);
