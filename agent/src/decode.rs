@@ -554,6 +554,20 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_is_woken_or_made() {
+        let mut raw = Wake::new_zeroed();
+        (raw.header.kind, raw.pid, raw.tid, raw.woken) = (record::KIND_WAKE, 7, 8, 9);
+        for (flags, made) in [(0, false), (record::WAKE_MADE, true)] {
+            raw.header.flags = flags;
+            let Ok(Record::Wake(wake)) = decode(raw.as_bytes()) else { panic!("not a wake-up") };
+            assert_eq!(wake, WakeRecord { time: 0, pid: 7, by: 8, woken: 9, made });
+        }
+        for end in 0..size_of::<Wake>() {
+            assert!(decode(&raw.as_bytes()[..end]).is_err(), "prefix of {end}");
+        }
+    }
+
+    #[test]
     fn a_process_has_its_name() {
         let mut raw = Process::new_zeroed();
         (raw.header.kind, raw.pid) = (record::KIND_EXEC, 7);

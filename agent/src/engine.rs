@@ -455,6 +455,7 @@ fn keeps_its_thread(resource: &Resource, actor: &Actor) -> bool {
 fn threads_of(resource: &Resource) -> Threads {
     match resource.attributes.text("telemetry.sdk.language") {
         Some("go" | "erlang") => Threads::Shared,
+        Some("ruby") => Threads::InTurns,
         _ if is_loyal(resource) => Threads::Loyal,
         _ => Threads::Observed,
     }

@@ -6,7 +6,8 @@
 //! a request's thread worked for another one's.) But who waits for a result is woken by the one that has it. So a call belongs to
 //! the request whose thread, having it in hand, was woken by the thread that had just read the call's answer.
 //!
-//! Whoever gives up a lock wakes others as well. So the one that sent the call must have been woken for it: by this very
+//! Whoever gives up a lock wakes others as well. So the one that is woken must have waited since before the answer came, and not
+//! for a call of its own. And the one that sent the call must have been woken for it: by this very
 //! request's thread; or, where it is one that has been seen to work so, by another worker, since the request was read. One that
 //! was woken by another request's thread is not believed, and one that nobody has woken has come by itself.
 
@@ -36,6 +37,8 @@ struct Thread {
     /// The call that it has sent and whose answer it has read, and done nothing else since.
     answer: Option<Token>,
     woken: Option<Woken>,
+    /// When it was last seen to do anything.
+    active: u64,
     /// It was seen to work for the one that had woken it.
     proven: bool,
 }
@@ -58,6 +61,7 @@ struct Request {
 struct Call {
     tid: u32,
     woken: Option<Woken>,
+    answered: u64,
     back: Back,
 }
 
@@ -69,49 +73,55 @@ enum Back {
     Several,
 }
 
-/// A thread, and whether it does one thing after another.
+/// A thread, whether it does one thing after another, and whether it waits for the answer to a call of its own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Worker {
     pub(super) tid: u32,
     pub(super) believed: bool,
+    pub(super) calling: bool,
 }
 
 impl Handovers {
     /// A thread has read a request.
-    pub(super) fn read(&mut self, request: Token, tid: u32) {
+    pub(super) fn read(&mut self, request: Token, tid: u32, time: u64) {
         if !self.active {
             return;
         }
         let thread = self.thread(tid);
-        thread.answer = None;
+        (thread.answer, thread.active) = (None, time);
         thread.requests.push(request);
         self.requests.insert(request, Request { tid, calls: Vec::new() });
     }
 
-    /// A thread that has no request in hand has sent a call of which it is not known yet what caused it.
-    pub(super) fn sent(&mut self, call: Token, tid: u32) {
+    /// A thread has sent a call; `open`: it is not known yet what caused it.
+    pub(super) fn sent(&mut self, call: Token, tid: u32, time: u64, open: bool) {
         if !self.active {
             return;
         }
         let thread = self.thread(tid);
-        thread.answer = None;
-        if thread.requests.is_empty() {
-            // That one may be over by now: then this is not what it has asked for.
+        (thread.answer, thread.active) = (None, time);
+        if open && thread.requests.is_empty() {
             let woken = thread.woken;
-            let open =
+            // That one may be over by now: then this is not what it has asked for.
+            let lasts =
                 |woken: &Woken| woken.request.is_none_or(|request| self.requests.contains_key(&request));
-            let woken = woken.filter(open);
-            self.calls.insert(call, Call { tid, woken, back: Back::Nobodys });
+            let woken = woken.filter(lasts);
+            self.calls.insert(call, Call { tid, woken, answered: time, back: Back::Nobodys });
         }
     }
 
     /// A thread has begun to read the answer to a call.
-    pub(super) fn answered(&mut self, call: Token, tid: u32) {
+    pub(super) fn answered(&mut self, call: Token, tid: u32, time: u64) {
         if !self.active {
             return;
         }
-        let own = self.calls.get(&call).is_some_and(|call| call.tid == tid);
-        self.thread(tid).answer = own.then_some(call);
+        let own = self.calls.get_mut(&call).filter(|call| call.tid == tid);
+        let answer = own.map(|own| {
+            own.answered = time;
+            call
+        });
+        let thread = self.thread(tid);
+        (thread.answer, thread.active) = (answer, time);
     }
 
     /// A thread was made: it is not what had its id before.
@@ -122,17 +132,18 @@ impl Handovers {
     /// `woken` was woken by a thread of its process, or made by it.
     pub(super) fn woken(&mut self, by: Worker, woken: Worker, time: u64) {
         self.active = true;
-        if let Some(request) = self.in_hand(woken) {
-            let waker = self.threads.get(&by.tid).filter(|waker| waker.requests.is_empty());
-            if let Some(call) = waker.and_then(|waker| waker.answer) {
-                self.bring(call, request);
-            }
-            return;
-        }
         let request = self.in_hand(by);
-        let thread = self.thread(woken.tid);
-        thread.woken = Some(Woken { time, request });
-        thread.answer = None;
+        self.thread(by.tid).active = time;
+        let idle_since = std::mem::replace(&mut self.thread(woken.tid).active, time);
+        let Some(waiting) = self.in_hand(woken) else {
+            let thread = self.thread(woken.tid);
+            (thread.woken, thread.answer) = (Some(Woken { time, request }), None);
+            return;
+        };
+        let waker = self.threads.get(&by.tid).filter(|waker| waker.requests.is_empty());
+        if let Some(call) = waker.and_then(|waker| waker.answer) {
+            self.bring(call, waiting, (!woken.calling).then_some(idle_since));
+        }
     }
 
     /// A request that was read at `start` is over: the calls that others have made for it.
@@ -170,13 +181,16 @@ impl Handovers {
         Some(left)
     }
 
-    /// The answer to a call has come to the one that waited for it.
-    fn bring(&mut self, call: Token, request: Token) {
+    /// A thread that has the answer to a call has woken the one that has a request in hand and, where it waits for others, has
+    /// done nothing since then.
+    fn bring(&mut self, call: Token, request: Token, idle_since: Option<u64>) {
         let (Some(found), Some(to)) = (self.calls.get_mut(&call), self.requests.get_mut(&request)) else {
             return;
         };
         match found.back {
-            Back::Nobodys if to.calls.len() < MAX_CALLS => {
+            Back::Nobodys
+                if to.calls.len() < MAX_CALLS && idle_since.is_some_and(|since| since < found.answered) =>
+            {
                 found.back = Back::One(request);
                 to.calls.push(call);
             }
@@ -225,18 +239,29 @@ mod tests {
         }
 
         fn reads(&mut self, tid: u32, request: u64) {
-            self.handovers.read(token(request), tid);
+            self.now += 1;
+            self.handovers.read(token(request), tid, self.now);
         }
 
         fn wakes(&mut self, by: u32, tid: u32) {
             self.now += 1;
-            let worker = |tid| Worker { tid, believed: true };
+            let worker = |tid| Worker { tid, believed: true, calling: false };
             self.handovers.woken(worker(by), worker(tid), self.now);
         }
 
         fn calls(&mut self, tid: u32, call: u64) {
-            self.handovers.sent(token(call), tid);
-            self.handovers.answered(token(call), tid);
+            self.sends(tid, call);
+            self.hears(tid, call);
+        }
+
+        fn sends(&mut self, tid: u32, call: u64) {
+            self.now += 1;
+            self.handovers.sent(token(call), tid, self.now, true);
+        }
+
+        fn hears(&mut self, tid: u32, call: u64) {
+            self.now += 1;
+            self.handovers.answered(token(call), tid, self.now);
         }
 
         fn ended(&mut self, request: u64, start: u64) -> Vec<u64> {
@@ -248,7 +273,7 @@ mod tests {
             self.wakes(1, tid);
             self.calls(tid, 1);
             self.wakes(tid, 1);
-            assert_eq!(self.ended(100, self.now - 1), [1]);
+            assert_eq!(self.ended(100, 0), [1]);
             self.reads(1, 100);
         }
     }
@@ -292,7 +317,7 @@ mod tests {
         process.wakes(90, 11);
         process.calls(11, 201);
         process.wakes(11, 2);
-        assert_eq!(process.ended(200, process.now - 1), [201]);
+        assert_eq!(process.ended(200, 0), [201]);
         // Before the request was read it was woken for something else.
         process.wakes(90, 11);
         process.calls(11, 301);
@@ -327,13 +352,23 @@ mod tests {
         process.wakes(11, 1);
         process.wakes(1, 12);
         process.calls(12, 102);
-        process.handovers.sent(token(103), 12);
+        process.sends(12, 103);
         process.wakes(12, 1);
         // Another thread has read it.
         process.wakes(1, 13);
-        process.handovers.sent(token(104), 13);
-        process.handovers.answered(token(104), 14);
+        process.sends(13, 104);
+        process.hears(14, 104);
         process.wakes(14, 1);
+        assert!(process.ended(100, 0).is_empty());
+    }
+
+    #[test]
+    fn whoever_has_done_something_since_the_answer_came_waits_for_a_lock() {
+        let mut process = Process::new();
+        process.wakes(1, 11);
+        process.calls(11, 101);
+        process.wakes(1, 92);
+        process.wakes(11, 1);
         assert!(process.ended(100, 0).is_empty());
     }
 
@@ -347,8 +382,11 @@ mod tests {
         assert!(process.ended(100, 0).is_empty());
         process.wakes(2, 12);
         process.calls(12, 201);
-        let (by, to) = (Worker { tid: 12, believed: true }, Worker { tid: 2, believed: false });
-        process.handovers.woken(by, to, 9);
+        let worker = |tid, believed, calling| Worker { tid, believed, calling };
+        for to in [worker(2, false, false), worker(2, true, true)] {
+            process.now += 1;
+            process.handovers.woken(worker(12, true, false), to, process.now);
+        }
         assert!(process.ended(200, 0).is_empty());
     }
 
@@ -357,9 +395,9 @@ mod tests {
         let mut process = Process::new();
         for tid in 10..200_000 {
             process.wakes(1, tid);
-            process.calls(tid, u64::from(tid));
+            process.calls(tid, u64::from(tid) << 20);
             process.wakes(tid, 1);
-            process.handovers.forget(token(u64::from(tid)));
+            process.handovers.forget(token(u64::from(tid) << 20));
         }
         let Handovers { threads, calls, requests, .. } = &process.handovers;
         assert!(threads.len() <= MAX_THREADS && calls.is_empty());
@@ -373,9 +411,9 @@ mod tests {
     #[test]
     fn without_wake_ups_nothing_is_kept() {
         let mut handovers = Handovers::default();
-        handovers.read(token(1), 1);
-        handovers.sent(token(2), 2);
-        handovers.answered(token(2), 2);
+        handovers.read(token(1), 1, 1);
+        handovers.sent(token(2), 2, 2, true);
+        handovers.answered(token(2), 2, 3);
         assert!(handovers.threads.is_empty() && handovers.requests.is_empty() && handovers.calls.is_empty());
     }
 }

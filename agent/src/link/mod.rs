@@ -222,7 +222,7 @@ impl Links {
                 held.entry = Some(self.read(token, request.last, &incoming));
                 let actor = request.last.actor;
                 if threads::is_of_thread(threads, actor.context) {
-                    self.handovers.read(token, actor.tid);
+                    self.handovers.read(token, actor.tid, request.last.time);
                 }
                 if held.asks != 0 && self.settings.inference {
                     self.relays.read(token, actor.pid, held.asks);
@@ -438,6 +438,9 @@ impl Links {
         if at.actor.context == 0 && self.settings.inference {
             self.reactions.sent(token, at.actor.tid, known);
         }
+        if threads::is_of_thread(threads, at.actor.context) {
+            self.handovers.sent(token, at.actor.tid, at.time, matches!(cause, Cause::Later(_)));
+        }
         let lineage = match cause {
             Cause::Known(parent, rule) => {
                 (held.parent, held.rule) = (parent, rule);
@@ -457,9 +460,6 @@ impl Links {
             self.hold(&Parent::Held(*candidate));
         }
         if self.settings.inference {
-            if threads::is_of_thread(threads, at.actor.context) {
-                self.handovers.sent(token, at.actor.tid);
-            }
             let deadline = at.time.saturating_add(self.settings.hold);
             self.waiting.add(token, pid, lineage, self.hands.order(), deadline);
         }

@@ -21,7 +21,7 @@ impl Links {
         match role {
             Role::Server if first.actor.context == 0 => self.reactions.wrote(token, first.actor.tid),
             Role::Server => {}
-            Role::Client => self.handovers.answered(token, first.actor.tid),
+            Role::Client => self.handovers.answered(token, first.actor.tid, first.time),
         }
     }
 
@@ -29,7 +29,11 @@ impl Links {
     pub fn handle_thread_wake(&mut self, wake: &WakeRecord) {
         if self.settings.inference {
             let WakeRecord { time, by, woken, made, .. } = *wake;
-            let worker = |tid| Worker { tid, believed: self.discipline.is_believed(tid, time) };
+            let worker = |tid| Worker {
+                tid,
+                believed: self.discipline.is_believed(tid, time),
+                calling: self.discipline.is_calling(tid),
+            };
             let (by, woken) = (worker(by), worker(woken));
             if made {
                 self.handovers.made(woken.tid);
@@ -49,11 +53,12 @@ impl Links {
     }
 }
 
-/// Whether what a thread does in a call of the kernel's is the thread's own, and not a task's that moves between threads.
+/// Whether what a thread does in a call of the kernel's is its own, and not a task's that moves between threads; and whether
+/// it is woken for it.
 pub(super) fn is_of_thread(threads: Threads, context: u64) -> bool {
     match threads {
         Threads::Loyal => true,
         Threads::Observed => context == 0,
-        Threads::Shared => false,
+        Threads::InTurns | Threads::Shared => false,
     }
 }
