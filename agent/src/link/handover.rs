@@ -6,8 +6,8 @@
 //! a request's thread worked for another one's.) But who waits for a result is woken by the one that has it. So a call belongs to
 //! the request whose thread, having it in hand, was woken by the thread that had just read the call's answer.
 //!
-//! Whoever gives up a lock wakes others as well. So the one that is woken must have waited since before the answer came, and not
-//! for a call of its own. And the one that sent the call must have been woken for it: by this very
+//! Whoever gives up a lock wakes others as well. So the one that is woken must have woken somebody itself, to ask for something,
+//! and have waited since before the answer came, and not for a call of its own. And the one that sent the call must have been woken for it: by this very
 //! request's thread; or, where it is one that has been seen to work so, by another worker, since the request was read. One that
 //! was woken by another request's thread is not believed, and one that nobody has woken has come by itself.
 
@@ -53,6 +53,8 @@ struct Woken {
 #[derive(Debug)]
 struct Request {
     tid: u32,
+    /// Its thread has woken another: it has asked for something.
+    asked: bool,
     /// Calls whose answers those had read who woke its thread.
     calls: Vec<Token>,
 }
@@ -90,7 +92,7 @@ impl Handovers {
         let thread = self.thread(tid);
         (thread.answer, thread.active) = (None, time);
         thread.requests.push(request);
-        self.requests.insert(request, Request { tid, calls: Vec::new() });
+        self.requests.insert(request, Request { tid, asked: false, calls: Vec::new() });
     }
 
     /// A thread has sent a call; `open`: it is not known yet what caused it.
@@ -133,6 +135,9 @@ impl Handovers {
     pub(super) fn woken(&mut self, by: Worker, woken: Worker, time: u64) {
         self.active = true;
         let request = self.in_hand(by);
+        if let Some(request) = request.and_then(|request| self.requests.get_mut(&request)) {
+            request.asked = true;
+        }
         self.thread(by.tid).active = time;
         let idle_since = std::mem::replace(&mut self.thread(woken.tid).active, time);
         let Some(waiting) = self.in_hand(woken) else {
@@ -189,7 +194,9 @@ impl Handovers {
         };
         match found.back {
             Back::Nobodys
-                if to.calls.len() < MAX_CALLS && idle_since.is_some_and(|since| since < found.answered) =>
+                if to.asked
+                    && to.calls.len() < MAX_CALLS
+                    && idle_since.is_some_and(|since| since < found.answered) =>
             {
                 found.back = Back::One(request);
                 to.calls.push(call);
@@ -283,9 +290,11 @@ mod tests {
         let mut process = Process::new();
         for (by, worker, call) in [(1, 11, 101), (1, 12, 102), (2, 21, 201), (2, 22, 202)] {
             process.wakes(by, worker);
-            process.calls(worker, call);
+            process.sends(worker, call);
         }
-        for (worker, to) in [(21, 2), (12, 1), (11, 1)] {
+        process.hears(22, 202);
+        for (worker, call, to) in [(21, 201, 2), (12, 102, 1), (11, 101, 1)] {
+            process.hears(worker, call);
             process.wakes(worker, to);
         }
         assert_eq!(process.ended(100, 0), [102, 101]);
@@ -314,18 +323,22 @@ mod tests {
     fn one_that_has_worked_so_may_be_woken_by_another_worker() {
         let mut process = Process::new();
         process.proves(11);
+        process.wakes(2, 92);
         process.wakes(90, 11);
         process.calls(11, 201);
         process.wakes(11, 2);
         assert_eq!(process.ended(200, 0), [201]);
         // Before the request was read it was woken for something else.
         process.wakes(90, 11);
-        process.calls(11, 301);
         process.reads(3, 300);
+        let start = process.now;
+        process.wakes(3, 92);
+        process.calls(11, 301);
         process.wakes(11, 3);
-        assert!(process.ended(300, process.now).is_empty());
+        assert!(process.ended(300, start).is_empty());
         // A thread that is made is another one, whatever its id.
         process.reads(2, 200);
+        process.wakes(2, 92);
         process.handovers.made(11);
         process.wakes(90, 11);
         process.calls(11, 202);
@@ -370,6 +383,21 @@ mod tests {
         process.wakes(1, 92);
         process.wakes(11, 1);
         assert!(process.ended(100, 0).is_empty());
+    }
+
+    #[test]
+    fn who_has_asked_for_nothing_waits_for_a_lock() {
+        for asks in [true, false] {
+            let mut process = Process::new();
+            process.proves(11);
+            if asks {
+                process.wakes(2, 92);
+            }
+            process.wakes(90, 11);
+            process.calls(11, 201);
+            process.wakes(11, 2);
+            assert_eq!(process.ended(200, 0).is_empty(), !asks);
+        }
     }
 
     #[test]
