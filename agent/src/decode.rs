@@ -7,7 +7,7 @@ use std::{
 
 use honeyguide_common::identity;
 use honeyguide_common::record::{
-    self, Arrived, Bind, Connection, Data, Header, Injected, Open, Process, State, Task, Times,
+    self, Arrived, Bind, Connection, Data, Header, Injected, Open, Process, State, Task, Times, Wake,
 };
 use honeyguide_protocols::{Actor, Stamp, detect::Direction};
 use zerocopy::FromBytes;
@@ -31,6 +31,7 @@ pub enum Record<'a> {
     Times(TimesRecord),
     Task(TaskRecord),
     Open(OpenRecord),
+    Wake(WakeRecord),
     Injected(InjectedRecord),
     Arrived(ArrivedRecord),
 }
@@ -168,6 +169,18 @@ pub struct TaskRecord {
     pub woken: bool,
 }
 
+/// A thread has woken another one of its process, or made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WakeRecord {
+    pub time: u64,
+    pub pid: u32,
+    /// The thread that woke.
+    pub by: u32,
+    pub woken: u32,
+    /// It was not woken but made.
+    pub made: bool,
+}
+
 /// A connection is being opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenRecord {
@@ -249,6 +262,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         record::KIND_TIMES => Record::Times(times(bytes)?),
         record::KIND_TASK => Record::Task(task(bytes)?),
         record::KIND_OPEN => Record::Open(open(bytes)?),
+        record::KIND_WAKE => Record::Wake(wake(bytes)?),
         record::KIND_INJECTED => Record::Injected(injected(bytes)?),
         record::KIND_ARRIVED => Record::Arrived(arrived(bytes)?),
         _ => return Err(Malformed),
@@ -275,6 +289,7 @@ pub fn meaningful(bytes: &[u8]) -> &[u8] {
         record::KIND_TIMES => size_of::<Times>(),
         record::KIND_TASK => size_of::<Task>(),
         record::KIND_OPEN => size_of::<Open>(),
+        record::KIND_WAKE => size_of::<Wake>(),
         record::KIND_INJECTED => size_of::<Injected>(),
         record::KIND_ARRIVED => size_of::<Arrived>(),
         record::KIND_BIND => size_of::<Bind>(),
@@ -342,6 +357,12 @@ fn task(bytes: &[u8]) -> Result<TaskRecord, Malformed> {
 fn open(bytes: &[u8]) -> Result<OpenRecord, Malformed> {
     let (raw, _) = Open::read_from_prefix(bytes).map_err(|_| Malformed)?;
     Ok(OpenRecord { time: raw.header.time, socket: raw.socket, pid: raw.pid, tid: raw.tid })
+}
+
+fn wake(bytes: &[u8]) -> Result<WakeRecord, Malformed> {
+    let (raw, _) = Wake::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    let made = raw.header.flags & record::WAKE_MADE != 0;
+    Ok(WakeRecord { time: raw.header.time, pid: raw.pid, by: raw.tid, woken: raw.woken, made })
 }
 
 fn injected(bytes: &[u8]) -> Result<InjectedRecord, Malformed> {
@@ -530,6 +551,20 @@ mod tests {
         let context = TraceParent { trace_id: TraceId([6; 16]), parent: SpanId([7; 8]), flags: SAMPLED };
         assert_eq!((arrived.socket, arrived.stream, arrived.context), (3, Stream::Plaintext, context));
         assert_eq!((arrived.start, arrived.length), (4, 5));
+    }
+
+    #[test]
+    fn a_thread_is_woken_or_made() {
+        let mut raw = Wake::new_zeroed();
+        (raw.header.kind, raw.pid, raw.tid, raw.woken) = (record::KIND_WAKE, 7, 8, 9);
+        for (flags, made) in [(0, false), (record::WAKE_MADE, true)] {
+            raw.header.flags = flags;
+            let Ok(Record::Wake(wake)) = decode(raw.as_bytes()) else { panic!("not a wake-up") };
+            assert_eq!(wake, WakeRecord { time: 0, pid: 7, by: 8, woken: 9, made });
+        }
+        for end in 0..size_of::<Wake>() {
+            assert!(decode(&raw.as_bytes()[..end]).is_err(), "prefix of {end}");
+        }
     }
 
     #[test]

@@ -89,6 +89,7 @@ pub struct EngineCounters {
     pub process_records: u64,
     pub task_records: u64,
     pub open_records: u64,
+    pub wake_records: u64,
     pub injected_records: u64,
     pub arrived_records: u64,
     /// Bytes that passed the sockets, and how many of them were captured.
@@ -172,7 +173,11 @@ impl Engine {
             }
             Record::Open(open) => {
                 self.counters.open_records += 1;
-                self.links.handle_open(open.socket, open.tid);
+                self.links.handle_open(&open);
+            }
+            Record::Wake(wake) => {
+                self.counters.wake_records += 1;
+                self.links.handle_thread_wake(&wake);
             }
             Record::Injected(injected) => {
                 self.counters.injected_records += 1;
@@ -450,6 +455,7 @@ fn keeps_its_thread(resource: &Resource, actor: &Actor) -> bool {
 fn threads_of(resource: &Resource) -> Threads {
     match resource.attributes.text("telemetry.sdk.language") {
         Some("go" | "erlang") => Threads::Shared,
+        Some("ruby") => Threads::InTurns,
         _ if is_loyal(resource) => Threads::Loyal,
         _ => Threads::Observed,
     }

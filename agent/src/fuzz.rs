@@ -40,6 +40,7 @@ pub fn decode(data: &[u8]) {
             | Record::Times(_)
             | Record::Task(_)
             | Record::Open(_)
+            | Record::Wake(_)
             | Record::Injected(_)
             | Record::Arrived(_) => {}
         }

@@ -26,6 +26,7 @@ mod times;
 mod tls;
 mod tokio;
 mod unwind;
+mod wakes;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -77,6 +77,11 @@ pub static THREADS: LruHashMap<u32, ThreadTimes, 16384> = LruHashMap::new();
 #[btf_map]
 pub static UNUSED: PerCpuArray<ThreadTimes, 1> = PerCpuArray::new();
 
+/// Who has waited at a futex for a certain time only, by process id and address: a thread's id, or `wakes::SEVERAL`. Empty
+/// unless wake-ups are told.
+#[btf_map]
+pub static TURNS: LruHashMap<[u64; 2], u32, 4096> = LruHashMap::new();
+
 /// When each CPU has last turned to another thread, for each that asks; see `switches`.
 #[btf_map]
 pub static SWITCHED: PerCpuArray<u64, 2> = PerCpuArray::new();

@@ -20,6 +20,9 @@ pub static TRACE_TLS: Global<u8> = Global::new(0);
 /// 1: the opening of connections by selected processes is told.
 #[unsafe(no_mangle)]
 pub static TRACE_OPENS: Global<u8> = Global::new(0);
+/// 1: wake-ups between the threads of selected processes are told.
+#[unsafe(no_mangle)]
+pub static TRACE_WAKES: Global<u8> = Global::new(0);
 /// 1: the kernel has `bpf_loop` (5.17): HTTP/2 is captured by the frame, and a stack is walked in one program.
 #[unsafe(no_mangle)]
 pub static LOOPS: Global<u8> = Global::new(0);

@@ -1,16 +1,17 @@
 //! Calls are given to the requests that caused them, in real runtimes at sixteen connections: the small brother of
 //! `cargo xtask truth`.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use honeyguide_tests::{
     agent::Agent,
     privilege,
+    scratch::Scratch,
     truth::{
         self, Load, Pattern,
         judge::{self, Score},
-        programs::{self, Behind, Running},
+        programs::{self, Behind, Case, Running},
     },
 };
 
@@ -68,6 +69,24 @@ fn java_threads() -> Result<()> {
     all_right("java-threads", &[Pattern::Seq, Pattern::Pause])
 }
 
+/// Two calls of three are made by threads of a pool, which take what comes: known where both sides have woken each other, a fourth
+/// of them or more as a rule, and never guessed.
+#[test]
+fn java_pools() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::java_pools") else { return Ok(()) };
+    let directory = Scratch::new("pools")?;
+    let file = directory.path().join("honeyguide.yaml");
+    fs::write(&file, "link: { wakes: true }\n")?;
+    let case = case("java-threads")?;
+    let arguments = ["--config".to_owned(), file.display().to_string()];
+    let score = scores_of(|behind| case.start(behind), &[Pattern::Fan], &arguments)?.remove(0);
+    ensure!((score.wrong, score.missing, score.twice) == (0, 0, 0), "{score:?}");
+    let pools = score.rules.get("woken").copied().unwrap_or_default();
+    ensure!(score.right == usize::try_from(REQUESTS)? + pools.0, "{score:?}");
+    ensure!(pools.0 * 25 >= score.calls, "{score:?}");
+    Ok(())
+}
+
 #[test]
 fn ruby_threads() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("truth::ruby_threads") else { return Ok(()) };
@@ -98,7 +117,7 @@ fn node_with_timers() -> Result<()> {
 fn python_3_14() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("truth::python_3_14") else { return Ok(()) };
     let patterns = [Pattern::Seq, Pattern::Fan];
-    are_right("aiohttp on 3.14", &scores_of(programs::python_aiohttp_3_14, &patterns)?, &patterns)
+    are_right("aiohttp on 3.14", &scores_of(programs::python_aiohttp_3_14, &patterns, &[])?, &patterns)
 }
 
 fn all_right(case: &str, patterns: &[Pattern]) -> Result<()> {
@@ -114,15 +133,24 @@ fn are_right(case: &str, scores: &[Score], patterns: &[Pattern]) -> Result<()> {
 }
 
 fn scores(name: &str, patterns: &[Pattern]) -> Result<Vec<Score>> {
-    let case = programs::all().iter().find(|case| case.name == name).context("no such case")?;
-    scores_of(|behind| case.start(behind), patterns)
+    let case = case(name)?;
+    scores_of(|behind| case.start(behind), patterns, &[])
 }
 
-fn scores_of(start: impl Fn(&Behind) -> Result<Running>, patterns: &[Pattern]) -> Result<Vec<Score>> {
+fn case(name: &str) -> Result<&'static Case> {
+    programs::all().iter().find(|case| case.name == name).context("no such case")
+}
+
+fn scores_of(
+    start: impl Fn(&Behind) -> Result<Running>,
+    patterns: &[Pattern],
+    arguments: &[String],
+) -> Result<Vec<Score>> {
     let behind = Behind::start()?;
     let program = start(&behind)?;
     let selection = program.pids.iter().flat_map(|pid| ["--pid".to_owned(), pid.to_string()]);
-    let agent = Agent::run(selection.chain(["--print".to_owned(), "none".to_owned()]))?;
+    let quiet = ["--print".to_owned(), "none".to_owned()];
+    let agent = Agent::run(selection.chain(quiet).chain(arguments.iter().cloned()))?;
     let load =
         |pattern| truth::load(&program.address, pattern, CONNECTIONS, REQUESTS, Duration::from_secs(60));
     let loads = patterns.iter().map(|&pattern| load(pattern)).collect::<Result<Vec<Load>>>()?;

@@ -84,8 +84,9 @@ pub(super) fn read(root: Option<&Node>) -> Result<Layer, Vec<Problem>> {
     layer.forwarded = http.flag("forwarded", p);
     layer.known_methods = http.list("known_methods", p, word);
 
-    let link = root.section("link", &["tasks", "inference", "hold"], p);
+    let link = root.section("link", &["tasks", "wakes", "inference", "hold"], p);
     layer.tasks = link.flag("tasks", p);
+    layer.wakes = link.flag("wakes", p);
     layer.inference = link.flag("inference", p);
     layer.hold = link.read("hold", p, duration);
 

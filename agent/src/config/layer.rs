@@ -32,6 +32,7 @@ pub struct Layer {
     pub forwarded: Option<bool>,
     pub known_methods: Option<Vec<String>>,
     pub tasks: Option<bool>,
+    pub wakes: Option<bool>,
     pub inference: Option<bool>,
     pub hold: Option<Duration>,
     /// Whether CPU samples are taken, and how many a second.
@@ -87,6 +88,7 @@ impl Layer {
             forwarded: self.forwarded.or(lower.forwarded),
             known_methods: self.known_methods.or(lower.known_methods),
             tasks: self.tasks.or(lower.tasks),
+            wakes: self.wakes.or(lower.wakes),
             inference: self.inference.or(lower.inference),
             hold: self.hold.or(lower.hold),
             profile: self.profile.or(lower.profile),
@@ -157,6 +159,7 @@ impl Layer {
             },
             link: Link {
                 tasks: self.tasks.unwrap_or(true),
+                wakes: self.wakes.unwrap_or(false),
                 inference: self.inference.unwrap_or(true),
                 hold: self.hold.unwrap_or(Duration::from_secs(10)),
             },

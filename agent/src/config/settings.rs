@@ -61,6 +61,8 @@ pub struct Http {
 pub struct Link {
     /// Tell goroutines and Python's contexts apart.
     pub tasks: bool,
+    /// Follow what threads hand to each other by waking one another.
+    pub wakes: bool,
     /// Decide calls late where nothing certain was known at once.
     pub inference: bool,
     /// The longest that a call waits to be decided.

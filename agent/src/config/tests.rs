@@ -43,7 +43,7 @@ http:
   redact_query: [ssn]
   forwarded: true
   known_methods: [GET, PURGE]
-link: { tasks: false, inference: false, hold: 2s }
+link: { tasks: false, wakes: true, inference: false, hold: 2s }
 profile: { enabled: true, hz: 49, interval: 30s, off_cpu: true, min_off_cpu: 5ms }
 context: { propagators: [tracecontext, baggage], baggage: [tenant], defer_to_sdk: false, propagate: [http-headers, tcp-option] }
 sampling: { sampler: parentbased_traceidratio, arg: 0.25 }
@@ -117,7 +117,7 @@ fn every_key() {
             forwarded: true,
             known_methods: Some(vec!["GET".into(), "PURGE".into()]),
         },
-        link: Link { tasks: false, inference: false, hold: Duration::from_secs(2) },
+        link: Link { tasks: false, wakes: true, inference: false, hold: Duration::from_secs(2) },
         profile: Profile {
             hz: Some(49),
             off_cpu: Some(Duration::from_millis(5)),

@@ -66,7 +66,8 @@ impl Links {
             let alone = open == 1;
             let exact = !step.execution.is_thread()
                 || alone
-                || (threads == Threads::Loyal && self.discipline.is_believed(actor.tid, time));
+                || (matches!(threads, Threads::Loyal | Threads::InTurns)
+                    && self.discipline.is_believed(actor.tid, time));
             if exact {
                 return Cause::Known(Parent::Held(request), rule);
             }

@@ -64,6 +64,11 @@ impl Discipline {
         }
     }
 
+    /// It has sent a call that is not answered.
+    pub(super) fn is_calling(&self, tid: u32) -> bool {
+        self.threads.get(&tid).is_some_and(|thread| thread.calls > 0)
+    }
+
     pub(super) fn is_believed(&self, tid: u32, now: u64) -> bool {
         self.threads.get(&tid).is_none_or(|thread| thread.believed_from <= now)
     }

@@ -6,7 +6,7 @@
 //! writes a response made its calls. What stays uncertain is a root of its own, with links to its candidates.
 //!
 //! Each kind of evidence is a file: `hand` (who read a request has it in hand), `execution` (tasks, and who made
-//! them), `wake` (tasks that send for others), `discipline` (threads that do one thing after another), `reaction` (what
+//! them), `wake` (tasks that send for others), `handover` (threads that work for others), `discipline` (threads that do one thing after another), `reaction` (what
 //! a thread does right after a read), `relay` (proxies, which ask for what they are asked for), `wire` (both ends of a
 //! connection), `propagated` (headers that were put in), `option` (contexts in TCP options).
 
@@ -15,6 +15,7 @@ mod cause;
 mod discipline;
 mod execution;
 mod hand;
+mod handover;
 mod held;
 mod model;
 mod option;
@@ -24,6 +25,7 @@ mod reaction;
 mod relay;
 mod rule;
 mod sdk;
+mod threads;
 mod waiting;
 mod wake;
 mod wire;
@@ -43,6 +45,7 @@ use self::{
     discipline::Discipline,
     execution::Executions,
     hand::Hands,
+    handover::Handovers,
     held::{Held, Parent, from_header},
     option::Options,
     propagated::{Propagated, Sent},
@@ -80,6 +83,7 @@ pub struct Links {
     hands: Hands,
     executions: Executions,
     wakes: Wakes,
+    handovers: Handovers,
     discipline: Discipline,
     waiting: Waiting,
     reactions: Reactions,
@@ -129,6 +133,7 @@ impl Links {
             hands: Hands::default(),
             executions: Executions::new(settings.limit.saturating_mul(TASKS)),
             wakes: Wakes::new(settings.limit.saturating_mul(TASKS)),
+            handovers: Handovers::default(),
             discipline: Discipline::default(),
             waiting: Waiting::default(),
             reactions: Reactions::default(),
@@ -177,20 +182,6 @@ impl Links {
         self.count_forgotten();
     }
 
-    /// A thread has begun to open a connection.
-    pub fn handle_open(&mut self, socket: u64, tid: u32) {
-        if self.settings.inference {
-            self.reactions.opened(socket, tid);
-        }
-    }
-
-    /// The first byte of a response has passed.
-    pub fn handle_response(&mut self, token: Token, role: Role, first: Stamp) {
-        if role == Role::Server && first.actor.context == 0 {
-            self.reactions.wrote(token, first.actor.tid);
-        }
-    }
-
     /// A request's head was read or sent, by a process with such threads.
     pub fn handle_request(
         &mut self,
@@ -230,6 +221,9 @@ impl Links {
                 }
                 held.entry = Some(self.read(token, request.last, &incoming));
                 let actor = request.last.actor;
+                if threads::is_of_thread(threads, actor.context) {
+                    self.handovers.read(token, actor.tid, request.last.time);
+                }
                 if held.asks != 0 && self.settings.inference {
                     self.relays.read(token, actor.pid, held.asks);
                     self.counters.forgotten_relays = self.relays.forgotten;
@@ -445,6 +439,9 @@ impl Links {
         if at.actor.context == 0 && self.settings.inference {
             self.reactions.sent(token, at.actor.tid, known);
         }
+        if threads::is_of_thread(threads, at.actor.context) {
+            self.handovers.sent(token, at.actor.tid, at.time, matches!(cause, Cause::Later(_)));
+        }
         let lineage = match cause {
             Cause::Known(parent, rule) => {
                 (held.parent, held.rule) = (parent, rule);
@@ -501,6 +498,7 @@ impl Links {
                 }
             }
         }
+        self.handed_over(request, span);
         if let Some(verdict) = self.reactions.ended(request) {
             self.await_verdict(verdict, now);
         }
@@ -666,6 +664,7 @@ impl Links {
         }
         let exchange = held.exchange.take()?;
         held.done = true;
+        self.handovers.forget(token);
         let candidates = std::mem::take(&mut held.candidates);
         let (mut rule, role, by_sdk) = (held.rule, held.role, held.by_sdk);
         let connection = Arc::clone(&held.connection);
@@ -718,6 +717,7 @@ impl Links {
                 }
                 self.waiting.remove(token);
                 self.reactions.forget(token);
+                self.handovers.forget(token);
                 self.ready.extend(gone.blocked);
                 for candidate in gone.candidates {
                     self.release(&Parent::Held(candidate));

@@ -90,6 +90,8 @@ pub struct LinkCounters {
 pub enum Threads {
     /// They stay with the request they read: one interpreter, no tasks that move.
     Loyal,
+    /// The same, and they wake one another for the interpreter's lock, each at a place of its own: that says nothing of their work.
+    InTurns,
     /// What they do shows.
     Observed,
     /// Work moves between them at any time.

@@ -13,7 +13,8 @@ pub enum Rule {
     Writer,
     /// The task that sent the call was made, by one or several steps, by the one that has the request.
     Ancestry,
-    /// The task that sent the call was woken for it by one that has the request, or that this one has made.
+    /// The task that sent the call was woken for it by one that has the request, or that this one has made; or the thread
+    /// that has the request waited for the answer, and was woken by the one that had sent the call and read it.
     Woken,
     /// The thread that sent the call had just read the request, or an answer to one of its calls; or wrote the
     /// response when it had just read this call's.

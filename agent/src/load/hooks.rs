@@ -57,6 +57,9 @@ const TIMES: &[(&str, &str)] = &[
     ("sched_waking", "time in the run queue counts as blocked"),
 ];
 
+/// Tells of wake-ups between threads: attached where they are asked for.
+const WAKES: (&str, &str) = ("thread_wake", "work that a thread hands to another is not followed");
+
 impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -144,6 +147,14 @@ pub(super) fn attach_times(ebpf: &mut Ebpf, btf: &KernelTypes, missing: &mut Vec
     attach_each(TIMES, ebpf, btf, missing);
 }
 
+/// Attaches what tells of wake-ups between threads, and notes it where it is missing.
+pub(super) fn attach_wakes(ebpf: &mut Ebpf, btf: &KernelTypes, missing: &mut Vec<String>) {
+    let (name, cost) = WAKES;
+    if let Err(error) = attach_to(ebpf, btf, name, "sched_waking") {
+        missing.push(format!("{name}: {cost} ({error:#})"));
+    }
+}
+
 fn attach_each(hooks: &[(&str, &str)], ebpf: &mut Ebpf, btf: &KernelTypes, missing: &mut Vec<String>) {
     for (name, cost) in hooks {
         if let Err(error) = attach_tracepoint(ebpf, btf, name) {
@@ -153,8 +164,13 @@ fn attach_each(hooks: &[(&str, &str)], ebpf: &mut Ebpf, btf: &KernelTypes, missi
 }
 
 fn attach_tracepoint(ebpf: &mut Ebpf, btf: &KernelTypes, name: &str) -> Result<()> {
+    attach_to(ebpf, btf, name, name)
+}
+
+/// The program `name`, to a tracepoint that others use as well.
+fn attach_to(ebpf: &mut Ebpf, btf: &KernelTypes, name: &str, tracepoint: &str) -> Result<()> {
     let program: &mut BtfTracePoint = program(ebpf, name)?;
-    program.load(name, btf).map_err(|error| refusal(name, error))?;
+    program.load(tracepoint, btf).map_err(|error| refusal(name, error))?;
     program.attach().with_context(|| format!("{name} does not attach"))?;
     Ok(())
 }

@@ -72,6 +72,7 @@ pub fn probe() -> Result<Probe> {
         tls: true,
         runtimes: true,
         opens: true,
+        wakes: true,
         capture_bytes: 0,
         // Processes that start meanwhile are told of; nobody reads it.
         ring_bytes: 64 << 10,
@@ -119,6 +120,8 @@ pub struct LoadSettings {
     pub runtimes: bool,
     /// Whether it is told who opens connections.
     pub opens: bool,
+    /// Whether wake-ups between threads are told.
+    pub wakes: bool,
     /// Bytes captured of one burst, at most `record::MAX_CAPTURE`.
     pub capture_bytes: u32,
     /// Size of the ring: a power of two, at least a page.
@@ -187,6 +190,9 @@ impl Kernel {
         hooks::attach_rest(&mut ebpf, &btf, &mut missing);
         if settings.thread_times {
             hooks::attach_times(&mut ebpf, &btf, &mut missing);
+        }
+        if settings.wakes {
+            hooks::attach_wakes(&mut ebpf, &btf, &mut missing);
         }
         let mut tls = settings.tls.then(TlsProbes::new);
         if settings.tls
@@ -397,6 +403,7 @@ fn load_object(
     let (all, ports) = (u8::from(settings.select_all), u8::from(settings.select_ports));
     let trace_tls = u8::from(settings.tls);
     let opens = u8::from(settings.opens);
+    let wakes = u8::from(settings.wakes);
     let propagate = u8::from(settings.propagation.is_some());
     let option = u8::from(settings.propagation.is_some_and(|ways| ways.tcp_option));
     let headers = settings.propagation.is_some_and(|ways| ways.http_headers);
@@ -415,6 +422,7 @@ fn load_object(
         .override_global("THREAD_TIMES", &times, true)
         .override_global("TRACE_TLS", &trace_tls, true)
         .override_global("TRACE_OPENS", &opens, true)
+        .override_global("TRACE_WAKES", &wakes, true)
         .override_global("LOOPS", &loops, true)
         .override_global("PROPAGATE", &propagate, true)
         .override_global("TCP_OPTION", &option, true)
@@ -429,6 +437,9 @@ fn load_object(
         .map_max_entries("EVENTS", settings.ring_bytes);
     if !headers {
         loader.map_max_entries("CONNECTIONS", 1);
+    }
+    if !settings.wakes {
+        loader.map_max_entries("TURNS", 1);
     }
     if settings.propagation.is_none() {
         loader.map_max_entries("HANDS", 1);

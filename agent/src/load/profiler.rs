@@ -86,6 +86,7 @@ impl Profiler {
             tls: false,
             runtimes: false,
             opens: false,
+            wakes: false,
             capture_bytes: 0,
             ring_bytes: PROCESS_RING,
             thread_times: false,

@@ -28,6 +28,7 @@ pub(super) fn load_settings(settings: &Settings) -> LoadSettings {
         tls: settings.capture.tls,
         runtimes: settings.link.tasks,
         opens: settings.link.inference,
+        wakes: settings.link.wakes,
         capture_bytes: settings.capture.bytes_per_message.min(u32::try_from(MAX_CAPTURE).unwrap_or(u32::MAX)),
         ring_bytes: settings.capture.ring_bytes,
         kernel_log: settings.log,

@@ -116,6 +116,7 @@ impl Writer {
                 | Record::Times(_)
                 | Record::Task(_)
                 | Record::Open(_)
+                | Record::Wake(_)
                 | Record::Injected(_)
                 | Record::Arrived(_),
             )

@@ -81,6 +81,7 @@ impl Account {
             process_records,
             task_records,
             open_records,
+            wake_records,
             injected_records,
             arrived_records,
             ..
@@ -91,6 +92,7 @@ impl Account {
             + process_records
             + task_records
             + open_records
+            + wake_records
             + injected_records
             + arrived_records
     }
@@ -132,6 +134,7 @@ impl Account {
                     ("process", engine.process_records),
                     ("task", engine.task_records),
                     ("open", engine.open_records),
+                    ("wake", engine.wake_records),
                     ("injected", engine.injected_records),
                     ("arrived", engine.arrived_records),
                 ],

@@ -5,6 +5,7 @@ mod bounds;
 mod event_loops;
 mod executions;
 mod flows;
+mod handovers;
 mod headers;
 mod links;
 mod options;

@@ -13,7 +13,7 @@ use honeyguide::{
 };
 use honeyguide_common::{
     identity,
-    record::{self, Arrived, Connection, Data, Header, Injected, Open, Process, State, Task},
+    record::{self, Arrived, Connection, Data, Header, Injected, Open, Process, State, Task, Wake},
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -163,6 +163,14 @@ impl Stream {
         raw.header = self.header(record::KIND_TASK);
         (raw.pid, raw.child, raw.parent, raw.identity) = (pid, child, parent, identity::TOKIO);
         raw.relation = relation;
+        self.feed(raw.as_bytes());
+    }
+
+    /// A thread of a process was woken by another one.
+    pub(crate) fn wakes(&mut self, pid: u32, by: u32, woken: u32) {
+        let mut raw = Wake::new_zeroed();
+        raw.header = self.header(record::KIND_WAKE);
+        (raw.pid, raw.tid, raw.woken) = (pid, by, woken);
         self.feed(raw.as_bytes());
     }
 

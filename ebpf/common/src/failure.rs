@@ -42,10 +42,12 @@ pub enum Failure {
     BlockedFull = 17,
     /// A thread went on without a word of the scheduler's, and nothing says when: what it had waited for is not told.
     WaitUnended = 18,
+    /// The ring had no room for a wake-up: what the thread does next is nobody's in particular.
+    RingFullWake = 19,
 }
 
 impl Failure {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::RingFullData,
         Self::RingFullConnection,
         Self::RingFullState,
@@ -65,6 +67,7 @@ impl Failure {
         Self::FramesCut,
         Self::BlockedFull,
         Self::WaitUnended,
+        Self::RingFullWake,
     ];
 
     /// The counter's name in the agent's own metrics.
@@ -90,6 +93,7 @@ impl Failure {
             Self::FramesCut => "frames_cut",
             Self::BlockedFull => "blocked_full",
             Self::WaitUnended => "wait_unended",
+            Self::RingFullWake => "ring_full_wake",
         }
     }
 
@@ -107,6 +111,7 @@ impl Failure {
             | Self::RingFullOpen
             | Self::BlockedFull
             | Self::WaitUnended
+            | Self::RingFullWake
             | Self::NoStorage => true,
             Self::UserFault
             | Self::FileBytes

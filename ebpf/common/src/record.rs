@@ -22,6 +22,7 @@ pub const KIND_LOADED: u16 = 11;
 pub const KIND_OPEN: u16 = 12;
 pub const KIND_INJECTED: u16 = 13;
 pub const KIND_ARRIVED: u16 = 14;
+pub const KIND_WAKE: u16 = 15;
 
 /// `Data::direction`, as the traced process sees it.
 pub const DIRECTION_SEND: u8 = 0;
@@ -196,6 +197,22 @@ pub struct Task {
     pub padding: [u8; 6],
 }
 
+/// `Header::flags` of a wake-up: the thread was not woken but made.
+pub const WAKE_MADE: u16 = 1;
+
+/// A thread of a selected process has woken another one of it, or made it: what that does next may be on its behalf.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Wake {
+    pub header: Header,
+    pub pid: u32,
+    /// The thread that woke, and the one that was woken.
+    pub tid: u32,
+    pub woken: u32,
+    pub padding: u32,
+}
+
 /// A selected process has begun to open a TCP connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -298,6 +315,7 @@ const _: () = {
     assert!(size_of::<Data>() == 80 && align_of::<Data>() == 8);
     assert!(offset_of!(Data, tail) == 64 && offset_of!(Data, parent) == 60);
     assert!(size_of::<Task>() == 48);
+    assert!(size_of::<Wake>() == 32);
     assert!(size_of::<Open>() == 32);
     assert!(size_of::<Connection>() == 216 && offset_of!(Connection, path) == 104);
     assert!(size_of::<State>() == 32);

@@ -12,3 +12,4 @@ mod sched;
 mod socket;
 mod tcp_state;
 mod tls;
+mod wakes;

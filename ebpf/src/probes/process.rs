@@ -11,7 +11,7 @@ use honeyguide_common::{
 use crate::{
     blocked, emit, error,
     maps::{RUNTIMES, SELECTED},
-    memory, offsets, select, settings,
+    memory, offsets, select, settings, wakes,
 };
 
 /// match-proto: `void sched_process_fork(struct task_struct *parent, struct task_struct *child)`, Linux 4.18
@@ -21,7 +21,11 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
     let parent_pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     let Some(child_pid) = memory::field::<u32>(child, &offsets::OFF_TASK_TGID) else { return 0 };
     // A thread belongs to its process already.
-    if child_pid == parent_pid || parent_pid == settings::SELF_PID.load() {
+    if child_pid == parent_pid {
+        wakes::made(child);
+        return 0;
+    }
+    if parent_pid == settings::SELF_PID.load() {
         return 0;
     }
     if select::is_selected(parent_pid) {

@@ -37,7 +37,7 @@ impl Kept {
         let selection = pids.iter().flat_map(|pid| ["--pid".to_owned(), pid.to_string()]);
         if settings.record {
             fs::create_dir_all(&self.directory)?;
-            return Agent::record(&self.recording(), selection);
+            return Agent::record(&self.recording(), selection.chain(settings.agent.iter().cloned()));
         }
         Agent::run(selection.chain(quiet(settings)))
     }

@@ -56,6 +56,7 @@ fn time_of(record: &Record<'_>) -> u64 {
         Record::Times(times) => times.time,
         Record::Task(task) => task.time,
         Record::Open(open) => open.time,
+        Record::Wake(wake) => wake.time,
         Record::Injected(injected) => injected.time,
         Record::Arrived(arrived) => arrived.time,
         Record::Bind(bind) => bind.time,
