@@ -28,6 +28,8 @@ pub(super) struct Handovers {
     /// Requests that are open, by whose thread they were read.
     requests: HashMap<Token, Request, foldhash::fast::FixedState>,
     calls: HashMap<Token, Call, foldhash::fast::FixedState>,
+    /// Threads forgotten because there were too many.
+    pub(super) forgotten: u64,
 }
 
 #[derive(Debug, Default)]
@@ -216,6 +218,7 @@ impl Handovers {
 
     fn thread(&mut self, tid: u32) -> &mut Thread {
         if self.threads.len() >= MAX_THREADS && !self.threads.contains_key(&tid) {
+            self.forgotten += self.threads.len() as u64;
             self.threads.clear();
         }
         self.threads.entry(tid).or_default()
@@ -427,8 +430,9 @@ mod tests {
             process.wakes(tid, 1);
             process.handovers.forget(token(u64::from(tid) << 20));
         }
-        let Handovers { threads, calls, requests, .. } = &process.handovers;
+        let Handovers { threads, calls, requests, forgotten, .. } = &process.handovers;
         assert!(threads.len() <= MAX_THREADS && calls.is_empty());
+        assert!(*forgotten >= 199_990 - MAX_THREADS as u64);
         assert!(requests[&token(100)].calls.len() <= MAX_CALLS);
         for request in [100, 200] {
             process.handovers.forget(token(request));

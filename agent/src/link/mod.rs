@@ -369,7 +369,8 @@ impl Links {
     }
 
     fn count_forgotten(&mut self) {
-        self.counters.forgotten_tasks = self.executions.forgotten + self.wakes.forgotten;
+        self.counters.forgotten_tasks =
+            self.executions.forgotten + self.wakes.forgotten + self.handovers.forgotten;
     }
 
     /// A request was read: it is in its reader's hand.

@@ -76,7 +76,7 @@ pub struct LinkCounters {
     pub evicted: u64,
     /// Calls that were decided before all was known: their time was over, or there were too many.
     pub hurried: u64,
-    /// Tasks forgotten because there were too many.
+    /// Tasks, and threads that others wake, forgotten because there were too many.
     pub forgotten_tasks: u64,
     /// Processes with an SDK, or a relay's, forgotten because there were too many.
     pub forgotten_sdks: u64,

@@ -39,6 +39,7 @@ impl Links {
                 self.handovers.made(woken.tid);
             }
             self.handovers.woken(by, woken, time);
+            self.count_forgotten();
         }
     }
 
