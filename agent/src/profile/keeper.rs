@@ -81,13 +81,13 @@ struct Shared {
 
 #[derive(Debug)]
 enum Request {
-    /// Look at a process. `done` is told when the kernel has its tables.
     Look {
         pid: u32,
         space: u64,
-        done: Option<SyncSender<()>>,
     },
     Forget(u32),
+    /// Say when everything before this is done.
+    Tell(SyncSender<()>),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,18 +132,16 @@ impl Keeper {
 
     /// Looks at processes that are about to be sampled, and waits until the kernel has their tables, at most so long.
     pub fn prepare(&self, pids: &[u32], patience: Duration) {
-        let deadline = Instant::now() + patience;
-        let (done, ready) = sync_channel(pids.len().max(1));
-        let mut sent = 0;
-        for &pid in pids {
-            let request = Request::Look { pid, space: 0, done: Some(done.clone()) };
-            sent += usize::from(self.send(request));
-        }
-        for _ in 0..sent {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if ready.recv_timeout(left).is_err() {
-                return;
-            }
+        self.expect(pids);
+        self.settle(patience);
+    }
+
+    /// Waits until the kernel has the tables of all processes that were to be looked at, at most so long.
+    pub fn settle(&self, patience: Duration) {
+        let (done, ready) = sync_channel(1);
+        if self.send(Request::Tell(done)) {
+            // Lost patience is no error: what has no tables yet is walked by its frame pointers.
+            let _ = ready.recv_timeout(patience);
         }
     }
 
@@ -156,7 +154,7 @@ impl Keeper {
 
     /// A process should be looked at soon.
     pub(super) fn look(&self, pid: u32, space: u64) -> bool {
-        self.send(Request::Look { pid, space, done: None })
+        self.send(Request::Look { pid, space })
     }
 
     /// A process has ended, or become another program.
@@ -201,14 +199,12 @@ impl Worker {
     fn run(&mut self, requests: &Receiver<Request>) {
         loop {
             match requests.recv_timeout(SWEEP) {
-                Ok(Request::Look { pid, space, done }) => {
-                    self.look(pid, space);
-                    if let Some(done) = done {
-                        // Whoever waited may have lost patience.
-                        let _ = done.try_send(());
-                    }
-                }
+                Ok(Request::Look { pid, space }) => self.look(pid, space),
                 Ok(Request::Forget(pid)) => self.forget(pid),
+                Ok(Request::Tell(done)) => {
+                    // Whoever waited may have lost patience.
+                    let _ = done.try_send(());
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }

@@ -26,9 +26,9 @@ use crate::{
     flame::{self, Caption},
     load::{Control, Profiler, ProfilerSettings, Sampling},
     profile::{
-        Drain, Keeper,
+        Drain, DrainCounters, Keeper,
         gather::{Gather, Stretch},
-        model::Consumer,
+        model::{self, Consumer},
         named::Profile,
     },
     ring::Ring,
@@ -39,6 +39,8 @@ use crate::{
 const POLL: Duration = Duration::from_millis(20);
 /// The tables of the processes that are there are made before the first sample, in so long at most.
 const PREPARATION: Duration = Duration::from_secs(10);
+/// Where nobody was named, those that are busy are met in a rehearsal of so long.
+const REHEARSAL: Duration = Duration::from_secs(1);
 const RING: u32 = 4 << 20;
 const TABLES: u64 = 64 << 20;
 /// How often processes are scanned for what no event told.
@@ -47,10 +49,10 @@ const HOUSEKEEPING: Duration = Duration::from_secs(5);
 pub(super) fn flame(settings: &Settings, flame: &FlameSettings, file: File) -> Result<()> {
     let mut recording = Recording::start(settings, flame.sampling)?;
     let mut gather = Gather::default();
-    let start = clock::now();
     recording.record(settings, &mut gather)?;
     let end = clock::now();
     let lost = gather.dropped;
+    let start = recording.begun;
     let stretch = Stretch { start, end, period: recording.drain.period() };
     let profiles = name(&mut gather, &mut recording.who, Clock::measure(), flame, stretch);
     let graph = flame::graph(&profiles);
@@ -97,6 +99,8 @@ struct Recording {
     control: Control,
     who: Who,
     stop: Arc<AtomicBool>,
+    /// No sample that counts is older: nanoseconds since the Unix epoch.
+    begun: u64,
 }
 
 impl Recording {
@@ -125,15 +129,36 @@ impl Recording {
             keeper.prepare(&who.watched(), PREPARATION);
         }
         let (processes, samples) = (profiler.take_processes()?, profiler.take_samples()?);
+        let begun = clock::now();
         let event = profiler.start()?;
         let drain = Drain::new(samples, sampling.hz(), who.proc.clone());
+        let mut all = Self { profiler, processes, drain, keeper, control, who, stop, begun };
+        // What is blocked is left out: a wait that had begun before would be told in full.
+        if select_all && sampling.hz().is_some() {
+            all.rehearse();
+        }
         let recording = match sampling {
             Sampling::OnCpu { .. } => "sampling",
             Sampling::OffCpu { .. } => "recording what is",
         };
         // Tests and scripts wait for this line.
         status(format_args!("ready, {recording} {sampling} by {event}"));
-        Ok(Self { profiler, processes, drain, keeper, control, who, stop })
+        Ok(all)
+    }
+
+    /// Samples for nobody, and makes the tables of those that were met: else the first stacks of every process, the
+    /// better part of a short recording's on a busy host, would be walked without.
+    fn rehearse(&mut self) {
+        let begun = Instant::now();
+        while begun.elapsed() < REHEARSAL && !self.stop.load(Relaxed) {
+            thread::sleep(POLL);
+            self.follow_processes(&mut Nobody);
+            self.drain.poll(&self.keeper, &mut Nobody);
+        }
+        self.keeper.settle(PREPARATION);
+        self.begun = clock::now();
+        self.drain.finish(&self.keeper, &mut Nobody);
+        self.drain.counters = DrainCounters::default();
     }
 
     fn record(&mut self, settings: &Settings, consumer: &mut impl Consumer) -> Result<()> {
@@ -174,4 +199,11 @@ impl Recording {
             }
         });
     }
+}
+
+/// Wants nothing.
+struct Nobody;
+
+impl Consumer for Nobody {
+    fn sample(&mut self, _: model::Sample) {}
 }

@@ -47,6 +47,20 @@ pub(super) struct Pace {
     pub round_micros: f64,
 }
 
+impl Pace {
+    /// The mean of two.
+    pub(super) fn between(&self, other: &Self) -> Self {
+        let mean = |one: f64, other: f64| f64::midpoint(one, other);
+        let both = |one: Option<f64>, other: Option<f64>| Some(mean(one?, other?));
+        Self {
+            transactions: both(self.transactions, other.transactions),
+            transaction_micros: both(self.transaction_micros, other.transaction_micros),
+            rounds: mean(self.rounds, other.rounds),
+            round_micros: mean(self.round_micros, other.round_micros),
+        }
+    }
+}
+
 struct Counters {
     time: Instant,
     rounds: u64,

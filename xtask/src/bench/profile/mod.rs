@@ -60,21 +60,28 @@ fn measure(
     for round in 1..=settings.rounds {
         for row in &mut rows {
             let profiler = &row.profiler;
-            // Directly before it: a machine is busy with other things as well, now more, now less.
-            let (without, base) = match profiler.base() {
-                None => (load.pace(settings.seconds)?, None),
-                Some(base) => {
-                    let (pace, cost) = base.measure(load, settings.seconds)?;
-                    (pace, Some(cost))
-                }
-            };
+            // Directly before it and behind it: a machine is busy with other things as well, now more, now less.
+            let (before, base) = without(profiler, load, settings.seconds)?;
             let (with, cost) = profiler.measure(load, settings.seconds)?;
-            let cost = base.map_or(cost, |base| cost.beyond(&base));
+            let (after, base_after) = without(profiler, load, settings.seconds)?;
+            let without = before.between(&after);
+            let cost = [base, base_after].iter().flatten().fold(cost, |cost, base| cost.beyond(base, 0.5));
             println!("bench: round {round}: {}: {}", profiler.name, told(&without, &with, &cost));
             row.pairs.push((without, with, cost));
         }
     }
     Report { name, title, rows, missing: profiler::missing(), settings: settings.clone() }.tell()
+}
+
+/// The load's pace without the profiler, and what the agent takes that runs nevertheless.
+fn without(profiler: &Profiler, load: &Load, seconds: u64) -> Result<(Pace, Option<Cost>)> {
+    Ok(match profiler.base() {
+        None => (load.pace(seconds)?, None),
+        Some(base) => {
+            let (pace, cost) = base.measure(load, seconds)?;
+            (pace, Some(cost))
+        }
+    })
 }
 
 fn told(without: &Pace, with: &Pace, cost: &Cost) -> String {

@@ -22,6 +22,9 @@ use crate::process;
 
 /// Until one that does not say so is taken for ready, and between ready and what counts.
 const SETTLE: Duration = Duration::from_secs(1);
+/// The same for one that runs for months: what it reads of each file when it first meets it is no part of its days. It is
+/// in the CPU seconds of the whole.
+const LONG_SETTLE: Duration = Duration::from_secs(6);
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The program of profile-bee. Where it is on the path it is measured, too: `cargo install profile-bee --version 0.3.13
 /// --no-default-features --features otlp --locked`. It wants the tracing file system mounted.
@@ -66,9 +69,9 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// What it took beyond `base`. Memory is all of it.
-    pub(super) fn beyond(self, base: &Self) -> Self {
-        Self { share: self.share - base.share, cpu: self.cpu - base.cpu, ..self }
+    /// What it took beyond this part of `base`. Memory is all of it.
+    pub(super) fn beyond(self, base: &Self, part: f64) -> Self {
+        Self { share: self.share - part * base.share, cpu: self.cpu - part * base.cpu, ..self }
     }
 }
 
@@ -122,7 +125,7 @@ impl Profiler {
             thread::sleep(SETTLE);
         }
         let at_start = proc::peak_rss(guard.pid()).with_context(|| guard.log())?;
-        thread::sleep(SETTLE);
+        thread::sleep(self.warm_up());
         let (before, begun) = (proc::exact_cpu_time(guard.pid())?, Instant::now());
         let pace = load.pace(seconds)?;
         let recording = proc::exact_cpu_time(guard.pid())?.saturating_sub(before);
@@ -139,6 +142,10 @@ impl Profiler {
         let written = (!matches!(self.kind, Kind::Run)).then(|| ended.elapsed());
         let cpu = proc::children_cpu_time().saturating_sub(waited_for).as_secs_f64();
         Ok((pace, Cost { share, cpu, at_start, peak_rss, written, complete }))
+    }
+
+    fn warm_up(&self) -> Duration {
+        if matches!(self.kind, Kind::Run) { LONG_SETTLE } else { SETTLE }
     }
 
     fn says_ready(&self) -> bool {
