@@ -48,6 +48,15 @@ impl Flame {
         Self::start_with(pid, duration, hz, FOLDED)
     }
 
+    /// Starts `honeyguide flame --all`.
+    ///
+    /// # Errors
+    /// When it does not get that far.
+    pub fn start_all(duration: Duration, hz: u32) -> Result<Self> {
+        let (rate, length) = (hz.to_string(), format!("{}ms", duration.as_millis()));
+        Self::start_as("--all", &["--hz", &rate, "--duration", &length], hz, FOLDED)
+    }
+
     /// Starts one that writes OTLP, which tells more of each frame.
     ///
     /// # Errors
@@ -62,18 +71,18 @@ impl Flame {
     /// When it does not get that far.
     pub fn start_off_cpu(pid: u32, arguments: &[&str]) -> Result<Self> {
         let arguments = [&["--off-cpu", "--duration", "2m"], arguments].concat();
-        Self::start_as(pid, &arguments, 1, OTLP)
+        Self::start_as(&of(pid), &arguments, 1, OTLP)
     }
 
     fn start_with(pid: u32, duration: Duration, hz: u32, file: &str) -> Result<Self> {
         let (rate, length) = (hz.to_string(), format!("{}ms", duration.as_millis()));
-        Self::start_as(pid, &["--hz", &rate, "--duration", &length], hz, file)
+        Self::start_as(&of(pid), &["--hz", &rate, "--duration", &length], hz, file)
     }
 
-    fn start_as(pid: u32, arguments: &[&str], hz: u32, file: &str) -> Result<Self> {
+    fn start_as(who: &str, arguments: &[&str], hz: u32, file: &str) -> Result<Self> {
         let out = Scratch::new("flame")?;
         let mut command = Agent::command()?;
-        command.args(["flame", "--pid", &pid.to_string()]).args(arguments);
+        command.args(["flame", who]).args(arguments);
         command.arg("-o").arg(out.join(file));
         let mut guard = Guard::spawn(command)?;
         guard.wait_for_text("honeyguide: ready", PATIENCE)?;
@@ -145,6 +154,10 @@ pub struct Frame {
     pub function: String,
     pub file: String,
     pub line: u64,
+}
+
+fn of(pid: u32) -> String {
+    format!("--pid={pid}")
 }
 
 impl Recorded {

@@ -81,6 +81,22 @@ fn c_without_frame_pointers() -> Result<()> {
     ensure_path(&plt.stacks, &["main", "through_plt"], "through_plt")
 }
 
+/// Of the whole host, too, whoever is busy has its table before the first sample that counts.
+#[test]
+fn every_process() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("profile::every_process") else { return Ok(()) };
+    let program = Compiled::c("gcc", &[])?;
+    let _running = program.run(&["deep"])?;
+    let recorded = Flame::start_all(SHORT, RATE)?.finish()?;
+    // Folded stacks of several processes begin with the process's name.
+    let mut own = recorded.stacks;
+    own.stacks.retain(|(stack, _)| stack.iter().any(|name| name == "recurse" || name == "spin"));
+    ensure!(own.total() > 300, "hardly anything was sampled\n{}\n{own:#?}", recorded.said);
+    let cut = own.passing(&["[incomplete]"]);
+    ensure!(cut == 0, "{cut} stacks of {} are not whole\n{}\n{own:#?}", own.total(), recorded.said);
+    ensure_path(&own, &["main", "recurse"], "recurse")
+}
+
 #[test]
 fn c_linked_statically() -> Result<()> {
     let Some(_turn) = privilege::kernel_test("profile::c_linked_statically") else { return Ok(()) };
