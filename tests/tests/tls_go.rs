@@ -62,9 +62,7 @@ fn connections_that_were_open_before() -> Result<()> {
         return Ok(());
     };
     let program = program(&[])?;
-    // The goroutine that asks may still be in its write when another one has read the answer. On a connection that was joined
-    // in the middle that could be the answer to a question before.
-    let server = serve_after(&program, "20ms")?;
+    let server = serve(&program)?;
     connections_open_before(&server, &mut get(&program, &server, false), "1.1")
 }
 
@@ -88,14 +86,9 @@ fn program(flags: &[&str]) -> Result<PathBuf> {
 }
 
 fn serve(program: &PathBuf) -> Result<Server> {
-    serve_after(program, "0s")
-}
-
-/// One that takes its time for each answer.
-fn serve_after(program: &PathBuf, delay: &str) -> Result<Server> {
     Server::program(|certificate, key, port| {
         let mut command = Command::new(program);
-        command.arg("serve").args([certificate, key]).arg(port.to_string()).env("DELAY", delay);
+        command.arg("serve").args([certificate, key]).arg(port.to_string());
         Ok(command)
     })
 }

@@ -1,6 +1,6 @@
 // HTTPS by Go's net/http, on either side.
 //
-//	tls serve CERT KEY PORT                 answers everything with "inside", after the time in DELAY (10ms) where it is set
+//	tls serve CERT KEY PORT                 answers everything with "inside"
 //	tls get URL COUNT LANES [GATE]          gets URL/item-N, LANES at once; with a gate each lane first gets /before,
 //	                                        writes GATE/open and waits for GATE/go
 package main
@@ -26,10 +26,8 @@ func main() {
 }
 
 func serve(certificate, key, port string) {
-	delay, _ := time.ParseDuration(os.Getenv("DELAY"))
 	inside := func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
-		time.Sleep(delay)
 		io.WriteString(w, "inside")
 	}
 	log.Fatal(http.ListenAndServeTLS("127.0.0.1:"+port, certificate, key, http.HandlerFunc(inside)))
