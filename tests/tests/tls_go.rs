@@ -6,12 +6,14 @@ use anyhow::{Result, ensure};
 use honeyguide_tests::{
     agent::Agent,
     apps,
-    https::{REQUESTS, Server, connections_open_before, each_request_is_two_spans},
+    https::{REQUESTS, Server, connections_open_before, each_request_is_two_spans, two_spans_each},
     privilege,
 };
 
 /// Goroutines of the client, each with a connection of its own.
 const LANES: &str = "3";
+/// Bytes that `put` sends with each request.
+const BODY: &str = "100000";
 
 #[test]
 fn http_1_both_sides() -> Result<()> {
@@ -64,6 +66,22 @@ fn connections_that_were_open_before() -> Result<()> {
     let program = program(&[])?;
     let server = serve(&program)?;
     connections_open_before(&server, &mut get(&program, &server, false), "1.1")
+}
+
+/// A write that is many records of TLS, and shakes hands itself for every other request.
+#[test]
+fn large_writes_and_first_ones() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("tls_go::large_writes_and_first_ones") else { return Ok(()) };
+    let program = program(&[])?;
+    let server = serve(&program)?;
+    let mut put = Command::new(&program);
+    put.args(["put", &format!("127.0.0.1:{}", server.port()), &REQUESTS.to_string(), LANES]);
+    let capture = two_spans_each(&server, &put, "1.1")?;
+    for span in &capture.spans {
+        ensure!(span.get("http.request.body.size") == BODY, "not {BODY} bytes were sent: {span:?}");
+        ensure!(!span.attributes.contains_key("honeyguide.damaged"), "{span:?}");
+    }
+    Ok(())
 }
 
 /// Every site is one that the kernel emulates.
