@@ -94,7 +94,14 @@ pub fn go_registers() -> (u64, u64, u64) {
     unsafe { ((*regs).rip, (*regs).r14, (*regs).rdi) }
 }
 
-/// The same for a program that may not ask for the registers. They lie at the top of the task's stack, below 16 bytes
+/// Where the user's stack ends as the kernel is called.
+#[inline(always)]
+pub fn stack() -> u64 {
+    // SAFETY: a typed pointer the verifier knows; the load is checked against `struct pt_regs`.
+    unsafe { (*saved_registers()).rsp }
+}
+
+/// What `go_registers` tells, for a program that may not ask for the registers. They lie at the top of the task's stack, below 16 bytes
 /// more where the kernel is built for FRED (`TOP_OF_KERNEL_STACK_PADDING`, Linux 6.9). They are believed where they are
 /// those of a system call from 64-bit code.
 #[inline(always)]

@@ -4,6 +4,9 @@
 //! meanwhile. What names it is its g, which is in r14 in Go code and in the registers of a system call alike. So
 //! the socket of a `*tls.Conn` is the one its goroutine used within the connection's handshake, read or write:
 //! certain, whatever the connection is wrapped in.
+//!
+//! What is read is told when the read ends, before its caller has it. What is written is told as it leaves: before the
+//! write has ended the peer may have answered, and another goroutine have read that.
 
 use aya_ebpf::{
     bindings::pt_regs,
@@ -11,13 +14,13 @@ use aya_ebpf::{
 };
 use honeyguide_common::{
     record::{DIRECTION_RECEIVE, DIRECTION_SEND},
-    tls::{GO_HANDSHAKE, GO_WRITE, GoExit},
+    tls::{GO_HANDSHAKE, GO_READ, GO_WRITE, GoExit},
 };
 
 use crate::{
     call,
     identity::{self, Identity},
-    maps::{GO_CALLS, GO_PROCESSES, GoCall},
+    maps::{GO_CALLS, GO_PROCESSES, GoCall, TLS_SESSIONS},
     select,
     tls::{self, Plaintext},
 };
@@ -28,17 +31,29 @@ pub fn enter(regs: &pt_regs, call: u64) {
     if select::caller().is_none() {
         return;
     }
+    let depth = stack_top(regs.r14).wrapping_sub(regs.rsp);
     if call == GO_HANDSHAKE {
         // A connection of before may have lain at the same address.
         tls::forget(regs.rax);
+        if let Some(outer) = GO_CALLS.get_ptr_mut(key(regs.r14)) {
+            // SAFETY: a map value that only its own goroutine uses.
+            unsafe {
+                let moves = (*outer).call == GO_WRITE || (*outer).call == GO_READ;
+                if moves && (*outer).conn == regs.rax && (*outer).depth < depth {
+                    (*outer).shakes = 1;
+                    return;
+                }
+            }
+        }
     }
     let begun = GoCall {
         conn: regs.rax,
         buffer: regs.rbx,
-        depth: stack_top(regs.r14).wrapping_sub(regs.rsp),
+        depth,
         call,
-        touched: 0,
-        who: Identity::UNKNOWN,
+        back: word(regs.rsp),
+        length: if call == GO_WRITE { regs.rcx } else { 0 },
+        ..IDLE
     };
     let _ = GO_CALLS.insert(key(regs.r14), begun, 0);
 }
@@ -57,7 +72,7 @@ pub fn leave(regs: &pt_regs, cookie: u64) {
     } else {
         (regs.rsp, regs.rax)
     };
-    let (mut conn, mut buffer, mut touched, mut who) = (0, 0, 0, Identity::UNKNOWN);
+    let (mut conn, mut buffer, mut touched, mut told, mut who) = (0, 0, 0, 0, Identity::UNKNOWN);
     if let Some(entry) = GO_CALLS.get_ptr_mut(key(regs.r14)) {
         // SAFETY: a map value that only its own goroutine uses.
         unsafe {
@@ -65,6 +80,7 @@ pub fn leave(regs: &pt_regs, cookie: u64) {
             if (*entry).call == exit.call && (*entry).depth == depth {
                 conn = (*entry).conn;
                 buffer = (*entry).buffer;
+                told = (*entry).told;
                 who = (*entry).who;
             }
             touched = (*entry).touched;
@@ -72,7 +88,8 @@ pub fn leave(regs: &pt_regs, cookie: u64) {
             (*entry).touched = 0;
         }
     }
-    if moved == 0 || moved > u64::from(u32::MAX >> 1) {
+    // A write that fails has moved less than it was given. Nothing more can be written to its connection.
+    if moved <= told || moved > MAX_LENGTH {
         return;
     }
     if conn == 0 && exit.keeps_arguments {
@@ -83,13 +100,15 @@ pub fn leave(regs: &pt_regs, cookie: u64) {
         return;
     }
     let direction = if exit.call == GO_WRITE { DIRECTION_SEND } else { DIRECTION_RECEIVE };
-    let bytes = Plaintext { address: buffer, vectors: 0, who, length: moved as u32, direction };
+    let length = (moved - told) as u32;
+    let bytes = Plaintext { address: buffer + told, vectors: 0, who, length, direction };
     tls::passed(conn, touched, &bytes);
 }
 
-/// Ciphertext passed `socket` in a system call of this goroutine's.
+/// `length` bytes of ciphertext passed `socket` in a system call of this goroutine's. Returns whether some of what it writes
+/// is to be told.
 #[inline(never)]
-pub fn touch(socket: u64, direction: u8) -> u32 {
+pub fn touch(socket: u64, length: u32, direction: u8) -> u32 {
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     if GO_PROCESSES.get_ptr(pid).is_none() || !select::has_user_call() {
         return 0;
@@ -104,17 +123,69 @@ pub fn touch(socket: u64, direction: u8) -> u32 {
     };
     // SAFETY: a map value that only its own goroutine uses.
     unsafe {
-        if (*entry).call == GO_HANDSHAKE && tls::shakes_hands((*entry).conn, socket) {
+        let call = (*entry).call;
+        let shakes = call == GO_HANDSHAKE || (*entry).shakes != 0;
+        if shakes && tls::carries((*entry).conn, socket) && call == GO_HANDSHAKE {
             return 0;
         }
-        let writes = (*entry).call == GO_WRITE;
-        if writes == (direction == DIRECTION_SEND) {
-            (*entry).touched = socket;
-            // Who asked for it is told once, by the file descriptor, which only the system call has.
-            if writes && (*entry).who.kind == Identity::UNKNOWN.kind {
-                (*entry).who = identity::of_operation(pid, direction);
-            }
+        let writes = call == GO_WRITE;
+        if writes != (direction == DIRECTION_SEND) {
+            return 0;
         }
+        (*entry).touched = socket;
+        if !writes {
+            return 0;
+        }
+        // Who asked for it is told once, by the file descriptor, which only the system call has.
+        if (*entry).who.kind == Identity::UNKNOWN.kind {
+            (*entry).who = identity::of_operation(pid, direction);
+        }
+        u32::from(!shakes && leaves(entry, g, length) && tls::carries((*entry).conn, socket))
+    }
+}
+
+/// What a write was given is told as it leaves: with its first ciphertext as much as that can be, and the rest when more
+/// has left than it was given, since ciphertext is longer. (Of a large write each TLS record is a system call.)
+///
+/// # Safety
+/// `entry` must be valid.
+#[inline(always)]
+unsafe fn leaves(entry: *mut GoCall, g: u64, length: u32) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (given, told) = ((*entry).length, (*entry).told);
+        let left = (*entry).left + u64::from(length);
+        (*entry).left = left;
+        if given > MAX_LENGTH || told == given || told != 0 && left <= given {
+            return false;
+        }
+        // One that could not begin to write has ended unseen.
+        let frame = stack_top(g).wrapping_sub((*entry).depth);
+        call::stack() < frame && word(frame) == (*entry).back
+    }
+}
+
+/// Tells what this goroutine's write has sent to `socket` and was not told before. It has little on its stack: all that call
+/// each other share 512 bytes.
+#[inline(never)]
+pub fn tell(socket: u64) -> u32 {
+    let (_, g, _) = call::go_registers();
+    let Some(entry) = GO_CALLS.get_ptr_mut(key(g)) else { return 0 };
+    // SAFETY: a map value that only its own goroutine uses.
+    unsafe {
+        let key = tls::key((*entry).conn);
+        let Some(session) = TLS_SESSIONS.get_ptr_mut(key) else { return 0 };
+        let (given, told, left) = ((*entry).length, (*entry).told, (*entry).left);
+        let until = if left < given { left } else { given };
+        (*entry).told = until;
+        let bytes = Plaintext {
+            address: (*entry).buffer + told,
+            vectors: 0,
+            who: (*entry).who,
+            length: (until - told) as u32,
+            direction: DIRECTION_SEND,
+        };
+        tls::tell_passed(session, key, socket, &bytes);
     }
     0
 }
@@ -136,4 +207,18 @@ fn key(g: u64) -> [u64; 2] {
     [g, bpf_get_current_pid_tgid() >> 32]
 }
 
-const IDLE: GoCall = GoCall { conn: 0, buffer: 0, depth: 0, call: 0, touched: 0, who: Identity::UNKNOWN };
+/// More than that is no length.
+const MAX_LENGTH: u64 = (u32::MAX >> 1) as u64;
+const IDLE: GoCall = GoCall {
+    conn: 0,
+    buffer: 0,
+    depth: 0,
+    call: 0,
+    touched: 0,
+    who: Identity::UNKNOWN,
+    back: 0,
+    length: 0,
+    told: 0,
+    left: 0,
+    shakes: 0,
+};

@@ -288,6 +288,14 @@ pub struct GoCall {
     pub touched: u64,
     /// For whom it writes.
     pub who: Identity,
+    /// Where it returns to: what is there in its frame as long as it runs.
+    pub back: u64,
+    /// Of a write: the bytes that it was given, those that have been told, and those that left as ciphertext.
+    pub length: u64,
+    pub told: u64,
+    pub left: u64,
+    /// 1: it has to shake hands first, and what has left may be that.
+    pub shakes: u64,
 }
 
 /// The session's plaintext streams: those of its socket, once that is known.

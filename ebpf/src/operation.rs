@@ -34,7 +34,15 @@ pub fn observe(sk: *const u8, result: i32, direction: u8) {
     }
     let Some(caller) = select::caller() else { return };
     let Some(state) = socket::admit(sk, &caller, direction, result) else { return };
-    record(state, &caller, result, direction);
+    let bytes = if result > 0 { call::user_bytes() } else { NO_BYTES };
+    if settings::TRACE_TLS.load() != 0 && result > 0 {
+        tls::look(state, &bytes, result as u32, direction);
+    }
+    // SAFETY: socket storage lives while the program holds the socket.
+    if result > 0 && unsafe { (*state).verdict } == verdict::IGNORE {
+        return;
+    }
+    record(state, &caller, &bytes, result, direction);
 }
 
 /// EINTR, EAGAIN and the kernel's own restarts: the caller tries again.
@@ -43,16 +51,15 @@ fn is_not_an_end(result: i32) -> bool {
     result == -4 || result == -11 || result <= -512
 }
 
-#[inline(always)]
-fn record(state: *mut SocketState, caller: &select::Caller, result: i32, direction: u8) {
-    let bytes = if result > 0 { call::user_bytes() } else { NO_BYTES };
-    if settings::TRACE_TLS.load() != 0 && result > 0 {
-        tls::look(state, &bytes, direction);
-    }
-    // SAFETY: socket storage lives while the program holds the socket.
-    if result > 0 && unsafe { (*state).verdict } == verdict::IGNORE {
-        return;
-    }
+/// A subprogram of its own: the stack it takes is not in use when the inside of TLS is told.
+#[inline(never)]
+fn record(
+    state: *mut SocketState,
+    caller: &select::Caller,
+    bytes: &UserBytes,
+    result: i32,
+    direction: u8,
+) -> u32 {
     let length = if result > 0 { result as u32 } else { 0 };
     // SAFETY: socket storage lives while the program holds the socket. Two threads that send on one socket
     // at once race on these words as they race on the stream itself.
@@ -63,7 +70,7 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
         } else {
             (*state).received = offset + u64::from(length);
         }
-        let preface = offset == 0 && begins_http2(bytes.address, vectors_of(&bytes), length);
+        let preface = offset == 0 && begins_http2(bytes.address, vectors_of(bytes), length);
         if preface {
             (*state).whole = socket::BY_FRAME;
         }
@@ -107,11 +114,11 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
         match bytes.origin {
             ORIGIN_BUFFER => {
                 frames::emit(piece.socket, &mut piece, 0, u64::from(preface));
-                return;
+                return 0;
             }
             ORIGIN_VECTOR | ORIGIN_MESSAGE => {
                 frames::emit(piece.socket, &mut piece, bytes.count, u64::from(preface));
-                return;
+                return 0;
             }
             _ => frames::pass(piece.socket, &piece),
         }
@@ -119,12 +126,12 @@ fn record(state: *mut SocketState, caller: &select::Caller, result: i32, directi
     if bytes.origin == ORIGIN_VECTOR || bytes.origin == ORIGIN_MESSAGE {
         piece.capture = smaller(length, budget);
         vectors(&mut piece, bytes.count);
-        return;
+        return 0;
     }
     if bytes.origin == ORIGIN_BUFFER {
         piece.capture = smaller(length, budget);
     }
-    emit::data(&piece);
+    emit::data(&piece)
 }
 
 const NO_BYTES: UserBytes = UserBytes { origin: ORIGIN_OTHER, address: 0, count: 0 };

@@ -46,7 +46,13 @@ pub fn find(sk: *const u8) -> Option<*mut SocketState> {
 pub fn admit(sk: *const u8, caller: &Caller, direction: u8, result: i32) -> Option<*mut SocketState> {
     let state = match find(sk) {
         Some(state) => state,
-        None => create(sk, caller)?,
+        None => {
+            let state = create(sk, caller);
+            if state.is_null() {
+                return None;
+            }
+            state
+        }
     };
     // SAFETY: socket storage lives while the program holds the socket.
     unsafe {
@@ -97,8 +103,19 @@ pub unsafe fn is_watched(state: *mut SocketState, result: i32) -> bool {
     looks == tls::LOOKS_ENCRYPTED || (looks < tls::LOOKS_PLAIN && result > 0)
 }
 
+/// Null where it is of no interest. A subprogram of its own, as `describe` is.
+#[inline(never)]
+fn create(sk: *const u8, caller: &Caller) -> *mut SocketState {
+    let Some(mut fresh) = fresh(sk, caller) else { return ptr::null_mut() };
+    let Some(state) = storage(sk, &raw mut fresh, u64::from(BPF_SK_STORAGE_GET_F_CREATE)) else {
+        error::count(Failure::NoStorage);
+        return ptr::null_mut();
+    };
+    state
+}
+
 #[inline(always)]
-fn create(sk: *const u8, caller: &Caller) -> Option<*mut SocketState> {
+fn fresh(sk: *const u8, caller: &Caller) -> Option<SocketState> {
     let family = field::<u16>(sk, &offsets::OFF_FAMILY)?;
     if field::<u16>(sk, &offsets::OFF_TYPE)? != SOCK_STREAM {
         return None;
@@ -118,7 +135,7 @@ fn create(sk: *const u8, caller: &Caller) -> Option<*mut SocketState> {
     if by_port == 0 && !caller.by_pid && family == FAMILY_UNIX {
         return None;
     }
-    let mut fresh = SocketState {
+    Some(SocketState {
         // SAFETY: `sk` is the hook's own argument, which the helper accepts.
         cookie: unsafe { bpf_get_socket_cookie(sk.cast_mut().cast()) },
         sent: 0,
@@ -133,12 +150,7 @@ fn create(sk: *const u8, caller: &Caller) -> Option<*mut SocketState> {
         tls: 0,
         whole: 0,
         padding: [0; 5],
-    };
-    let state = storage(sk, &raw mut fresh, u64::from(BPF_SK_STORAGE_GET_F_CREATE));
-    if state.is_none() {
-        error::count(Failure::NoStorage);
-    }
-    state
+    })
 }
 
 #[inline(always)]

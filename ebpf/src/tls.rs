@@ -50,7 +50,7 @@ pub const LOOKS_ENCRYPTED: u8 = 255;
 
 /// Looks at one operation of a socket, and joins it to the session that the thread is busy with.
 #[inline(always)]
-pub fn look(state: *mut SocketState, bytes: &UserBytes, direction: u8) {
+pub fn look(state: *mut SocketState, bytes: &UserBytes, length: u32, direction: u8) {
     // SAFETY: socket storage lives while the program holds the socket.
     unsafe {
         if (*state).tls < LOOKS_PLAIN {
@@ -58,7 +58,9 @@ pub fn look(state: *mut SocketState, bytes: &UserBytes, direction: u8) {
         }
         if (*state).tls == LOOKS_ENCRYPTED {
             touch((*state).cookie, direction);
-            go::touch((*state).cookie, direction);
+            if go::touch((*state).cookie, length, direction) != 0 {
+                go::tell((*state).cookie);
+            }
         }
     }
 }
@@ -182,12 +184,12 @@ pub fn forget(session: u64) {
     let _ = TLS_SESSIONS.remove(key(session));
 }
 
-/// Whether `socket` is the one of the session that shakes hands, which it is if there is none yet.
+/// Whether `socket` is the session's, which it is if there is none yet.
 #[inline(always)]
-pub fn shakes_hands(session: u64, socket: u64) -> bool {
+pub fn carries(session: u64, socket: u64) -> bool {
     let key = key(session);
     let Some(session) = find(key) else { return false };
-    // SAFETY: a map value; a connection shakes hands on one thread.
+    // SAFETY: a map value; of a connection one goroutine shakes hands, and one writes.
     unsafe {
         if (*session).socket == 0 {
             bind(session, key, socket);
@@ -210,6 +212,16 @@ pub fn passed(session: u64, touched: u64, bytes: &Plaintext) {
                 return;
             }
         }
+        tell_passed(session, key, touched, bytes);
+    }
+}
+
+/// # Safety
+/// `session` must be valid.
+#[inline(always)]
+pub unsafe fn tell_passed(session: *mut TlsSession, key: [u64; 2], touched: u64, bytes: &Plaintext) {
+    // SAFETY: the caller's promise.
+    unsafe {
         plaintext(session, key, bytes);
         if settings::TCP_OPTION.load() != 0 && bytes.direction == DIRECTION_SEND && touched != 0 {
             has_left(session, key);

@@ -124,6 +124,14 @@ impl Server {
 /// # Errors
 /// When it is anything else.
 pub fn each_request_is_two_spans(server: &Server, client: &Command, version: &str) -> Result<()> {
+    two_spans_each(server, client, version).map(drop)
+}
+
+/// The same, and the spans.
+///
+/// # Errors
+/// As above.
+pub fn two_spans_each(server: &Server, client: &Command, version: &str) -> Result<Capture> {
     let client = Gated::new(client)?;
     let pids = [server.pid(), client.pid()].map(|pid| pid.to_string());
     let agent = Agent::run(["--pid", &pids[0], "--pid", &pids[1], "--print", "none"])?;
@@ -133,7 +141,8 @@ pub fn each_request_is_two_spans(server: &Server, client: &Command, version: &st
     ensure!(dropped == 0, "the agent dropped something: {counters:?}\n{}", capture.said);
     check("client", &capture.clients(), server, version)?;
     check("server", &capture.servers(), server, version)?;
-    linked(&capture)
+    linked(&capture)?;
+    Ok(capture)
 }
 
 /// A client that has opened its connections before the agent comes. It gets the directory of its gate as its last

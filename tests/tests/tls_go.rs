@@ -6,12 +6,14 @@ use anyhow::{Result, ensure};
 use honeyguide_tests::{
     agent::Agent,
     apps,
-    https::{REQUESTS, Server, connections_open_before, each_request_is_two_spans},
+    https::{REQUESTS, Server, connections_open_before, each_request_is_two_spans, two_spans_each},
     privilege,
 };
 
 /// Goroutines of the client, each with a connection of its own.
 const LANES: &str = "3";
+/// Bytes that `put` sends with each request.
+const BODY: &str = "100000";
 
 #[test]
 fn http_1_both_sides() -> Result<()> {
@@ -62,10 +64,24 @@ fn connections_that_were_open_before() -> Result<()> {
         return Ok(());
     };
     let program = program(&[])?;
-    // The goroutine that asks may still be in its write when another one has read the answer. On a connection that was joined
-    // in the middle that could be the answer to a question before.
-    let server = serve_after(&program, "20ms")?;
+    let server = serve(&program)?;
     connections_open_before(&server, &mut get(&program, &server, false), "1.1")
+}
+
+/// A write that is many records of TLS, and shakes hands itself for every other request.
+#[test]
+fn large_writes_and_first_ones() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("tls_go::large_writes_and_first_ones") else { return Ok(()) };
+    let program = program(&[])?;
+    let server = serve(&program)?;
+    let mut put = Command::new(&program);
+    put.args(["put", &format!("127.0.0.1:{}", server.port()), &REQUESTS.to_string(), LANES]);
+    let capture = two_spans_each(&server, &put, "1.1")?;
+    for span in &capture.spans {
+        ensure!(span.get("http.request.body.size") == BODY, "not {BODY} bytes were sent: {span:?}");
+        ensure!(!span.attributes.contains_key("honeyguide.damaged"), "{span:?}");
+    }
+    Ok(())
 }
 
 /// Every site is one that the kernel emulates.
@@ -88,14 +104,9 @@ fn program(flags: &[&str]) -> Result<PathBuf> {
 }
 
 fn serve(program: &PathBuf) -> Result<Server> {
-    serve_after(program, "0s")
-}
-
-/// One that takes its time for each answer.
-fn serve_after(program: &PathBuf, delay: &str) -> Result<Server> {
     Server::program(|certificate, key, port| {
         let mut command = Command::new(program);
-        command.arg("serve").args([certificate, key]).arg(port.to_string()).env("DELAY", delay);
+        command.arg("serve").args([certificate, key]).arg(port.to_string());
         Ok(command)
     })
 }

@@ -286,7 +286,7 @@ unsafe fn begins(cookie: u64, thread: u64) -> Option<u64> {
             && let Some(entry) = GO_CALLS.get_ptr([g, u64::from(pid)])
             && (*entry).call != 0
         {
-            if (*entry).call != GO_WRITE {
+            if (*entry).call != GO_WRITE || (*entry).shakes != 0 {
                 return None;
             }
             return ((*entry).touched == 0).then(|| before + unbound(tls::key((*entry).conn)));
