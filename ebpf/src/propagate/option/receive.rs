@@ -160,26 +160,42 @@ pub fn of_request(sk: *const u8, moved: u32, outgoing: *mut Outgoing) -> u32 {
     }
     let Some(state) = storage(sk, 0) else { return 0 };
     let Some(copied) = field::<u32>(sk, &offsets::OFF_COPIED_SEQ) else { return 0 };
-    let mut back = 1;
     // SAFETY: socket storage lives while the program holds the socket.
     unsafe {
         // A first byte that was read by itself goes before.
         let first = copied.wrapping_sub(moved).wrapping_sub(u32::from((*outgoing).scan.lead != 0));
-        while back <= KEPT as u32 {
+        let context = of_byte(state, first);
+        if context.is_null() {
+            return 0;
+        }
+        let trace = [(*context).trace[0], (*context).trace[1]];
+        hand::put_trace(outgoing, &trace, (*context).id as u16 & OPTION_SAMPLED != 0);
+    }
+    1
+}
+
+/// What has come for a byte of the stream, or null. A subprogram of its own, as the caller is.
+///
+/// # Safety
+/// `state` must be valid.
+#[inline(never)]
+unsafe fn of_byte(state: *mut Incoming, byte: u32) -> *mut Context {
+    let mut back = 1;
+    while back <= KEPT as u32 {
+        // SAFETY: the caller's promise.
+        unsafe {
             let context = slot(state, (*state).come.wrapping_sub(back));
             let id = (*context).id as u16;
             if id != 0
                 && id & OPTION_PLAINTEXT == 0
-                && first.wrapping_sub((*context).start) < (*context).length
+                && byte.wrapping_sub((*context).start) < (*context).length
             {
-                let trace = [(*context).trace[0], (*context).trace[1]];
-                hand::put_trace(outgoing, &trace, id & OPTION_SAMPLED != 0);
-                return 1;
+                return context;
             }
-            back += 1;
         }
+        back += 1;
     }
-    0
+    ptr::null_mut()
 }
 
 /// The option of a segment, whichever bits its id has; 0 where it has none.
