@@ -69,6 +69,10 @@ offsets! {
     OFF_TASK_PID,
     /// `task_struct.__state`
     OFF_TASK_STATE,
+    /// `task_struct.se.sum_exec_runtime`: nanoseconds on a CPU, as of the last tick or switch
+    OFF_TASK_RAN,
+    /// `task_struct.se.prev_sum_exec_runtime`: the same when the scheduler last picked it
+    OFF_TASK_RAN_BEFORE,
     /// `task_struct.mm`
     OFF_TASK_MM,
     /// `mm_struct.exec_vm`: pages of executable memory

@@ -1,15 +1,15 @@
 //! What a thread does with its time: on a CPU, waiting for one, blocked and why. Exact, from the scheduler.
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_ktime_get_ns};
 use honeyguide_common::{
     Failure,
     record::{Header, KIND_TIMES, Times, WAIT_DISK, WAIT_LOCK, WAIT_NETWORK, WAIT_OTHER, WAIT_SLEEP, WAITS},
 };
 
 use crate::{
-    emit, error,
+    emit,
     maps::{THREADS, ThreadTimes, UNUSED},
-    memory, switches,
+    memory, offsets, switches,
 };
 
 pub const ON_CPU: u64 = 0;
@@ -73,16 +73,22 @@ pub fn present(thread: *mut ThreadTimes) {
     unsafe {
         if (*thread).state != ON_CPU {
             let last = switches::last(switches::TIMES);
-            if last > (*thread).since {
-                account(thread, last);
-            } else {
-                // It has come from another CPU; how long it waited is not known, and none of it is told.
-                error::count(Failure::WaitUnended);
-                (*thread).since = bpf_ktime_get_ns();
-            }
+            // Else it was woken since then, or has come from another CPU: the scheduler's own account says when it was picked.
+            account(thread, if last > (*thread).since { last } else { picked() });
             (*thread).state = ON_CPU;
         }
     }
+}
+
+/// When the current thread was picked to run. The scheduler's account is exact when it is switched away from, and a tick old
+/// at most before: by so much this is late then.
+#[inline(always)]
+fn picked() -> u64 {
+    // SAFETY: neither has arguments.
+    let (task, now) = unsafe { (bpf_get_current_task_btf() as *const u8, bpf_ktime_get_ns()) };
+    let total = memory::field::<u64>(task, &offsets::OFF_TASK_RAN).unwrap_or(0);
+    let before = memory::field::<u64>(task, &offsets::OFF_TASK_RAN_BEFORE).unwrap_or(0);
+    now.saturating_sub(total.saturating_sub(before))
 }
 
 /// The thread is in another state from now on.

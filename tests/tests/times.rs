@@ -1,7 +1,5 @@
 //! What a server span says of its thread's time is what the thread did, and adds up to the span.
 
-use std::{thread, time::Duration};
-
 use anyhow::{Context, Result, ensure};
 use honeyguide_tests::{
     agent::Agent,
@@ -12,7 +10,6 @@ use honeyguide_tests::{
 };
 
 const MILLISECOND: u64 = 1_000_000;
-const SETTLE: Duration = Duration::from_millis(1500);
 /// Between the request's last byte and the handler, and from the handler to the response; interpreter's work.
 const OVERHEAD: u64 = 10 * MILLISECOND;
 
@@ -23,9 +20,6 @@ fn computing_and_sleeping_in_threads() -> Result<()> {
     };
     let server = Python::busy_server()?;
     let agent = Agent::run(["--pid", &server.pid().to_string(), "--print", "none", "--thread-times"])?;
-    // In the first second after the scheduler's hooks were attached, up to six milliseconds of a thread's time were seen to be
-    // missing, one or two of the kernel's ticks; why is not known.
-    thread::sleep(SETTLE);
     let paths = (0..40).map(|n| if n % 2 == 0 { "/compute/20" } else { "/sleep/30" });
     let requests: Vec<Request> = paths.map(Request::get).collect();
     for exchange in client::send_all(&server.address(), &requests, 8)? {

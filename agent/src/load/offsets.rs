@@ -36,6 +36,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("OFF_TASK_COMM", "task_struct", "comm"),
     ("OFF_TASK_PID", "task_struct", "pid"),
     ("OFF_TASK_STATE", "task_struct", "__state"),
+    ("OFF_TASK_RAN", "task_struct", "se.sum_exec_runtime"),
+    ("OFF_TASK_RAN_BEFORE", "task_struct", "se.prev_sum_exec_runtime"),
     ("OFF_TASK_MM", "task_struct", "mm"),
     ("OFF_MM_EXEC_VM", "mm_struct", "exec_vm"),
     ("OFF_TASK_FS", "task_struct", "thread.fsbase"),
