@@ -15,6 +15,7 @@ pub mod http1;
 pub mod http2;
 mod input;
 pub mod keyvalue;
+pub mod mask;
 pub mod memcached;
 pub mod mysql;
 pub mod postgres;

@@ -15,7 +15,8 @@ pub(super) struct Record {
     /// A YAML configuration file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Write the values of headers such as Authorization and Cookie as they are, instead of asterisks.
+    /// Write the values of headers such as Authorization and Cookie, and those that databases are sent, as they are, instead
+    /// of asterisks.
     #[arg(long)]
     keep_secrets: bool,
     #[command(flatten)]

@@ -3,13 +3,13 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use honeyguide_protocols::{
-    CloseReason, Event, Party, Stamp, detect::Direction, http1::Successor, http2::Secrets, mysql,
+    CloseReason, Event, Party, Stamp, detect::Direction, http1::Successor, http2::Secrets, mask::Mask, mysql,
 };
 
 use super::{
     Endpoints, FlowCounters, FlowEvent, FlowStates, Role, Vantage,
     detection::{Detection, Found, Piece},
-    masking::{Hiding, Masking},
+    masking::{Hiding, Masking, Speech},
     protocol::{Parser, Standing},
 };
 use crate::decode::{ConnectionRecord, DataRecord};
@@ -283,7 +283,7 @@ impl Flow {
             parser.count(counters);
         }
         self.report(counters, events);
-        self.followed = Followed::Ignored;
+        self.ignore();
     }
 
     /// Whether a request is without its whole answer.
@@ -309,6 +309,25 @@ impl Flow {
         Hiding { from: masking.from(direction), waits }
     }
 
+    pub(super) fn speech(&self, plaintext: bool) -> Option<Speech> {
+        let Followed::Known { parser, client, .. } = &self.followed else { return None };
+        let compressed = parser.is_compressed();
+        let speech = Speech { protocol: parser.protocol(), client: *client, compressed };
+        (plaintext == self.info.encrypted).then_some(speech)
+    }
+
+    /// Nobody reads it any more.
+    fn ignore(&mut self) {
+        let database = match &self.followed {
+            Followed::Known { parser, .. } => Mask::new(parser.protocol(), false).is_some(),
+            Followed::Detecting(_) | Followed::Ignored => false,
+        };
+        if let Some(masking) = self.masking.as_mut().filter(|_| database) {
+            masking.suspect();
+        }
+        self.followed = Followed::Ignored;
+    }
+
     /// True the first time.
     pub(super) fn start_ending(&mut self) -> bool {
         !std::mem::replace(&mut self.ending, true)
@@ -327,7 +346,10 @@ impl Flow {
         let Followed::Detecting(detection) = &mut self.followed else { return };
         let found = detection.handle(record, lost);
         let hides = match found {
-            Found::NotYet => !detection.is_from_start() || detection.may_hold_a_block(record),
+            Found::NotYet => {
+                let tls = detection.is_from_start() && is_tls(record.bytes);
+                !tls || detection.may_hold_a_block(record)
+            }
             // Whatever it is, nobody reads it.
             Found::Nothing => !is_tls(record.bytes),
             Found::Known { .. } => false,
@@ -420,7 +442,7 @@ impl Flow {
                     self.followed = Followed::Detecting(Detection::new(false));
                     return Outcome::Followed;
                 }
-                self.followed = Followed::Ignored;
+                self.ignore();
                 return Outcome::Ignore;
             }
         }

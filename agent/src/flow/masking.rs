@@ -1,6 +1,11 @@
 //! What of a connection's bytes can be shown to anybody. Asked for by those who write them down.
 
-use honeyguide_protocols::{Party, detect::Direction, http2, http2::Secrets};
+use honeyguide_protocols::{
+    Party,
+    detect::{Direction, Protocol},
+    http2,
+    http2::Secrets,
+};
 
 use super::{connection::party, protocol::Parser};
 
@@ -11,6 +16,15 @@ pub struct Hiding {
     pub from: Option<u64>,
     /// More of what has passed may be shown later.
     pub waits: bool,
+}
+
+/// What is known of how a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speech {
+    pub protocol: Protocol,
+    /// The direction of the requests.
+    pub client: Direction,
+    pub compressed: bool,
 }
 
 #[derive(Debug)]
@@ -33,7 +47,7 @@ impl Masking {
             .map(|parser| [Direction::Sent, Direction::Received].map(|way| parser.start(party(way, client))));
     }
 
-    /// It may be HTTP/2, and somebody's secrets may have passed: all is hidden until it is known.
+    /// It may be anything, and somebody's secrets may have passed: all is hidden until it is known.
     pub(super) fn suspect(&mut self) {
         self.from = self.from.or(Some([0; 2]));
     }

@@ -26,7 +26,7 @@ use budget::Budget;
 pub use connection::ConnectionInfo;
 use connection::{Flow, Outcome};
 pub use endpoints::{Endpoints, Role, Vantage};
-pub use masking::Hiding;
+pub use masking::{Hiding, Speech};
 pub use protocol::{CallEvent, Detail, Head};
 
 use unbound::Unbound;
@@ -154,6 +154,12 @@ impl Flows {
     #[must_use]
     pub fn hiding(&self, socket: u64, direction: Direction, plaintext: bool) -> Hiding {
         self.table.get(&socket).map_or_else(Hiding::default, |flow| flow.hiding(direction, plaintext))
+    }
+
+    /// What a connection speaks, where that is known; `plaintext`: inside of TLS.
+    #[must_use]
+    pub fn speech(&self, socket: u64, plaintext: bool) -> Option<Speech> {
+        self.table.get(&socket).and_then(|flow| flow.speech(plaintext))
     }
 
     pub fn handle_connection(&mut self, record: ConnectionRecord) {

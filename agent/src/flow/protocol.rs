@@ -116,6 +116,11 @@ impl Parser {
         matches!(self, Self::Http2(parser) if parser.is_holding(party))
     }
 
+    /// What passes is compressed.
+    pub(super) fn is_compressed(&self) -> bool {
+        matches!(self, Self::MySql(parser) if parser.is_compressed())
+    }
+
     /// HTTP/2's parser, which says what of its bytes can be shown.
     pub(super) fn http2(&mut self) -> Option<&mut http2::Connection> {
         match self {

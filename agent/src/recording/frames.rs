@@ -2,17 +2,26 @@
 //! followed as they will be when the recording is read, and of a connection that speaks HTTP/2 nothing is written but
 //! what its parser has understood and shows.
 //!
+//! Databases' statements are hidden by `statements`, to which it tells what a connection speaks.
+//!
 //! What is hidden of a block depends on all of it. Where it comes in several records, those before the last are
 //! written with asterisks, and overwritten in the file when the block is known.
 
 use std::{cmp::Reverse, collections::HashMap, ops::Range};
 
-use honeyguide_protocols::{detect::Direction, http2::Secrets};
+use honeyguide_protocols::{
+    detect::{Direction, Protocol},
+    http2::Secrets,
+    mask::Mask,
+};
 
-use super::losses::Losses;
+use super::{
+    losses::Losses,
+    statements::{self, Statements, Stretch as Said},
+};
 use crate::{
     decode::{BindRecord, ConnectionRecord, DataRecord, StateChange, StateRecord},
-    flow::Flows,
+    flow::{Flows, Speech},
 };
 
 /// Connections followed, and TLS sessions without a socket; the longest idle is forgotten first.
@@ -34,6 +43,7 @@ pub(super) struct Frames {
     hidden: HashMap<Key, Vec<Stretch>>,
     stretches: usize,
     given_up: u64,
+    statements: Statements,
 }
 
 /// A socket or session, whether it is plaintext, and a direction.
@@ -69,7 +79,14 @@ impl Frames {
         let mut sessions = Flows::new(SESSIONS, BUFFERED);
         flows.mask(secrets);
         sessions.mask(secrets);
-        Self { flows, sessions, hidden: HashMap::new(), stretches: 0, given_up: 0 }
+        Self {
+            flows,
+            sessions,
+            hidden: HashMap::new(),
+            stretches: 0,
+            given_up: 0,
+            statements: Statements::default(),
+        }
     }
 
     pub(super) fn connection(&mut self, record: ConnectionRecord) {
@@ -84,6 +101,7 @@ impl Frames {
         tail: &mut [u8],
         places: Places,
     ) -> Vec<Patch> {
+        let before = self.speech(record);
         self.flows.handle_data(record);
         let hiding = if record.unbound {
             self.sessions.handle_data(&DataRecord { plaintext: false, unbound: false, ..*record });
@@ -92,7 +110,17 @@ impl Frames {
         } else {
             self.flows.hiding(record.socket, record.direction, record.plaintext)
         };
+        // It may be the last that is read of it.
+        let speech = self.speech(record).or(before);
         self.pass_time(record.stamp.time);
+        let mut patches = Vec::new();
+        if let Some(speech) = speech.filter(|speech| is_database(speech.protocol)) {
+            // What came before it was known is masked first.
+            patches = self.show(record.socket, record.plaintext);
+            for said in statements::stretches(record, captured, tail) {
+                self.statements.hide((record.socket, record.plaintext), speech, said);
+            }
+        }
         let key = (record.socket, record.plaintext, record.direction);
         if let Some(from) = hiding.from {
             let end = record.offset.saturating_add(record.length);
@@ -110,7 +138,7 @@ impl Frames {
                 self.hide(key, Stretch { offset, length: bytes.len(), place, struck });
             }
         }
-        let patches = self.show(record.socket, record.plaintext);
+        patches.extend(self.show(record.socket, record.plaintext));
         if !hiding.waits && !record.unbound {
             self.settle(key);
         }
@@ -128,6 +156,7 @@ impl Frames {
         }
         let over = StateRecord { socket: record.session, time: record.time, change: StateChange::Unobserved };
         self.sessions.handle_state(&over);
+        self.statements.bind(record.session, record.socket, [record.sent, record.received]);
         self.flows.handle_bind(record);
         let patches = self.show(record.socket, true);
         for direction in [Direction::Sent, Direction::Received] {
@@ -150,6 +179,15 @@ impl Frames {
                 self.settle((socket, plaintext, direction));
             }
         }
+        self.statements.forget(socket);
+    }
+
+    /// What a record's connection speaks.
+    fn speech(&self, record: &DataRecord<'_>) -> Option<Speech> {
+        if record.unbound {
+            return self.sessions.speech(record.socket, false);
+        }
+        self.flows.speech(record.socket, record.plaintext)
     }
 
     /// What there was no room for.
@@ -160,6 +198,7 @@ impl Frames {
             sessions: sessions.evicted + sessions.over_budget,
             unbound: flows.unbound_dropped,
             stretches: self.given_up,
+            statements: self.statements.forgotten(),
             streams: 0,
         }
     }
@@ -201,7 +240,14 @@ impl Frames {
 
     fn show(&mut self, socket: u64, plaintext: bool) -> Vec<Patch> {
         let mut patches = Vec::new();
-        for (direction, offset, bytes) in self.flows.take_shown(socket) {
+        let speech = self.flows.speech(socket, plaintext).filter(|speech| is_database(speech.protocol));
+        for (index, (direction, offset, mut bytes)) in self.flows.take_shown(socket).into_iter().enumerate() {
+            if let Some(speech) = speech {
+                // Of each operation the first bytes, then the last.
+                let starts = index % 2 == 0;
+                let said = Said { direction, offset, bytes: &mut bytes, starts };
+                self.statements.hide((socket, plaintext), speech, said);
+            }
             let Some(stretches) = self.hidden.get(&(socket, plaintext, direction)) else { continue };
             let end = offset + bytes.len() as u64;
             for stretch in stretches {
@@ -233,6 +279,10 @@ impl Stretch {
             }
         }
     }
+}
+
+fn is_database(protocol: Protocol) -> bool {
+    Mask::new(protocol, false).is_some()
 }
 
 /// Where two are not the same.

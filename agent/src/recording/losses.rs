@@ -14,17 +14,20 @@ pub struct Losses {
     pub unbound: u64,
     /// Stretches of bytes that could have been shown later, and stay asterisks.
     pub stretches: u64,
+    /// Databases' connections forgotten: what their clients send stays asterisks until it is certain where a message begins.
+    pub statements: u64,
 }
 
 /// Nothing where nothing was lost.
 impl fmt::Display for Losses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { streams, connections, sessions, unbound, stretches } = *self;
+        let Self { streams, connections, sessions, unbound, stretches, statements } = *self;
         let hidden = [
             (connections, "connections"),
             (sessions, "TLS sessions"),
             (unbound, "records of unknown TLS sessions"),
             (stretches, "stretches"),
+            (statements, "connections to databases"),
         ];
         let mut between = " · left masked: ";
         for (count, what) in hidden.into_iter().filter(|(count, _)| *count > 0) {

@@ -42,7 +42,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// `mask`: hide the values of headers and query parameters that hold secrets.
+    /// `mask`: hide the values of headers and query parameters that hold secrets, and what databases are told.
     ///
     /// # Errors
     /// Where the file cannot be written.

@@ -12,6 +12,7 @@ mod connection;
 pub(crate) mod corpus;
 mod exchange;
 mod frame;
+mod mask;
 mod parser;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub use connection::Connection;
 pub(crate) use frame::{could_be_reply, could_be_request, is_reply, is_request};
+pub(crate) use mask::Mask;
 
 use crate::{
     exchange::Event,

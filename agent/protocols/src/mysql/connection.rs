@@ -134,6 +134,16 @@ impl Connection {
         self.greeting
     }
 
+    /// What passes now is compressed, or will be once the client has authenticated itself.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        match &self.compression {
+            Compression::On(_) => true,
+            Compression::Agreed => self.phase == Phase::Command,
+            Compression::Unknown | Compression::Off => false,
+        }
+    }
+
     /// The connection is the inside of one on which the server had greeted.
     pub fn set_greeting(&mut self, greeting: Greeting) {
         self.greeting = Some(greeting);

@@ -17,6 +17,7 @@ mod connection;
 pub(crate) mod corpus;
 mod exchange;
 mod frame;
+mod mask;
 mod parser;
 mod recognise;
 mod statements;
@@ -26,6 +27,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use connection::Connection;
+pub(crate) use mask::Mask;
 pub(crate) use recognise::{looks_like_client, looks_like_server};
 
 use crate::{

@@ -192,11 +192,11 @@ impl Ending {
 
 /// Whether the last bytes of a client's operation end the data of a COPY; `Some(true)` with a `Sync` behind.
 pub(super) fn ends_data(bytes: &[u8]) -> Option<bool> {
-    let (rest, synced) = match bytes.strip_suffix(b"S\0\0\0\x04") {
+    let (rest, synced) = match bytes.strip_suffix(SYNC) {
         Some(rest) => (rest, true),
         None => (bytes, false),
     };
-    rest.ends_with(b"c\0\0\0\x04").then_some(synced)
+    rest.ends_with(DONE).then_some(synced)
 }
 
 /// Whether bytes at the start of an operation are a client's. `None` is too few to say.
@@ -252,6 +252,23 @@ pub(super) fn execution(unseen: u64, tail: &[u8]) -> Option<usize> {
     let executes = rest.starts_with(EXECUTE) && rest.ends_with(SYNC);
     let described = unseen + at as u64 == DESCRIBE.len() as u64 && DESCRIBE.ends_with(before);
     (executes && described).then_some(at)
+}
+
+/// How many of the last bytes of a client's operation, of which the rest cannot be placed, are an end that is looked for
+/// there.
+pub(super) fn ending(bytes: &[u8]) -> usize {
+    let synced = if bytes.ends_with(SYNC) { SYNC.len() } else { 0 };
+    let rest = &bytes[..bytes.len() - synced];
+    if rest.ends_with(DONE) {
+        return synced + DONE.len();
+    }
+    let Some(at) = rest.len().checked_sub(EXECUTE.len() + ROWS).filter(|_| synced > 0) else { return synced };
+    if !rest[at..].starts_with(EXECUTE) {
+        return synced;
+    }
+    let before = &rest[..at];
+    let described = if DESCRIBE.ends_with(before) { before.len() } else { 0 };
+    synced + EXECUTE.len() + ROWS + described
 }
 
 /// Whether bytes where a message must begin can be one: weaker than what tells the protocol.
@@ -382,3 +399,4 @@ const DESCRIBE: &[u8] = b"D\0\0\0\x06P\0";
 const EXECUTE: &[u8] = b"E\0\0\0\x09\0";
 const ROWS: usize = 4;
 const SYNC: &[u8] = b"S\0\0\0\x04";
+const DONE: &[u8] = b"c\0\0\0\x04";

@@ -14,6 +14,7 @@ mod connection;
 pub(crate) mod corpus;
 mod exchange;
 mod frame;
+mod mask;
 mod parked;
 mod parser;
 mod statements;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 pub use connection::Connection;
 pub(crate) use frame::{looks_like_backend, looks_like_frontend};
+pub(crate) use mask::Mask;
 
 use crate::{
     exchange::Event,

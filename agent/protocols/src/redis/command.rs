@@ -54,6 +54,15 @@ pub(super) enum Replies {
     Skip,
 }
 
+/// How much of an argument is in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    Whole,
+    /// All but what in it looks like a secret.
+    Key,
+    Nothing,
+}
+
 impl Command {
     pub(super) fn new(limit: usize) -> Self {
         Self {
@@ -131,6 +140,29 @@ impl Command {
             Some(start) => push_key(&mut self.text, start, length),
             None => self.text.push('?'),
         }
+    }
+
+    /// Takes the next argument without writing any text: how much of it is there. `None` of `start` where not all that is
+    /// looked at was seen.
+    pub(super) fn shows(&mut self, start: Option<&[u8]>, length: u64) -> Shown {
+        let index = self.next;
+        self.next += 1;
+        if index == 0 {
+            self.named(start, length);
+            return if start.is_some_and(table::is_name) { Shown::Whole } else { Shown::Nothing };
+        }
+        let start = start.unwrap_or_default();
+        match (self.keeps(index, start), self.info.effect) {
+            // A digest has the look of a secret.
+            (true, Effect::Runs) if index == 1 => Shown::Whole,
+            (true, _) => Shown::Key,
+            (false, _) => Shown::Nothing,
+        }
+    }
+
+    /// The name is next.
+    pub(super) fn is_at_name(&self) -> bool {
+        self.next == 0
     }
 
     fn named(&mut self, start: Option<&[u8]>, length: u64) {
@@ -301,13 +333,8 @@ fn push_key(text: &mut String, start: &[u8], length: u64) {
     if quoted {
         text.push('"');
     }
-    let is_separator = |c: char| matches!(c, ':' | '/' | '.' | '{' | '}' | '|' | ',' | ';' | '=' | ' ');
-    for part in key.split_inclusive(is_separator) {
-        let (part, separator) = match part.char_indices().next_back() {
-            Some((at, last)) if is_separator(last) => part.split_at(at),
-            _ => (part, ""),
-        };
-        if is_sensitive(part) {
+    for (_, part, separator) in parts(key) {
+        if is_sensitive_part(part) {
             text.push('?');
         } else if quoted {
             for c in part.chars() {
@@ -329,8 +356,23 @@ fn push_key(text: &mut String, start: &[u8], length: u64) {
     }
 }
 
+/// The parts of a key between separators: where each begins, and what separates it from the next.
+pub(super) fn parts(key: &str) -> impl Iterator<Item = (usize, &str, &str)> {
+    let is_separator = |c: char| matches!(c, ':' | '/' | '.' | '{' | '}' | '|' | ',' | ';' | '=' | ' ');
+    let mut next = 0;
+    key.split_inclusive(is_separator).map(move |whole| {
+        let at = next;
+        next += whole.len();
+        let (part, separator) = match whole.char_indices().next_back() {
+            Some((at, last)) if is_separator(last) => whole.split_at(at),
+            _ => (whole, ""),
+        };
+        (at, part, separator)
+    })
+}
+
 /// A long run of letters and digits together, a long number, or a UUID.
-fn is_sensitive(part: &str) -> bool {
+pub(super) fn is_sensitive_part(part: &str) -> bool {
     if part.len() < LONG_NUMBER {
         return false;
     }

@@ -14,6 +14,7 @@ mod connection;
 pub(crate) mod corpus;
 mod exchange;
 mod frame;
+mod mask;
 mod parser;
 mod reply;
 mod table;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 pub use connection::Connection;
 pub(crate) use frame::{could_be_request, looks_like_inline, looks_like_reply, looks_like_request};
+pub(crate) use mask::Mask;
 
 use crate::{
     exchange::Event,

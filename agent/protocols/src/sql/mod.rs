@@ -9,6 +9,7 @@ mod commenter;
 mod detail;
 mod keyword;
 mod lexer;
+mod mask;
 mod sanitize;
 mod summary;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 
 pub use detail::{Failure, Operation, Prepared, SqlDetail, SqlHead, Statement, System};
 pub(crate) use keyword::begins_statement;
+pub(crate) use mask::Strings;
 
 /// Whose rules of quoting and commenting hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
