@@ -107,7 +107,9 @@ pub(super) fn stretches<'a>(
     let seen = captured.len() as u64;
     // Where the tail reaches into what was captured, it is of the same bytes.
     let last = offset.saturating_add(record.length).saturating_sub(tail.len() as u64);
-    let again = usize::try_from(offset.saturating_add(seen).saturating_sub(last)).unwrap_or(usize::MAX).min(tail.len());
+    let again = usize::try_from(offset.saturating_add(seen).saturating_sub(last))
+        .unwrap_or(usize::MAX)
+        .min(tail.len());
     let (same, tail) = tail.split_at_mut(again);
     same.fill(b'*');
     [
