@@ -228,11 +228,18 @@ const SHORT_LINE: usize = 64;
 /// Which protocol has such a command and such an answer.
 fn lines(asked: &[u8], answered: &[u8]) -> Option<Protocol> {
     let redis = redis::looks_like_inline(asked) || redis::could_be_request(asked) == Some(true);
-    if redis && redis::looks_like_reply(answered) {
+    if redis && redis::looks_like_reply(answered) && !is_pop3(answered) {
         return Some(Protocol::Redis);
     }
     let memcached = memcached::could_be_request(asked) && memcached::could_be_reply(answered);
     memcached.then_some(Protocol::Memcached)
+}
+
+/// Whether a server's first line is a POP3 server's, which greets with `+OK` and a text (RFC 1939, section 4) and knows
+/// `AUTH` and `QUIT` too. Nothing follows Redis' `+OK`.
+fn is_pop3(answered: &[u8]) -> bool {
+    let line = answered.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    line.trim_ascii().strip_prefix(b"+OK").is_some_and(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -447,6 +454,11 @@ mod tests {
         check(b"get key\n", b"$1\r\n", REDIS);
         // POP3 and others answer alike.
         check(b"USER bob\r\n", b"+OK\r\n", Verdict::Unknown);
+        for command in ["AUTH\r\n", "AUTH PLAIN\r\n", "QUIT\r\n"] {
+            let answers = b"+OK mail.example ready\r\n-ERR no such mechanism\r\n";
+            check(command.as_bytes(), answers, Verdict::Unknown);
+        }
+        check(b"AUTH secret\r\n", b"+OK\r\n", REDIS);
         check(b"PING\r\n", b"PONG\r\n", Verdict::Unknown);
         check(b"PING\r\n", b"\x16\x03\x01", Verdict::Unknown);
         check(b"PING\r\n", b"PING\r\n", Verdict::Unknown);
