@@ -6,7 +6,7 @@ use honeyguide_protocols::reader::Reader;
 
 use super::segment::Skipped;
 
-const TCP: u8 = 6;
+pub(super) const TCP: u8 = 6;
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
@@ -15,11 +15,13 @@ const DESTINATION: u8 = 60;
 /// Extension headers of one packet; RFC 8200 has each once, one twice.
 const MAX_EXTENSIONS: usize = 16;
 
-/// What an IP packet carries, where that is TCP.
+/// What an IP packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Datagram<'a> {
     pub(super) source: IpAddr,
     pub(super) destination: IpAddr,
+    /// By IANA's numbers.
+    pub(super) protocol: u8,
     /// What of it was captured.
     pub(super) bytes: &'a [u8],
     /// Its length on the wire.
@@ -47,17 +49,15 @@ fn ipv4(bytes: &[u8], length: u64) -> Result<Datagram<'_>, Skipped> {
     if own < 20 || total < own as u64 {
         return Err(Skipped::Malformed);
     }
-    if header[9] != TCP {
-        return Err(Skipped::NotTcp);
-    }
+    let protocol = header[9];
     // "More fragments", or an offset.
     if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
-        return Err(Skipped::Fragment);
+        return Err(fragment(protocol));
     }
     let address =
         |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]).into();
     let carried = bytes.get(own..).ok_or(Skipped::Cut)?;
-    Ok(carry(address(12), address(16), carried, total - own as u64))
+    Ok(carry((address(12), address(16)), protocol, carried, total - own as u64))
 }
 
 fn ipv6(bytes: &[u8], length: u64) -> Result<Datagram<'_>, Skipped> {
@@ -73,18 +73,17 @@ fn ipv6(bytes: &[u8], length: u64) -> Result<Datagram<'_>, Skipped> {
     let begin = reader.position();
     for _ in 0..MAX_EXTENSIONS {
         let unit = match next {
-            TCP => {
-                let before = (reader.position() - begin) as u64;
-                let length = payload.checked_sub(before).ok_or(Skipped::Malformed)?;
-                return Ok(carry(plain(source), plain(destination), reader.rest(), length));
-            }
             HOP_BY_HOP | ROUTING | DESTINATION => 8,
             AUTHENTICATION => 4,
             FRAGMENT => {
                 next = whole(&mut reader)?;
                 continue;
             }
-            _ => return Err(Skipped::NotTcp),
+            _ => {
+                let before = (reader.position() - begin) as u64;
+                let length = payload.checked_sub(before).ok_or(Skipped::Malformed)?;
+                return Ok(carry((plain(source), plain(destination)), next, reader.rest(), length));
+            }
         };
         next = reader.u8().ok_or(Skipped::Cut)?;
         // In units beyond the first eight bytes, of which two were read.
@@ -101,17 +100,18 @@ fn whole(reader: &mut Reader<'_>) -> Result<u8, Skipped> {
     // The offset, two reserved bits, "more fragments".
     let place = reader.u16().ok_or(Skipped::Cut)?;
     reader.take(4).ok_or(Skipped::Cut)?;
-    match next {
-        _ if place & 0xfff9 == 0 => Ok(next),
-        TCP => Err(Skipped::Fragment),
-        _ => Err(Skipped::NotTcp),
-    }
+    if place & 0xfff9 == 0 { Ok(next) } else { Err(fragment(next)) }
 }
 
-fn carry(source: IpAddr, destination: IpAddr, bytes: &[u8], length: u64) -> Datagram<'_> {
+/// Of TCP bytes are lost with it.
+fn fragment(protocol: u8) -> Skipped {
+    if protocol == TCP { Skipped::Fragment } else { Skipped::NotTcp }
+}
+
+fn carry((source, destination): (IpAddr, IpAddr), protocol: u8, bytes: &[u8], length: u64) -> Datagram<'_> {
     // A short frame is padded behind the packet's end.
     let bytes = &bytes[..bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX))];
-    Datagram { source, destination, bytes, length }
+    Datagram { source, destination, protocol, bytes, length }
 }
 
 fn plain(address: [u8; 16]) -> IpAddr {

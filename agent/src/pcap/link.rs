@@ -30,10 +30,7 @@ const FAMILIES: [u32; 5] = [2, 10, 24, 28, 30];
 pub(super) fn network(link: u16, bytes: &[u8]) -> Result<&[u8], Skipped> {
     let mut reader = Reader::new(bytes);
     let ip = match link {
-        ETHERNET => {
-            reader.take(12).ok_or(Skipped::Cut)?;
-            ethernet(&mut reader)?
-        }
+        ETHERNET => frame(&mut reader)?,
         LINUX_SLL => {
             reader.take(14).ok_or(Skipped::Cut)?;
             ethernet(&mut reader)?
@@ -63,13 +60,20 @@ pub(super) fn network(link: u16, bytes: &[u8]) -> Result<&[u8], Skipped> {
     }
 }
 
+/// What an Ethernet frame carries, its addresses and its VLAN tags left out.
+pub(super) fn frame<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Skipped> {
+    reader.take(12).ok_or(Skipped::Cut)?;
+    ethernet(reader)
+}
+
 /// What follows the next type, past VLAN tags.
 fn ethernet<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Skipped> {
     let protocol = reader.u16().ok_or(Skipped::Cut)?;
     of_type(protocol, reader)
 }
 
-fn of_type<'a>(mut protocol: u16, reader: &mut Reader<'a>) -> Result<&'a [u8], Skipped> {
+/// What follows a type that was read: IP, past VLAN tags.
+pub(super) fn of_type<'a>(mut protocol: u16, reader: &mut Reader<'a>) -> Result<&'a [u8], Skipped> {
     for _ in 0..MAX_TAGS {
         if !TYPE_VLAN.contains(&protocol) {
             break;

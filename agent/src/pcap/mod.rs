@@ -1,7 +1,7 @@
 //! Packet captures in place of the kernel: from the packets of a file to the records that the engine takes.
 //!
 //! ```text
-//! file → link layer → IP → TCP segment → stream (in order, each byte once) → connection → records
+//! file → link layer → IP (→ tunnel → IP) → TCP segment → stream (in order, each byte once) → connection → records
 //! ```
 //!
 //! A capture shows each connection once, from outside of both ends. Its records are told as the server would tell
@@ -15,6 +15,7 @@ mod ip;
 mod link;
 mod segment;
 mod stream;
+mod tunnel;
 
 pub use connections::{Connections, Limits};
 pub use counters::Counters;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Packet, ip, link};
+use super::{Packet, ip, link, tunnel};
 
 /// One TCP segment as the capture has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ const FIN: u8 = 1;
 const SYN: u8 = 2;
 const RESET: u8 = 4;
 const ACKNOWLEDGEMENT: u8 = 16;
+/// Packets within packets within packets: a cluster's network over a company's.
+const MAX_TUNNELS: usize = 4;
 /// More data than any one segment has, also before it is cut: IPv6 with its jumbo option, in kernels of today.
 const MAX_LENGTH: u64 = 1 << 20;
 
@@ -47,7 +49,15 @@ impl<'a> Segment<'a> {
     pub(super) fn read(packet: &Packet<'a>) -> Result<Self, Skipped> {
         let carried = link::network(packet.link, packet.bytes)?;
         let before = (packet.bytes.len() - carried.len()) as u64;
-        let datagram = ip::datagram(carried, packet.length.saturating_sub(before))?;
+        let mut datagram = ip::datagram(carried, packet.length.saturating_sub(before))?;
+        let mut tunnels = 0;
+        while datagram.protocol != ip::TCP && tunnels < MAX_TUNNELS {
+            datagram = tunnel::inner(&datagram)?;
+            tunnels += 1;
+        }
+        if datagram.protocol != ip::TCP {
+            return Err(Skipped::NotTcp);
+        }
         let header: &[u8; 14] = datagram.bytes.first_chunk().ok_or(Skipped::Cut)?;
         let word =
             |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);

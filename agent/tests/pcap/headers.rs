@@ -102,6 +102,76 @@ fn extension_headers_of_ipv6() {
     reads6(RAW, &tcp6().ipv6(44, &atomic));
 }
 
+/// By what carries the packet: the outer header's protocol, and what stands between both.
+#[test]
+fn tunnels() {
+    let (four, six) = (tcp().packet(b"hello"), tcp6().packet(b"hello"));
+    let frame = |kind: [u8; 2], packet: &[u8]| [&[2; 12][..], &kind, packet].concat();
+    let udp = |port: u16| [&[0x9c, 0x40][..], &port.to_be_bytes(), &[0; 4]].concat();
+    let (frame4, frame6) = (frame([0x08, 0x00], &four), frame([0x86, 0xdd], &six));
+    let vxlan = |port| [&udp(port)[..], &[8, 0, 0, 0, 0, 0, 7, 0]].concat();
+    let geneve = |options: u8, kind: [u8; 2]| {
+        [&udp(6081)[..], &[options, 0], &kind, &[0, 0, 7, 0], &vec![1; usize::from(options) * 4]].concat()
+    };
+    for (protocol, between, packet) in [
+        (4, vec![], &four),
+        (17, vxlan(4789), &frame4),
+        (17, vxlan(8472), &frame4),
+        (17, geneve(0, [0x65, 0x58]), &frame4),
+        (17, geneve(3, [0x08, 0x00]), &four),
+        (47, vec![0, 0, 0x08, 0x00], &four),
+        (47, vec![0, 0, 0x65, 0x58], &frame4),
+        (47, [&[0xb0, 0, 0x08, 0x00][..], &[1; 12]].concat(), &four),
+    ] {
+        let carried = [&between[..], packet].concat();
+        reads(RAW, &tcp().ipv4(0, protocol, &[], &carried));
+        reads(RAW, &tcp6().ipv6(protocol, &carried));
+        // One within another.
+        let twice = tcp6().ipv6(protocol, &[&between[..], &tcp().ipv4(0, 4, &[], &four)].concat());
+        if packet == &four {
+            reads(RAW, &twice);
+        }
+    }
+    reads6(RAW, &tcp().ipv4(0, 41, &[], &six));
+    reads6(RAW, &tcp().ipv4(0, 17, &[], &[&vxlan(4789)[..], &frame6].concat()));
+}
+
+/// Nothing is taken for a tunnel that is none, and what is cut or nested without end is counted.
+#[test]
+fn what_is_no_tunnel() {
+    let four = tcp().packet(b"hello");
+    let counted = |bytes: &[u8]| {
+        let (told, counters) = one(RAW, bytes, bytes.len());
+        assert!(told.is_empty(), "{told:?}");
+        let Counters { other, cut, malformed, .. } = counters;
+        [other, cut, malformed]
+    };
+    let frame = [&[2; 12][..], &[0x08, 0x00], &four].concat();
+    let between = [
+        // Another port; a network without a number; Geneve of another version; PPTP.
+        (17, [&[0x9c, 0x40, 0, 53, 0, 0, 0, 0, 8][..], &[0; 7]].concat()),
+        (17, [&[0x9c, 0x40, 0x12, 0xb5, 0, 0, 0, 0, 0][..], &[0; 7]].concat()),
+        (17, vec![0x9c, 0x40, 0x17, 0xc1, 0, 0, 0, 0, 0x40, 0, 0x65, 0x58, 0, 0, 0, 0]),
+        (47, vec![0, 1, 0x65, 0x58]),
+        // ESP.
+        (50, vec![]),
+    ];
+    for (protocol, between) in between {
+        let packet = tcp().ipv4(0, protocol, &[], &[&between[..], &frame].concat());
+        assert_eq!(counted(&packet), [1, 0, 0], "{protocol} {between:?}");
+    }
+    let whole = [&[0x9c, 0x40, 0x12, 0xb5, 0, 0, 0, 0, 8][..], &[0; 7], &frame].concat();
+    let header = 8 + 8 + 14 + 20 + 14;
+    for length in 0..header {
+        assert_eq!(counted(&tcp().ipv4(0, 17, &[], &whole[..length])), [0, 1, 0], "{length} bytes");
+    }
+    let mut nested = four;
+    for _ in 0..5 {
+        nested = tcp().ipv4(0, 4, &[], &nested);
+    }
+    assert_eq!(counted(&nested), [1, 0, 0]);
+}
+
 #[test]
 fn mapped_addresses_are_plain() {
     let mapped = |last| Ipv4Addr::new(10, 0, 0, last).to_ipv6_mapped();
