@@ -34,13 +34,16 @@ peer serve 127.0.0.1:8080 &
 peer serve2 127.0.0.1:8082 &
 mount -t cgroup2 none /sys/fs/cgroup
 echo 'context: { propagate: [http-headers] }' > /tmp/settings.yaml
-honeyguide run --config /tmp/settings.yaml --all --thread-times --out /tmp/out --print none > /tmp/said 2>&1 &
-agent=$!
-for i in $(seq 600); do
-  grep -q 'honeyguide: ready' /tmp/said && break
-  kill -0 $agent 2>/dev/null || break
-  usleep 100000
-done
+start() {
+  honeyguide run --config /tmp/settings.yaml --all --print none $@ > /tmp/said 2>&1 &
+  agent=$!
+  for i in $(seq 600); do
+    grep -q 'honeyguide: ready' /tmp/said && break
+    kill -0 $agent 2>/dev/null || break
+    usleep 100000
+  done
+}
+start --thread-times --out /tmp/out
 peer get 127.0.0.1:8080 /hello/guest 5
 peer get 127.0.0.1:8080 /status/404 1
 peer get2 127.0.0.1:8082 400
@@ -52,13 +55,7 @@ grep -o 'injected[^{]*' /tmp/out/metrics.jsonl | tail -n 1
 cat /tmp/out/traces.jsonl > /dev/ttyS1
 echo 'context: { propagate: [EVERYTHING] }' > /tmp/settings.yaml
 echo 'link: { wakes: true }' >> /tmp/settings.yaml
-honeyguide run --config /tmp/settings.yaml --all --print none > /tmp/said 2>&1 &
-agent=$!
-for i in $(seq 600); do
-  grep -q 'honeyguide: ready' /tmp/said && break
-  kill -0 $agent 2>/dev/null || break
-  usleep 100000
-done
+start
 peer get 127.0.0.1:8080 /hello/guest 1
 kill -TERM $agent
 wait $agent

@@ -5,6 +5,7 @@ mod tests {
     mod seeds;
 }
 mod masking;
+mod statements;
 mod watched;
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
 };
 
 pub use masking::masking;
+pub use statements::statements;
 pub(crate) use watched::Watched;
 
 type Body = fn(&[u8]);
@@ -34,6 +36,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("postgres", postgres),
     ("redis", redis),
     ("sql", sql),
+    ("statements", statements),
 ];
 
 /// Any two prefixes have a verdict.

@@ -47,6 +47,15 @@ enum Walks {
     Memcached(memcached::Mask),
 }
 
+/// Whether clients of this protocol have something to hide here.
+#[must_use]
+pub fn hides(protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::Postgres | Protocol::MySql | Protocol::Redis | Protocol::Memcached => true,
+        Protocol::Http1 | Protocol::Http2 | Protocol::FastCgi => false,
+    }
+}
+
 impl Mask {
     /// `opened`: the first byte of the connection is the first that comes. `None` where the protocol is no database's.
     #[must_use]

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use honeyguide_protocols::{
-    CloseReason, Event, Party, Stamp, detect::Direction, http1::Successor, http2::Secrets, mask::Mask, mysql,
+    CloseReason, Event, Party, Stamp, detect::Direction, http1::Successor, http2::Secrets, mask, mysql,
 };
 
 use super::{
@@ -319,7 +319,7 @@ impl Flow {
     /// Nobody reads it any more.
     fn ignore(&mut self) {
         let database = match &self.followed {
-            Followed::Known { parser, .. } => Mask::new(parser.protocol(), false).is_some(),
+            Followed::Known { parser, .. } => mask::hides(parser.protocol()),
             Followed::Detecting(_) | Followed::Ignored => false,
         };
         if let Some(masking) = self.masking.as_mut().filter(|_| database) {

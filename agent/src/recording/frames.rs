@@ -9,11 +9,7 @@
 
 use std::{cmp::Reverse, collections::HashMap, ops::Range};
 
-use honeyguide_protocols::{
-    detect::{Direction, Protocol},
-    http2::Secrets,
-    mask::Mask,
-};
+use honeyguide_protocols::{detect::Direction, http2::Secrets, mask};
 
 use super::{
     losses::Losses,
@@ -114,7 +110,7 @@ impl Frames {
         let speech = self.speech(record).or(before);
         self.pass_time(record.stamp.time);
         let mut patches = Vec::new();
-        if let Some(speech) = speech.filter(|speech| is_database(speech.protocol)) {
+        if let Some(speech) = speech.filter(|speech| mask::hides(speech.protocol)) {
             // What came before it was known is masked first.
             patches = self.show(record.socket, record.plaintext);
             for said in statements::stretches(record, captured, tail) {
@@ -240,7 +236,7 @@ impl Frames {
 
     fn show(&mut self, socket: u64, plaintext: bool) -> Vec<Patch> {
         let mut patches = Vec::new();
-        let speech = self.flows.speech(socket, plaintext).filter(|speech| is_database(speech.protocol));
+        let speech = self.flows.speech(socket, plaintext).filter(|speech| mask::hides(speech.protocol));
         for (index, (direction, offset, mut bytes)) in self.flows.take_shown(socket).into_iter().enumerate() {
             if let Some(speech) = speech {
                 // Of each operation the first bytes, then the last.
@@ -279,10 +275,6 @@ impl Stretch {
             }
         }
     }
-}
-
-fn is_database(protocol: Protocol) -> bool {
-    Mask::new(protocol, false).is_some()
 }
 
 /// Where two are not the same.

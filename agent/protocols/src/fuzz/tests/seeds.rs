@@ -23,7 +23,8 @@ const SEEDS: &[(&str, Seeds)] = &[
     ("mysql", || mysql::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("postgres", || postgres::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("redis", || redis::corpus::cases().iter().map(|case| script(&case.script)).collect()),
-    ("sql", statements),
+    ("sql", texts),
+    ("statements", sent_to_databases),
 ];
 
 /// Each body runs over its seeds. With `HONEYGUIDE_SEEDS` they are written to a directory for each target there.
@@ -104,7 +105,7 @@ fn header_blocks() -> Vec<Vec<u8>> {
     vec![[&plain[..], again].concat(), huffman.to_vec(), [&resized[..], plain].concat()]
 }
 
-fn statements() -> Vec<Vec<u8>> {
+fn texts() -> Vec<Vec<u8>> {
     let statements = [
         "SELECT a, 'x''y', $1, 0xff FROM t AS u JOIN s ON t.id = s.id WHERE b IN (1, 2) -- end",
         "WITH x AS (SELECT 1) INSERT INTO \"T\".u (a) SELECT * FROM x RETURNING a;",
@@ -114,4 +115,26 @@ fn statements() -> Vec<Vec<u8>> {
     ];
     let with = |control: u8| move |text: &str| [&[control][..], text.as_bytes()].concat();
     (0..3).chain([8, 0xfc]).flat_map(|control| statements.map(with(control))).collect()
+}
+
+/// Of each conversation with a database what its client sends; bits 0 and 1 of the first byte are the protocol.
+fn sent_to_databases() -> Vec<Vec<u8>> {
+    let wired = [(0, postgres::corpus::cases()), (1, mysql::corpus::cases()), (2, redis::corpus::cases())];
+    let mut seeds = Vec::new();
+    for (protocol, cases) in wired {
+        seeds.extend(cases.iter().map(|case| sent(protocol, &case.script)));
+    }
+    seeds.extend(memcached::corpus::cases().iter().map(|case| sent(3, &case.script)));
+    seeds
+}
+
+fn sent<B: AsRef<[u8]>>(protocol: u8, turns: &[(Party, B)]) -> Vec<u8> {
+    let mut bytes = vec![protocol | 4];
+    for (_, said) in turns.iter().filter(|(from, _)| *from == Client) {
+        for piece in said.as_ref().chunks(255) {
+            bytes.extend([0, u8::try_from(piece.len()).unwrap()]);
+            bytes.extend(piece);
+        }
+    }
+    bytes
 }
