@@ -78,7 +78,7 @@ impl Mask {
         let Some(unseen) = offset.checked_sub(due) else { return bytes.fill(HIDDEN) };
         let walk = self.walk.walk();
         self.lost |= unseen > 0 && !walk.pass(unseen);
-        if self.lost && starts && walk.begins(bytes) {
+        if self.lost && starts && !bytes.is_empty() && walk.begins(bytes) {
             walk.begin();
             self.lost = false;
         }
@@ -193,6 +193,18 @@ mod tests {
             "MariaDB: bulk, the last statement, descriptions left out, a change of the user",
         ];
         check::<mysql::Connection>(Protocol::MySql, &cases, &SIZES, &lengths);
+    }
+
+    /// Of a file that is sent nothing is captured.
+    #[test]
+    fn operations_without_bytes_begin_nothing() {
+        for protocol in [Protocol::Postgres, Protocol::MySql, Protocol::Redis, Protocol::Memcached] {
+            let mut mask = Mask::new(protocol, false).unwrap();
+            mask.hide(7, &mut [], true);
+            let mut bytes = *b"\0secret";
+            mask.hide(9, &mut bytes, false);
+            assert!(!holds(&bytes, b"secret"), "{protocol:?}: {}", bytes.escape_ascii());
+        }
     }
 
     #[test]
