@@ -329,7 +329,7 @@ impl Engine {
         let token = Token { socket: connection.socket, exchange: exchange.id };
         let link = sampled.then_some((place.identity.trace_id, place.identity.span_id));
         let (exchange, detail) = exchange.split();
-        let span = match detail {
+        let Report { span, operation } = match detail {
             Detail::Http(detail) if detail.rpc.is_some() => {
                 self.finish_rpc(&exchange.map(|()| detail), place)
             }
@@ -338,7 +338,7 @@ impl Engine {
             Detail::KeyValue(detail) => self.finish_key_value(&exchange.map(|()| detail), place),
         };
         if let (Role::Server, Some(serving)) = (role, &mut self.serving) {
-            serving.name(token, Served { link, operation: span.as_ref().and_then(operation) });
+            serving.name(token, Served { link, operation });
         }
         match span {
             Some(mut span) => {
@@ -360,7 +360,7 @@ impl Engine {
         }
     }
 
-    fn finish_http(&mut self, exchange: &Exchange<HttpDetail>, place: Place<'_>) -> Option<Span> {
+    fn finish_http(&mut self, exchange: &Exchange<HttpDetail>, place: Place<'_>) -> Report {
         let Place { role, connection, resource, identity, start, end, sampled } = place;
         let call =
             Call::new(exchange, role, &connection.endpoints, connection.encrypted, &self.settings.http);
@@ -375,35 +375,41 @@ impl Engine {
         let span = sampled.then_some((identity.trace_id, identity.span_id));
         let finished = Finished { call: &call, route: route.as_ref(), start, end, span };
         self.metrics.request_finished(&resource, &finished);
+        let operation = self.is_profiled(role).then(|| Some(("http.route", route.clone()?))).flatten();
         let (endpoints, encrypted) = (&connection.endpoints, connection.encrypted);
         let input = SpanInput { role, endpoints, encrypted, identity, start, end, route, resource };
-        sampled.then(|| call.span(input, &self.settings.http))
+        Report { operation, span: sampled.then(|| call.span(input, &self.settings.http)) }
     }
 
-    fn finish_rpc(&mut self, exchange: &Exchange<HttpDetail>, place: Place<'_>) -> Option<Span> {
+    fn finish_rpc(&mut self, exchange: &Exchange<HttpDetail>, place: Place<'_>) -> Report {
         let Place { role, connection, resource, identity, start, end, sampled } = place;
-        let call =
-            rpc::Call::new(exchange, role, &connection.endpoints, connection.encrypted, &self.settings.http)?;
+        let (endpoints, encrypted) = (&connection.endpoints, connection.encrypted);
+        let Some(call) = rpc::Call::new(exchange, role, endpoints, encrypted, &self.settings.http) else {
+            return Report::default();
+        };
         let span = sampled.then_some((identity.trace_id, identity.span_id));
         self.rpc_metrics.call_finished(&resource, &call, Run { start, end, span });
-        sampled.then(|| call.span(RpcInput { identity, start, end, resource }))
+        let operation = self.is_profiled(role).then(|| Some(("rpc.method", call.method()?.into()))).flatten();
+        Report { operation, span: sampled.then(|| call.span(RpcInput { identity, start, end, resource })) }
     }
 
-    fn finish_sql(&mut self, exchange: &Exchange<SqlDetail>, place: Place<'_>) -> Option<Span> {
+    fn finish_sql(&mut self, exchange: &Exchange<SqlDetail>, place: Place<'_>) -> Report {
         let Place { role, connection, resource, identity, start, end, sampled } = place;
         if !db::is_reported(&exchange.detail) {
-            return None;
+            return Report::default();
         }
         let text = self.statements.describe(&exchange.detail.request);
         let call = db::Call::new(exchange, role, &connection.endpoints, text);
         let span = sampled.then_some((identity.trace_id, identity.span_id));
         let run = Run { start, end, span };
         self.db_metrics.request_finished(&resource, &Measurement { role, measured: call.measured(), run });
+        let operation = self.is_profiled(role).then(|| call.measured().name()).flatten();
         let endpoints = &connection.endpoints;
-        sampled.then(|| call.span(DbInput { role, endpoints, identity, start, end, resource }))
+        let span = sampled.then(|| call.span(DbInput { role, endpoints, identity, start, end, resource }));
+        Report { span, operation }
     }
 
-    fn finish_key_value(&mut self, exchange: &Exchange<KeyValueDetail>, place: Place<'_>) -> Option<Span> {
+    fn finish_key_value(&mut self, exchange: &Exchange<KeyValueDetail>, place: Place<'_>) -> Report {
         let Place { role, connection, resource, identity, start, end, sampled } = place;
         let endpoints = &connection.endpoints;
         let call = keyvalue::Call::new(exchange, role, endpoints);
@@ -413,12 +419,31 @@ impl Engine {
             self.db_metrics
                 .request_finished(&resource, &Measurement { role, measured: call.measured(), run });
         }
-        sampled.then(|| call.span(DbInput { role, endpoints, identity, start, end, resource }))
+        let operation = self.is_profiled(role).then(|| call.measured().name()).flatten();
+        let span = sampled.then(|| call.span(DbInput { role, endpoints, identity, start, end, resource }));
+        Report { span, operation }
+    }
+
+    /// Whether samples ask for the names of requests.
+    fn is_profiled(&self, role: Role) -> bool {
+        role == Role::Server && self.serving.is_some()
     }
 }
 
+/// What an exchange has become.
+#[derive(Default)]
+struct Report {
+    /// None where it is not sampled.
+    span: Option<Span>,
+    /// What a profile says of it, whether it is sampled or not; none where nobody asks.
+    operation: Option<NamedOperation>,
+}
+
+/// An attribute: its key, and its value.
+type NamedOperation = (&'static str, Arc<str>);
+
 /// What a profile says of a span whose trace is not at hand.
-pub(crate) fn operation(span: &Span) -> Option<(&'static str, Arc<str>)> {
+pub(crate) fn operation(span: &Span) -> Option<NamedOperation> {
     let keys = ["http.route", "rpc.method", "db.query.summary", "db.operation.name"];
     keys.into_iter().find_map(|key| Some((key, span.attributes.text(key)?.into())))
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    iter,
     time::{Duration, Instant},
 };
 
@@ -19,7 +20,7 @@ use crate::{
         Drain, DrainCounters, Keeper, KeeperCounters,
         gather::Gather,
         model::{Consumer, Sample},
-        serving::{Found, PATIENCE, Served},
+        serving::{Asked, Found, PATIENCE, Served},
         wanted::Wanted,
     },
     ring::Ring,
@@ -27,6 +28,8 @@ use crate::{
 
 /// Nobody waits for a sample.
 const POLL: Duration = Duration::from_millis(50);
+/// Nor for what it belongs to; to find it takes all requests of the last moments, however few samples there are.
+const DECIDE: Duration = Duration::from_millis(500);
 /// Samples that wait to be given to a request; the oldest goes without when there are more.
 const WAITING: usize = 65_536;
 /// A request that takes longer gets its samples no more.
@@ -39,6 +42,7 @@ pub(super) struct Sampler {
     /// Those of other requests, and of none, are left out.
     wanted: Option<Wanted>,
     polled: Instant,
+    decided: Instant,
     /// What was decided, until it is taken.
     pub(super) gather: Gather,
     pub(super) counters: ServedCounters,
@@ -77,6 +81,7 @@ impl Sampler {
             waiting: Waiting::default(),
             wanted,
             polled: Instant::now(),
+            decided: Instant::now(),
             gather: Gather::default(),
             counters: ServedCounters::default(),
         })
@@ -96,7 +101,10 @@ impl Sampler {
         }
         self.polled = Instant::now();
         self.drain.poll(&self.keeper, &mut self.waiting);
-        self.decide(now, engine);
+        if self.decided.elapsed() >= DECIDE {
+            self.decided = Instant::now();
+            self.decide(now, engine);
+        }
     }
 
     /// The last samples; none waits any longer.
@@ -116,20 +124,17 @@ impl Sampler {
 
     /// Gives samples that are old enough to their requests.
     fn decide(&mut self, now: u64, engine: &mut Engine) {
+        let samples = &mut self.waiting.samples;
+        let last = now == u64::MAX || samples.len() >= WAITING;
+        let due = samples.iter().take_while(|sample| last || sample.time + PATIENCE <= now).count();
+        let samples: Vec<Sample> = samples.drain(..due).collect();
+        let asked: Vec<Asked> = samples.iter().map(asked).collect();
+        let found = engine.serving.as_ref().map(|serving| serving.find(&asked)).unwrap_or_default();
+        let found = found.into_iter().chain(iter::repeat(Found::Nothing));
         let mut again = VecDeque::new();
-        while let Some(sample) = self.waiting.samples.pop_front() {
-            let full = self.waiting.samples.len() + again.len() >= WAITING;
-            if sample.time + PATIENCE > now && !full && now != u64::MAX {
-                self.waiting.samples.push_front(sample);
-                break;
-            }
-            let runner = Actor { pid: sample.pid, tid: sample.tid, context: sample.context };
-            let found = engine
-                .serving
-                .as_ref()
-                .map_or(Found::Nothing, |serving| serving.find(runner, sample.moves, sample.times()));
+        for (sample, found) in samples.into_iter().zip(found) {
             let served = match found {
-                Found::NotYet if sample.time + LONGEST > now && !full => {
+                Found::NotYet if !last && sample.time + LONGEST > now => {
                     again.push_back(sample);
                     continue;
                 }
@@ -138,7 +143,7 @@ impl Sampler {
             };
             self.counters.samples += 1;
             self.counters.served += u64::from(served.is_some());
-            if self.is_wanted(served.as_deref()) {
+            if self.is_wanted(served.as_ref()) {
                 self.counters.kept += 1;
                 self.gather.add(sample, served);
             }
@@ -160,6 +165,11 @@ impl Sampler {
             Some(wanted) => served.is_some_and(|served| wanted.has(served)),
         }
     }
+}
+
+fn asked(sample: &Sample) -> Asked {
+    let runner = Actor { pid: sample.pid, tid: sample.tid, context: sample.context };
+    Asked { runner, moves: sample.moves, times: sample.times() }
 }
 
 impl Consumer for Waiting {

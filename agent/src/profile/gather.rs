@@ -41,7 +41,7 @@ struct Key {
     tid: u32,
     program: u32,
     measure: Measure,
-    served: Option<Arc<Served>>,
+    served: Option<Served>,
     kernel: Box<[u64]>,
     user: Box<[u64]>,
     /// By where locations are, which the sample that came first keeps there.
@@ -89,7 +89,7 @@ impl Consumer for Gather {
 
 impl Gather {
     /// A sample, and the request that its thread was working for.
-    pub fn add(&mut self, sample: model::Sample, served: Option<Arc<Served>>) {
+    pub fn add(&mut self, sample: model::Sample, served: Option<Served>) {
         let program = self.programs.get(&sample.pid).copied().unwrap_or(0);
         let key = Key {
             pid: sample.pid,
@@ -167,7 +167,7 @@ impl Gathered {
         let mut profiles: HashMap<(u32, u32, Measure), Profile> = HashMap::new();
         for (key, held) in stacks {
             let stack = naming.stack(key.pid, &held.frames(&key.kernel));
-            let served = key.served.as_deref();
+            let served = key.served.as_ref();
             let mut attributes = Attributes::default();
             if let Some((name, value)) = served.and_then(|served| served.operation.as_ref()) {
                 attributes.set(*name, value.to_string());

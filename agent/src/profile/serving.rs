@@ -5,7 +5,11 @@
 //! It is decided a little after the sample, when both are known; so nothing has to be noted in the kernel, and a request
 //! that turns out to have been handed on claims nothing.
 
-use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    ops::RangeInclusive,
+    sync::Arc,
+};
 
 use foldhash::fast::RandomState;
 use honeyguide_protocols::{Actor, Exchange};
@@ -33,57 +37,74 @@ pub struct Served {
     pub operation: Option<(&'static str, Arc<str>)>,
 }
 
-/// What is known of a moment of a thread.
+/// Whom a sample was taken of, and when.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub runner: Actor,
+    /// Tasks of this process go from thread to thread.
+    pub moves: bool,
+    /// A moment, or for how long it was blocked.
+    pub times: RangeInclusive<u64>,
+}
+
+/// What is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// No request, or it is not certain which.
     Nothing,
     /// A request that is not over, or whose place in its trace is not decided: ask again.
     NotYet,
-    Served(Arc<Served>),
+    Served(Served),
 }
 
-/// The requests of the last moments, by whoever read them.
+/// The requests of the last moments.
+///
+/// There are thousands of requests to a sample. So they are written down in turn and no more, and what many samples belong
+/// to is found in one go over them.
 #[derive(Debug, Default)]
 pub struct Serving {
-    threads: HashMap<u32, Vec<Token>, RandomState>,
-    tasks: HashMap<(u32, u64), Vec<Token>, RandomState>,
-    held: HashMap<Token, Stretch, RandomState>,
+    /// Those whose place in their trace is not decided.
+    open: HashMap<Token, Open, RandomState>,
+    done: VecDeque<Done>,
     /// Requests that found no place.
     pub dropped: u64,
 }
 
 #[derive(Debug)]
-struct Stretch {
+struct Open {
     reader: Actor,
     start: u64,
     end: Option<u64>,
     /// The one that read it wrote the response.
     kept: bool,
-    served: Option<Arc<Served>>,
+}
+
+#[derive(Debug)]
+struct Done {
+    reader: Actor,
+    start: u64,
+    end: u64,
+    /// `None` where it was handed on.
+    served: Option<Served>,
 }
 
 impl Serving {
     /// A request was read.
     pub fn begin(&mut self, token: Token, reader: Actor, time: u64) {
-        if self.held.len() >= MAX_HELD {
+        if self.open.len() + self.done.len() >= MAX_HELD {
             self.dropped += 1;
             return;
         }
-        self.threads.entry(reader.tid).or_default().push(token);
-        if reader.context != 0 {
-            self.tasks.entry((reader.pid, reader.context)).or_default().push(token);
-        }
-        self.held.insert(token, Stretch { reader, start: time, end: None, kept: false, served: None });
+        self.open.insert(token, Open { reader, start: time, end: None, kept: false });
     }
 
     /// It was answered, or given up.
     pub fn end<D>(&mut self, token: Token, exchange: &Exchange<D>) {
-        let Some(stretch) = self.held.get_mut(&token) else { return };
+        let Some(open) = self.open.get_mut(&token) else { return };
         let writer = exchange.response.as_ref().map(|response| response.last);
-        stretch.end = Some(writer.map_or(exchange.request.last.time, |last| last.time));
-        stretch.kept = writer.is_some_and(|last| {
-            let reader = stretch.reader;
+        open.end = Some(writer.map_or(exchange.request.last.time, |last| last.time));
+        open.kept = writer.is_some_and(|last| {
+            let reader = open.reader;
             if reader.context != 0 && reader.context == last.actor.context {
                 reader.pid == last.actor.pid
             } else {
@@ -94,63 +115,138 @@ impl Serving {
 
     /// Its place in its trace is decided.
     pub fn name(&mut self, token: Token, served: Served) {
-        if let Some(stretch) = self.held.get_mut(&token) {
-            stretch.served = Some(Arc::new(served));
+        if let Some(Open { reader, start, end: Some(end), kept }) = self.open.remove(&token) {
+            self.done.push_back(Done { reader, start, end, served: kept.then_some(served) });
         }
     }
 
-    /// What `runner` worked for at a time, or for as long as it was blocked. `moves`: tasks of this process go from
-    /// thread to thread.
+    /// What each of these worked for.
     #[must_use]
-    pub fn find(&self, runner: Actor, moves: bool, times: RangeInclusive<u64>) -> Found {
-        let own = (runner.context != 0).then(|| self.tasks.get(&(runner.pid, runner.context))).flatten();
-        if let Some(tokens) = own
-            && let found @ (Found::NotYet | Found::Served(_)) = self.only(tokens, runner.pid, &times)
-        {
-            return found;
+    pub fn find(&self, asked: &[Asked]) -> Vec<Found> {
+        if asked.is_empty() {
+            return Vec::new();
         }
-        // Where tasks move, the thread that read a request may run another's by now.
-        match self.threads.get(&runner.tid).filter(|_| !moves) {
-            Some(tokens) => self.only(tokens, runner.pid, &times),
-            None => Found::Nothing,
+        let mut search = Search::new(asked);
+        for Done { reader, start, end, served } in &self.done {
+            search.meet(reader, *start, Some(*end), Seen::of_done(served.as_ref()));
         }
+        for Open { reader, start, end, kept } in self.open.values() {
+            search.meet(
+                reader,
+                *start,
+                *end,
+                if end.is_some() && !kept { Seen::HandedOn } else { Seen::Open },
+            );
+        }
+        search.finish()
     }
 
     /// Lets go of what no sample will ask for any more.
     pub fn forget(&mut self, now: u64) {
-        self.held.retain(|_, stretch| match stretch.end {
-            Some(end) if stretch.served.is_some() || !stretch.kept => end + 2 * PATIENCE >= now,
+        // Not quite in the order of their ends: a place in a trace may take a moment.
+        while self.done.front().is_some_and(|done| done.end + 2 * PATIENCE < now) {
+            self.done.pop_front();
+        }
+        self.open.retain(|_, open| match open.end {
             Some(end) => end + LONGEST_UNNAMED >= now,
-            None => stretch.start + LONGEST_OPEN >= now,
-        });
-        let held = &self.held;
-        self.threads.retain(|_, tokens| {
-            tokens.retain(|token| held.contains_key(token));
-            !tokens.is_empty()
-        });
-        self.tasks.retain(|_, tokens| {
-            tokens.retain(|token| held.contains_key(token));
-            !tokens.is_empty()
+            None => open.start + LONGEST_OPEN >= now,
         });
     }
+}
 
-    fn only(&self, tokens: &[Token], pid: u32, times: &RangeInclusive<u64>) -> Found {
-        let (from, to) = (*times.start(), *times.end());
-        let mut within = tokens
-            .iter()
-            .filter_map(|token| self.held.get(token))
-            .filter(|stretch| stretch.reader.pid == pid)
-            .filter(|stretch| stretch.start <= to && stretch.end.is_none_or(|end| from <= end));
-        let (Some(stretch), None) = (within.next(), within.next()) else { return Found::Nothing };
-        // Who waits beyond a request waits for the next one.
-        if stretch.start > from || stretch.end.is_some_and(|end| to > end) {
-            return Found::Nothing;
+/// Samples, by whom they were taken of.
+struct Search<'a> {
+    asked: &'a [Asked],
+    tasks: HashMap<(u32, u64), Line, RandomState>,
+    threads: HashMap<u32, Line, RandomState>,
+    /// Of each sample, by its task and by its thread.
+    seen: Vec<[Option<Seen<'a>>; 2]>,
+}
+
+/// Those of one thread or task.
+#[derive(Default)]
+struct Line {
+    /// The end of each, and its place among all; in that order.
+    samples: Vec<(u64, usize)>,
+    /// How long the longest one was blocked.
+    longest: u64,
+}
+
+/// The only request that a sample lies in.
+#[derive(Clone, Copy)]
+enum Seen<'a> {
+    Open,
+    HandedOn,
+    Served(&'a Served),
+    /// It is not the only one, or the sample goes beyond it: who waits beyond a request waits for the next one.
+    Uncertain,
+}
+
+impl<'a> Seen<'a> {
+    fn of_done(served: Option<&'a Served>) -> Self {
+        served.map_or(Self::HandedOn, Self::Served)
+    }
+
+    fn found(self) -> Found {
+        match self {
+            Self::Open => Found::NotYet,
+            Self::HandedOn | Self::Uncertain => Found::Nothing,
+            Self::Served(served) => Found::Served(served.clone()),
         }
-        match (stretch.end, &stretch.served) {
-            (Some(_), _) if !stretch.kept => Found::Nothing,
-            (Some(_), Some(served)) => Found::Served(Arc::clone(served)),
-            (Some(_) | None, _) => Found::NotYet,
+    }
+}
+
+impl<'a> Search<'a> {
+    fn new(asked: &'a [Asked]) -> Self {
+        let (mut tasks, mut threads) = (HashMap::default(), HashMap::default());
+        for (place, Asked { runner, moves, times }) in asked.iter().enumerate() {
+            let task = (runner.context != 0).then(|| tasks.entry((runner.pid, runner.context)));
+            // Where tasks move, the thread that read a request may run another's by now.
+            let thread = (!moves).then(|| threads.entry(runner.tid));
+            let lines = [task.map(Entry::or_default), thread.map(Entry::or_default)];
+            for line in lines.into_iter().flatten() {
+                let line: &mut Line = line;
+                line.samples.push((*times.end(), place));
+                line.longest = line.longest.max(times.end() - times.start());
+            }
         }
+        for line in tasks.values_mut().chain(threads.values_mut()) {
+            line.samples.sort_unstable();
+        }
+        Self { asked, tasks, threads, seen: vec![[None; 2]; asked.len()] }
+    }
+
+    /// A request was read by this one; `end` where it is over.
+    fn meet(&mut self, reader: &Actor, start: u64, end: Option<u64>, request: Seen<'a>) {
+        let task = (reader.context != 0).then(|| self.tasks.get(&(reader.pid, reader.context))).flatten();
+        for (by, line) in [task, self.threads.get(&reader.tid)].into_iter().enumerate() {
+            let Some(line) = line else { continue };
+            let first = line.samples.partition_point(|(to, _)| *to < start);
+            for (to, place) in &line.samples[first..] {
+                if end.is_some_and(|end| *to > end.saturating_add(line.longest)) {
+                    break;
+                }
+                let asked = &self.asked[*place];
+                let from = *asked.times.start();
+                if asked.runner.pid != reader.pid || end.is_some_and(|end| from > end) {
+                    continue;
+                }
+                let covered = start <= from && end.is_none_or(|end| *to <= end);
+                let seen = &mut self.seen[*place][by];
+                *seen = Some(if covered && seen.is_none() { request } else { Seen::Uncertain });
+            }
+        }
+    }
+
+    fn finish(self) -> Vec<Found> {
+        let of = |seen: Option<Seen<'_>>| seen.map_or(Found::Nothing, Seen::found);
+        self.seen
+            .into_iter()
+            .map(|[task, thread]| match of(task) {
+                Found::Nothing => of(thread),
+                found @ (Found::NotYet | Found::Served(_)) => found,
+            })
+            .collect()
     }
 }
 
@@ -183,6 +279,10 @@ mod tests {
         }
     }
 
+    fn find(serving: &Serving, runner: Actor, moves: bool, times: RangeInclusive<u64>) -> Found {
+        serving.find(&[Asked { runner, moves, times }]).remove(0)
+    }
+
     fn served(id: u8) -> Served {
         Served { link: Some((TraceId([id; 16]), SpanId([id; 8]))), operation: None }
     }
@@ -191,14 +291,14 @@ mod tests {
     fn a_thread_works_for_what_it_has_read_until_it_answers() {
         let mut serving = Serving::default();
         serving.begin(A, by(1, 0), 10);
-        assert_eq!(serving.find(by(1, 0), false, 15..=15), Found::NotYet);
+        assert_eq!(find(&serving, by(1, 0), false, 15..=15), Found::NotYet);
         serving.end(A, &answered(20, by(1, 0)));
-        assert_eq!(serving.find(by(1, 0), false, 15..=15), Found::NotYet);
+        assert_eq!(find(&serving, by(1, 0), false, 15..=15), Found::NotYet);
         serving.name(A, served(1));
-        let of = |time| serving.find(by(1, 0), false, time..=time);
-        assert_eq!(of(15), Found::Served(Arc::new(served(1))));
+        let of = |time| find(&serving, by(1, 0), false, time..=time);
+        assert_eq!(of(15), Found::Served(served(1)));
         assert_eq!((of(9), of(21)), (Found::Nothing, Found::Nothing));
-        assert_eq!(serving.find(by(2, 0), false, 15..=15), Found::Nothing);
+        assert_eq!(find(&serving, by(2, 0), false, 15..=15), Found::Nothing);
     }
 
     #[test]
@@ -209,9 +309,9 @@ mod tests {
             serving.end(token, &answered(end, by(1, 0)));
             serving.name(token, served(u8::try_from(start).unwrap()));
         }
-        let of = |times| serving.find(by(1, 0), false, times);
-        assert_eq!(of(10..=20), Found::Served(Arc::new(served(10))));
-        assert_eq!(of(31..=39), Found::Served(Arc::new(served(30))));
+        let of = |times| find(&serving, by(1, 0), false, times);
+        assert_eq!(of(10..=20), Found::Served(served(10)));
+        assert_eq!(of(31..=39), Found::Served(served(30)));
         // For the next request, into it, and over several.
         for times in [20..=29, 21..=29, 9..=11, 15..=25, 25..=35, 15..=35, 5..=50] {
             assert_eq!(of(times.clone()), Found::Nothing, "{times:?}");
@@ -224,7 +324,7 @@ mod tests {
         serving.begin(A, by(1, 0), 10);
         serving.end(A, &answered(20, by(2, 0)));
         serving.name(A, served(1));
-        assert_eq!(serving.find(by(1, 0), false, 15..=15), Found::Nothing);
+        assert_eq!(find(&serving, by(1, 0), false, 15..=15), Found::Nothing);
     }
 
     #[test]
@@ -235,9 +335,9 @@ mod tests {
             serving.end(token, &answered(end, by(1, 0)));
             serving.name(token, served(u8::try_from(start).unwrap()));
         }
-        assert_eq!(serving.find(by(1, 0), false, 25..=25), Found::Nothing);
-        assert_eq!(serving.find(by(1, 0), false, 15..=15), Found::Served(Arc::new(served(10))));
-        assert_eq!(serving.find(by(1, 0), false, 35..=35), Found::Served(Arc::new(served(20))));
+        assert_eq!(find(&serving, by(1, 0), false, 25..=25), Found::Nothing);
+        assert_eq!(find(&serving, by(1, 0), false, 15..=15), Found::Served(served(10)));
+        assert_eq!(find(&serving, by(1, 0), false, 35..=35), Found::Served(served(20)));
     }
 
     #[test]
@@ -248,9 +348,9 @@ mod tests {
             serving.end(token, &answered(20, by(2, goroutine)));
             serving.name(token, served(u8::try_from(goroutine).unwrap()));
         }
-        assert_eq!(serving.find(by(3, 200), true, 15..=15), Found::Served(Arc::new(served(200))));
-        assert_eq!(serving.find(by(1, 300), true, 15..=15), Found::Nothing);
-        assert_eq!(serving.find(by(1, 0), true, 15..=15), Found::Nothing);
+        assert_eq!(find(&serving, by(3, 200), true, 15..=15), Found::Served(served(200)));
+        assert_eq!(find(&serving, by(1, 300), true, 15..=15), Found::Nothing);
+        assert_eq!(find(&serving, by(1, 0), true, 15..=15), Found::Nothing);
     }
 
     #[test]
@@ -260,11 +360,76 @@ mod tests {
         serving.end(A, &answered(20, by(1, 5)));
         serving.name(A, served(1));
         serving.begin(B, by(2, 0), 10);
+        let held = |serving: &Serving| (serving.open.len(), serving.done.len());
         serving.forget(20 + 2 * PATIENCE);
-        assert_eq!(serving.held.len(), 2);
+        assert_eq!(held(&serving), (1, 1));
         serving.forget(21 + 2 * PATIENCE);
-        assert_eq!((serving.held.len(), serving.threads.len(), serving.tasks.len()), (1, 1, 0));
+        assert_eq!(held(&serving), (1, 0));
         serving.forget(11 + LONGEST_OPEN);
-        assert!(serving.held.is_empty() && serving.threads.is_empty());
+        assert_eq!(held(&serving), (0, 0));
+    }
+
+    #[test]
+    fn places_that_are_decided_out_of_turn_are_found() {
+        let mut serving = Serving::default();
+        for (token, start, end) in [(A, 10, 20), (B, 30, 40)] {
+            serving.begin(token, by(1, 0), start);
+            serving.end(token, &answered(end, by(1, 0)));
+        }
+        serving.name(B, served(2));
+        assert_eq!(find(&serving, by(1, 0), false, 15..=15), Found::NotYet);
+        serving.name(A, served(1));
+        for (time, id) in [(15, 1), (35, 2)] {
+            assert_eq!(find(&serving, by(1, 0), false, time..=time), Found::Served(served(id)));
+        }
+    }
+
+    #[test]
+    fn one_that_is_open_beside_one_that_is_over_is_as_uncertain() {
+        let mut serving = Serving::default();
+        serving.begin(A, by(1, 0), 10);
+        serving.begin(B, by(1, 0), 12);
+        serving.end(B, &answered(20, by(1, 0)));
+        serving.name(B, served(2));
+        assert_eq!(find(&serving, by(1, 0), false, 15..=15), Found::Nothing);
+        assert_eq!(find(&serving, by(1, 0), false, 11..=11), Found::NotYet);
+    }
+
+    #[test]
+    fn no_more_are_held_than_the_limit() {
+        let mut serving = Serving::default();
+        let token = |exchange| Token { socket: 1, exchange };
+        for exchange in 0..MAX_HELD as u64 {
+            serving.begin(token(exchange), by(1, 0), exchange);
+            serving.end(token(exchange), &answered(exchange, by(1, 0)));
+            serving.name(token(exchange), served(1));
+        }
+        serving.begin(token(u64::MAX), by(1, 0), 1);
+        assert_eq!((serving.done.len(), serving.dropped), (MAX_HELD, 1));
+        serving.forget(3 * PATIENCE);
+        serving.begin(token(u64::MAX), by(1, 0), 1);
+        assert_eq!((serving.open.len(), serving.done.len(), serving.dropped), (1, 0, 1));
+    }
+
+    /// As many as a search takes at once.
+    #[test]
+    fn each_of_many_finds_its_own() {
+        let mut serving = Serving::default();
+        for (exchange, tid) in (0..300_u64).zip((1..4).cycle()) {
+            let token = Token { socket: 1, exchange };
+            serving.begin(token, by(tid, 0), 10 * exchange);
+            serving.end(token, &answered(10 * exchange + 9, by(tid, 0)));
+            serving.name(token, Served { operation: Some(("n", exchange.to_string().into())), link: None });
+        }
+        let moment = |time| Asked { runner: by(2, 0), moves: false, times: time..=time };
+        let blocked = Asked { times: 11..=2_000, ..moment(0) };
+        let asked: Vec<_> = (0..3_000).rev().map(moment).chain([blocked]).collect();
+        for (asked, found) in asked.iter().zip(serving.find(&asked)) {
+            let time = *asked.times.start();
+            let own = asked.times.start() == asked.times.end() && time / 10 % 3 == 1;
+            let operation = Some(("n", (time / 10).to_string().into()));
+            let expected = if own { Found::Served(Served { operation, link: None }) } else { Found::Nothing };
+            assert_eq!(found, expected, "{time}");
+        }
     }
 }

@@ -66,6 +66,15 @@ pub struct Measured<'a> {
     pub port: Option<u16>,
 }
 
+impl Measured<'_> {
+    /// What stands for the operation in a profile: an attribute of its span.
+    #[must_use]
+    pub fn name(&self) -> Option<(&'static str, Arc<str>)> {
+        let summary = self.summary.map(|summary| ("db.query.summary", summary.into()));
+        summary.or_else(|| Some(("db.operation.name", self.operation?.into())))
+    }
+}
+
 impl DbInput<'_> {
     /// The span with its place; `failure` is the status's description, where it is an error.
     pub(super) fn span(

@@ -9,6 +9,7 @@ mod handovers;
 mod headers;
 mod links;
 mod options;
+mod profiles;
 mod sdk;
 mod stream;
 mod wakes;
