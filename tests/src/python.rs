@@ -31,10 +31,11 @@ const PACKAGES: [&str; 14] = [
     "rotel==0.0.1a15",
 ];
 /// The servers and clients of [`crate::truth`], which no other test needs.
-const TRUTH_PACKAGES: [&str; 8] = [
+const TRUTH_PACKAGES: [&str; 9] = [
     "aiohttp==3.*",
     "fastapi==0.*",
     "flask==3.1.*",
+    "gevent==25.*",
     "gunicorn==23.*",
     "httpx==0.28.*",
     "requests==2.*",

@@ -71,13 +71,20 @@ pub fn all() -> &'static [Case] {
     &CASES
 }
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 16] = [
     Case {
         name: "python-threads",
         what: "flask and requests under gunicorn's threads; fan-out by a pool of threads",
         packages: &[],
         patterns: &[(Seq, Exact), (Pause, Exact), (Fan, NotWrong)],
         start: python_threads,
+    },
+    Case {
+        name: "python-gevent",
+        what: "the same under gunicorn's greenlets, which gevent runs on one thread",
+        packages: &[],
+        patterns: &[(Seq, Exact), (Pause, Exact), (Fan, NotWrong)],
+        start: python_gevent,
     },
     Case {
         name: "ruby-puma",
@@ -240,12 +247,20 @@ fn python_threads(behind: &Behind) -> Result<Running> {
     Ok(flask(&behind.upstream.url())?.into())
 }
 
+fn python_gevent(behind: &Behind) -> Result<Running> {
+    Ok(gunicorn(&["--worker-class", "gevent"], &behind.upstream.url())?.into())
+}
+
 /// Twice as many threads as connections at most, so that none waits for another to close.
 pub(super) fn flask(upstream: &str) -> Result<App> {
+    gunicorn(&["--worker-class", "gthread", "--threads", "128"], upstream)
+}
+
+fn gunicorn(workers: &[&str], upstream: &str) -> Result<App> {
     let port = port::free()?;
     let mut command = Command::new(python::truth_environment()?.join("bin/gunicorn"));
     command.args(["--bind", &format!("127.0.0.1:{port}"), "--log-level", "warning", "--workers", "1"]);
-    command.args(["--worker-class", "gthread", "--threads", "128", "--keep-alive", "60"]);
+    command.args(workers).args(["--keep-alive", "60"]);
     command.arg("--chdir").arg(paths::app("truth")).arg("flask_app:app");
     command.env("UPSTREAM", upstream).env("PYTHONDONTWRITEBYTECODE", "1");
     App::listening(command, port)
