@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         bail!("without its BPF programs honeyguide cannot capture.\n{advice}");
     }
     let missing = setup::pieces::for_truth()?;
-    let mut results = Results::read();
+    let mut results = Results::default();
     let mut complaints = Vec::new();
     let behind = Behind::start()?;
     println!("{}", results::headline());
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
                     println!("{row}{}", if settings.rules { row.rules() } else { String::new() });
                     complaints.extend(row.complaint(WRONG_BOUND));
                 }
-                results.replace(rows);
+                results.rows.extend(rows);
             }
             // The others can still be measured.
             Err(error) => complaints.push(format!("{}: {error:#}", case.name)),
@@ -75,8 +75,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     // The page is about the agent as it comes, on a live kernel.
     if !settings.replay && settings.agent.is_empty() {
-        results.write()?;
-        println!("\ntruth: {}", page::write(&results)?.display());
+        println!("\ntruth: {}", page::renew(&results)?.display());
     }
     if !complaints.is_empty() {
         bail!("{}", complaints.join("\n       "));

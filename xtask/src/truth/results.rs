@@ -1,21 +1,12 @@
-//! What was measured, kept between runs so that a run of one case renews its rows alone.
+//! What was measured.
 
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
+use std::fmt;
 
-use anyhow::{Context, Result};
-use honeyguide_tests::truth::{
-    Load,
-    chain::{Place, Traces},
-    judge::Score,
-};
-use serde_json::{Value, json};
-
-use crate::paths;
+use honeyguide_tests::truth::{Load, chain::Traces, judge::Score};
 
 #[derive(Debug, Default)]
 pub(super) struct Results {
-    /// By case, pattern and connections.
-    pub rows: BTreeMap<(String, String, usize), Row>,
+    pub rows: Vec<Row>,
     pub chain: Option<ChainRow>,
 }
 
@@ -82,39 +73,6 @@ impl Row {
         };
         self.score.rules.iter().map(line).collect()
     }
-
-    fn json(&self) -> Value {
-        let Self { case, pattern, connections, score, rate, aim } = self;
-        json!({
-            "case": case, "pattern": pattern, "connections": connections, "rate": rate, "aim": aim,
-            "requests": score.requests, "calls": score.calls, "right": score.right, "wrong": score.wrong,
-            "ambiguous": score.ambiguous, "among_links": score.among_links, "unlinked": score.unlinked,
-            "missing": score.missing, "twice": score.twice,
-        })
-    }
-
-    fn read(json: &Value) -> Option<Self> {
-        let score = Score {
-            requests: count(json, "requests")?,
-            calls: count(json, "calls")?,
-            right: count(json, "right")?,
-            wrong: count(json, "wrong")?,
-            ambiguous: count(json, "ambiguous")?,
-            among_links: count(json, "among_links")?,
-            unlinked: count(json, "unlinked")?,
-            missing: count(json, "missing")?,
-            twice: count(json, "twice")?,
-            ..Score::default()
-        };
-        Some(Self {
-            case: json["case"].as_str()?.to_owned(),
-            pattern: json["pattern"].as_str()?.to_owned(),
-            connections: count(json, "connections")?,
-            score,
-            rate: json["rate"].as_f64()?,
-            aim: json["aim"].as_f64()?,
-        })
-    }
 }
 
 impl fmt::Display for Row {
@@ -135,76 +93,6 @@ impl fmt::Display for Row {
     }
 }
 
-impl ChainRow {
-    fn json(&self) -> Value {
-        let Self { connections, traces } = self;
-        let links = traces.links.iter().map(|place| {
-            let Place { name, right, wrong, unlinked, missing } = place;
-            json!({ "name": name, "right": right, "wrong": wrong, "unlinked": unlinked, "missing": missing })
-        });
-        json!({
-            "connections": connections, "requests": traces.requests, "complete": traces.complete,
-            "links": links.collect::<Vec<_>>(),
-        })
-    }
-
-    fn read(json: &Value) -> Option<Self> {
-        let place = |json: &Value| {
-            Some(Place {
-                name: json["name"].as_str()?.to_owned(),
-                right: count(json, "right")?,
-                wrong: count(json, "wrong")?,
-                unlinked: count(json, "unlinked")?,
-                missing: count(json, "missing")?,
-            })
-        };
-        let traces = Traces {
-            requests: count(json, "requests")?,
-            complete: count(json, "complete")?,
-            links: json["links"].as_array()?.iter().map(place).collect::<Option<_>>()?,
-            ..Traces::default()
-        };
-        Some(Self { connections: count(json, "connections")?, traces })
-    }
-}
-
-impl Results {
-    /// Those of earlier runs; none where they cannot be read.
-    pub(super) fn read() -> Self {
-        let text = fs::read_to_string(file()).unwrap_or_default();
-        let json: Value = serde_json::from_str(&text).unwrap_or_default();
-        let mut results = Self { chain: ChainRow::read(&json["chain"]), ..Self::default() };
-        let rows = json["rows"].as_array().map_or(&[][..], Vec::as_slice);
-        results.add(rows.iter().filter_map(Row::read));
-        results
-    }
-
-    pub(super) fn write(&self) -> Result<()> {
-        let rows: Vec<Value> = self.rows.values().map(Row::json).collect();
-        let json = json!({ "rows": rows, "chain": self.chain.as_ref().map(ChainRow::json) });
-        let path = file();
-        fs::write(&path, serde_json::to_string_pretty(&json)? + "\n")
-            .with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    pub(super) fn replace(&mut self, rows: Vec<Row>) {
-        self.add(rows.into_iter());
-    }
-
-    fn add(&mut self, rows: impl Iterator<Item = Row>) {
-        let key = |row: &Row| (row.case.clone(), row.pattern.clone(), row.connections);
-        self.rows.extend(rows.map(|row| (key(&row), row)));
-    }
-}
-
-fn count(json: &Value, key: &str) -> Option<usize> {
-    usize::try_from(json[key].as_u64()?).ok()
-}
-
-fn file() -> PathBuf {
-    paths::target().join("truth.json")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,17 +100,6 @@ mod tests {
     fn row(right: usize, wrong: usize) -> Row {
         let score = Score { requests: 500, calls: 1000, right, wrong, ..Score::default() };
         Row { case: "a".to_owned(), pattern: "seq".to_owned(), connections: 16, score, rate: 10.0, aim: 0.99 }
-    }
-
-    #[test]
-    fn a_row_reads_back_as_it_was() {
-        let row = row(990, 1);
-        assert_eq!(Row::read(&row.json()), Some(row));
-        let chain = ChainRow {
-            connections: 32,
-            traces: Traces { requests: 2, complete: 1, links: vec![Place::default()], ..Traces::default() },
-        };
-        assert_eq!(ChainRow::read(&chain.json()), Some(chain));
     }
 
     #[test]
