@@ -25,6 +25,13 @@ fn go() -> Result<()> {
     all_right("go-http", &Pattern::ALL)
 }
 
+/// As Go programs are shipped: their functions are found all the same.
+#[test]
+fn go_stripped() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::go_stripped") else { return Ok(()) };
+    all_right("go-stripped", &[Pattern::Seq])
+}
+
 /// database/sql writes on the caller's own goroutine.
 #[test]
 fn go_sql() -> Result<()> {

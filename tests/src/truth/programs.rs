@@ -71,7 +71,7 @@ pub fn all() -> &'static [Case] {
     &CASES
 }
 
-const CASES: [Case; 16] = [
+const CASES: [Case; 17] = [
     Case {
         name: "python-threads",
         what: "flask and requests under gunicorn's threads; fan-out by a pool of threads",
@@ -133,14 +133,21 @@ const CASES: [Case; 16] = [
         what: "net/http on both sides; fan-out by goroutines",
         packages: &["golang-github-lib-pq-dev"],
         patterns: &[(Seq, Exact), (Pause, Exact), (Fan, Exact)],
-        start: |behind| go("http", behind),
+        start: |behind| go("http", &[], behind),
+    },
+    Case {
+        name: "go-stripped",
+        what: "the same program as it is shipped: without symbols and debug information",
+        packages: &["golang-github-lib-pq-dev"],
+        patterns: &[(Seq, Exact), (Pause, Exact), (Fan, Exact)],
+        start: |behind| go("http", &["-ldflags=-s -w"], behind),
     },
     Case {
         name: "go-sql",
         what: "net/http, database/sql with lib/pq and 24 connections; fan-out by goroutines",
         packages: &["golang-github-lib-pq-dev"],
         patterns: &[(Seq, Exact), (Pause, Exact), (Fan, Exact)],
-        start: |behind| go("sql", behind),
+        start: |behind| go("sql", &[], behind),
     },
     Case {
         name: "rust-tokio",
@@ -296,8 +303,9 @@ fn python_fastapi(event_loop: &str, behind: &Behind) -> Result<Running> {
     Ok(App::listening(command, port)?.into())
 }
 
-fn go(client: &str, behind: &Behind) -> Result<Running> {
-    let mut command = Command::new(apps::go("truth/go", "truth")?);
+fn go(client: &str, flags: &[&str], behind: &Behind) -> Result<Running> {
+    let name = if flags.is_empty() { "truth" } else { "truth-stripped" };
+    let mut command = Command::new(apps::go_with("truth/go", name, flags)?);
     command.env("CLIENT", client);
     behind.told(&mut command);
     if client == "sql" {

@@ -26,14 +26,14 @@ const ARGUMENTS: [Register; 2] = [Register::RAX, Register::R14];
 pub(super) fn examine(image: &Image) -> Option<Found> {
     let (goid, parent) = offsets(version(image)?)?;
     let (text, _) = image.section(".text")?;
-    let round_trip =
-        image.symbols(&[ROUND_TRIP])[0].and_then(|symbol| image.code(symbol.address, symbol.size));
-    let probes: Vec<Probe> = round_trip
-        .and_then(|function| {
+    let functions = image.go_functions(&[ROUND_TRIP]).unwrap_or_default();
+    let probes: Vec<Probe> = functions
+        .into_iter()
+        .flatten()
+        .filter_map(|function| {
             let site = entry(&function.code, function.address, &ARGUMENTS)?;
             Some(Probe { program: "go_round_trip", file_offset: function.file_offset + site.offset })
         })
-        .into_iter()
         .collect();
     let runtime = Runtime {
         kind: u32::from(GOROUTINE),

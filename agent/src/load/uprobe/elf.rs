@@ -265,6 +265,11 @@ impl Image {
         found
     }
 
+    /// As [`super::go::functions`]: of a stripped program, too.
+    pub(in crate::load) fn go_functions(&self, names: &[&str]) -> Option<Vec<Option<Function>>> {
+        super::go::functions(&self.elf, names)
+    }
+
     /// As [`Elf::functions_with`].
     pub(in crate::load) fn functions_with(&self, parts: &[&str]) -> Vec<(usize, Function)> {
         self.elf.functions_with(parts)
