@@ -322,6 +322,14 @@ const SETTLED: u64 = 16;
 /// The same where commands may be sent without waiting: a pool's connection may begin to do so late.
 const SETTLED_PIPELINE: u64 = 1_024;
 
+/// A client names the server to its proxy (RFC 9112, section 3.2.2), which asks that server for the rest (3.2.1).
+fn origin_form(target: &str) -> &str {
+    match target.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("/", |at| &rest[at..]),
+        Some(_) | None => target,
+    }
+}
+
 /// What `link` reads of a request.
 impl Head {
     /// A hash of the first bytes on the wire, equal at both ends; 0 where the protocol has none.
@@ -344,7 +352,7 @@ impl Head {
         let Self::Http(head) = self else { return 0 };
         let mut hasher = foldhash::fast::FixedState::default().build_hasher();
         head.method.hash(&mut hasher);
-        head.target.as_bytes().hash(&mut hasher);
+        origin_form(&head.target).as_bytes().hash(&mut hasher);
         hasher.finish()
     }
 

@@ -253,9 +253,11 @@ fn a_context_passed_on_links_through_a_busy_proxy() {
 
 /// Sixteen requests are read before the first of them is sent on, the last one first; then they are sent on as `asked` says,
 /// in four rounds.
-fn batches(asked: impl Fn(u16) -> u16) -> Spans {
+fn batches(before: &str, asked: impl Fn(u16) -> u16) -> Spans {
     let mut stream = Stream::new();
-    let line = |number: u16| format!("GET /n/{number} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes();
+    let line = |before: &str, number: u16| {
+        format!("GET {before}/n/{number} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()
+    };
     for number in 0..16 {
         stream.open(u64::from(number), FRONT, 80, 5000 + number);
         stream.open(100 + u64::from(number), FRONT, 6000 + number, 90);
@@ -263,10 +265,10 @@ fn batches(asked: impl Fn(u16) -> u16) -> Spans {
     for round in 0..4 {
         let numbers = || (0..16).map(|socket| (u64::from(socket), round * 16 + socket));
         for (socket, number) in numbers() {
-            stream.received(socket, FRONT, &line(number));
+            stream.received(socket, FRONT, &line(before, number));
         }
         for (socket, number) in numbers().rev() {
-            stream.sent(100 + socket, FRONT, &line(asked(number)));
+            stream.sent(100 + socket, FRONT, &line("", asked(number)));
         }
         for (socket, _) in numbers() {
             stream.received(100 + socket, FRONT, OK);
@@ -280,13 +282,16 @@ fn batches(asked: impl Fn(u16) -> u16) -> Spans {
 
 #[test]
 fn a_proxy_asks_for_what_it_is_asked_for() {
-    let spans = batches(|number| number).0;
-    let calls: Vec<_> = spans.iter().filter(|span| span.kind == SpanKind::Client).collect();
-    assert_eq!((spans.len(), calls.len()), (128, 64));
-    for call in calls {
-        let request = spans.iter().find(|span| Some(span.span_id) == call.parent).unwrap();
-        let path = request.attributes.text("url.path").unwrap();
-        assert!(call.attributes.text("url.full").unwrap().ends_with(path), "{call:?} by {request:?}");
+    // The second names the server, as clients do to a proxy that they are set up for.
+    for before in ["", "http://a"] {
+        let spans = batches(before, |number| number).0;
+        let calls: Vec<_> = spans.iter().filter(|span| span.kind == SpanKind::Client).collect();
+        assert_eq!((spans.len(), calls.len()), (128, 64));
+        for call in calls {
+            let request = spans.iter().find(|span| Some(span.span_id) == call.parent).unwrap();
+            let path = request.attributes.text("url.path").unwrap();
+            assert!(call.attributes.text("url.full").unwrap().ends_with(path), "{call:?} by {request:?}");
+        }
     }
 }
 
@@ -294,7 +299,7 @@ fn a_proxy_asks_for_what_it_is_asked_for() {
 #[test]
 fn whoever_asks_for_other_things_is_no_proxy() {
     for shift in [1, 8, 64] {
-        let spans = batches(|number| number + shift).0;
+        let spans = batches("", |number| number + shift).0;
         assert!(spans.iter().all(|span| span.parent.is_none()), "{shift}");
     }
 }
