@@ -1,0 +1,149 @@
+//! When the reactions of a request that is over are judged.
+//!
+//! Whoever was open beside it may show that its chain was made up by chance, and shows that a little later. So a
+//! request waits for what follows; but no longer than until its process has none open. What comes after that was not there to be taken
+//! for it, and how requests go then (through a pool that has become too small for them, say) speaks of others.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::{
+    Links, Parent, Rule, Token,
+    reaction::{Judgement, Verdict},
+};
+
+/// Nanoseconds for which what follows is awaited, and where little is known of a route.
+const JUDGE_AFTER: u64 = 100_000_000;
+const JUDGE_BY: u64 = 2_000_000_000;
+/// Requests that wait for what follows, and those of which too little is known; beyond it the oldest is judged at once.
+const MAX_VERDICTS: usize = 16_384;
+
+/// Requests that wait to be judged.
+#[derive(Debug, Default)]
+pub(super) struct Verdicts {
+    /// By process, in the order in which they are due.
+    fresh: HashMap<u32, VecDeque<Waits>, foldhash::fast::FixedState>,
+    /// When a process has one that is due; those that were judged before leave their times here.
+    due: VecDeque<(u64, u32)>,
+    /// Those that were looked at once, about in the order in which they are due.
+    unknown: VecDeque<Waits>,
+}
+
+#[derive(Debug)]
+struct Waits {
+    due: u64,
+    /// Then it is judged by what is known.
+    latest: u64,
+    verdict: Verdict,
+}
+
+impl Verdicts {
+    /// A request is over. Comes back with the one that cannot wait any longer.
+    fn add(&mut self, verdict: Verdict, now: u64) -> Option<Verdict> {
+        let (due, latest) = (now.saturating_add(JUDGE_AFTER), now.saturating_add(JUDGE_BY));
+        let pid = verdict.pid;
+        self.due.push_back((due, pid));
+        self.fresh.entry(pid).or_default().push_back(Waits { due, latest, verdict });
+        let surplus = (self.due.len() > MAX_VERDICTS).then(|| self.due.pop_front()).flatten();
+        let (due, pid) = surplus?;
+        self.first_of(pid, due).map(|waits| waits.verdict)
+    }
+
+    /// Too little is known of its route yet.
+    fn put_back(&mut self, waits: Waits, now: u64) -> Option<Verdict> {
+        let due = now.saturating_add(JUDGE_AFTER).min(waits.latest);
+        self.unknown.push_back(Waits { due, ..waits });
+        let surplus = (self.unknown.len() > MAX_VERDICTS).then(|| self.unknown.pop_front()).flatten();
+        surplus.map(|waits| waits.verdict)
+    }
+
+    /// The next that has waited long enough.
+    fn next_due(&mut self, now: u64) -> Option<Waits> {
+        while let Some(&(due, pid)) = self.due.front()
+            && due <= now
+        {
+            self.due.pop_front();
+            if let Some(waits) = self.first_of(pid, due) {
+                return Some(waits);
+            }
+        }
+        let is_due = self.unknown.front().is_some_and(|waits| waits.due <= now);
+        is_due.then(|| self.unknown.pop_front()).flatten()
+    }
+
+    /// A process has no request open: those that it had wait no longer for others.
+    fn of_idle(&mut self, pid: u32) -> VecDeque<Waits> {
+        self.fresh.remove(&pid).unwrap_or_default()
+    }
+
+    fn first_of(&mut self, pid: u32, due: u64) -> Option<Waits> {
+        let fresh = self.fresh.get_mut(&pid)?;
+        let is_due = fresh.front().is_some_and(|waits| waits.due <= due);
+        let first = is_due.then(|| fresh.pop_front()).flatten();
+        if fresh.is_empty() {
+            self.fresh.remove(&pid);
+        }
+        first
+    }
+}
+
+impl Links {
+    /// Its calls wait for the verdict, whoever else is answered meanwhile.
+    pub(super) fn await_verdict(&mut self, verdict: Verdict, now: u64) {
+        let calls: Vec<Token> = verdict.calls().filter(|call| self.waiting.contains(*call)).collect();
+        if calls.is_empty() {
+            return;
+        }
+        for call in &calls {
+            self.waiting.keep(*call, true);
+        }
+        self.await_trace(verdict.request, &calls);
+        self.hold(&Parent::Held(verdict.request));
+        if let Some(surplus) = self.verdicts.add(verdict, now) {
+            self.counters.hurried += 1;
+            self.carry_out(&surplus);
+        }
+    }
+
+    /// Judges what has waited long enough.
+    pub(super) fn judge(&mut self, now: u64) {
+        while let Some(waits) = self.verdicts.next_due(now) {
+            self.judge_one(waits, now);
+        }
+    }
+
+    /// A request of the process was the last that was open: what has come before it is judged as things are.
+    pub(super) fn judge_idle(&mut self, pid: u32, now: u64) {
+        for waits in self.verdicts.of_idle(pid) {
+            self.judge_one(waits, now);
+        }
+    }
+
+    fn judge_one(&mut self, waits: Waits, now: u64) {
+        if waits.latest <= now || self.reactions.judge(&waits.verdict) != Judgement::NotYet {
+            self.carry_out(&waits.verdict);
+        } else if let Some(surplus) = self.verdicts.put_back(waits, now) {
+            self.counters.hurried += 1;
+            self.carry_out(&surplus);
+        }
+    }
+
+    fn carry_out(&mut self, verdict: &Verdict) {
+        let request = Parent::Held(verdict.request);
+        let own = match self.reactions.judge(verdict) {
+            Judgement::Own(own) => own,
+            Judgement::NotYet => Vec::new(),
+        };
+        let started = self.held.get(&verdict.request).map(|held| held.request.last.time);
+        for call in verdict.calls() {
+            self.waiting.keep(call, false);
+            let sent = self.held.get(&call).map(|held| held.request.first.time);
+            if own.contains(&call) && self.waiting.contains(call) && started <= sent {
+                self.decide(call, request.clone(), Rule::Reaction);
+            } else if self.waiting.is_settled(call) {
+                self.give_up(call);
+            }
+        }
+        self.end_wait_for_trace(verdict);
+        self.release(&request);
+    }
+}
