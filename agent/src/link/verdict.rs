@@ -147,3 +147,85 @@ impl Links {
         self.release(&request);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::reaction::Reactions, *};
+
+    fn verdict(pid: u32, number: u64) -> Verdict {
+        let mut reactions = Reactions::default();
+        let token = |exchange| Token { socket: u64::from(pid), exchange };
+        reactions.read(token(2 * number), pid, pid, 0);
+        reactions.sent(token(2 * number + 1), pid, None);
+        reactions.ended(token(2 * number)).unwrap()
+    }
+
+    fn numbers(waits: impl IntoIterator<Item = Waits>) -> Vec<u64> {
+        waits.into_iter().map(|waits| waits.verdict.request.exchange / 2).collect()
+    }
+
+    #[test]
+    fn a_request_waits_for_what_follows() {
+        let mut verdicts = Verdicts::default();
+        assert!(verdicts.add(verdict(1, 1), 10).is_none() && verdicts.add(verdict(2, 2), 20).is_none());
+        assert!(verdicts.next_due(9 + JUDGE_AFTER).is_none());
+        assert_eq!(numbers(verdicts.next_due(10 + JUDGE_AFTER)), [1]);
+        assert_eq!(numbers(verdicts.next_due(20 + JUDGE_AFTER)), [2]);
+        assert!(verdicts.next_due(u64::MAX).is_none() && verdicts.fresh.is_empty());
+    }
+
+    #[test]
+    fn a_process_that_has_nothing_open_has_nothing_to_wait_for() {
+        let mut verdicts = Verdicts::default();
+        for number in 1..=3 {
+            verdicts.add(verdict(1, number), number);
+            verdicts.add(verdict(2, number), number);
+        }
+        assert_eq!(numbers(verdicts.of_idle(1)), [1, 2, 3]);
+        assert!(verdicts.of_idle(1).is_empty());
+        verdicts.add(verdict(1, 4), 50);
+        let due = |verdicts: &mut Verdicts, now| numbers(std::iter::from_fn(|| verdicts.next_due(now)));
+        assert_eq!(due(&mut verdicts, 49 + JUDGE_AFTER), [1, 2, 3], "the other process's");
+        assert_eq!(due(&mut verdicts, 50 + JUDGE_AFTER), [4]);
+    }
+
+    #[test]
+    fn little_known_is_looked_at_again_until_it_is_too_late() {
+        let mut verdicts = Verdicts::default();
+        verdicts.add(verdict(1, 1), 0);
+        let mut now = 0;
+        let mut looked = 0;
+        while now < JUDGE_BY {
+            now += JUDGE_AFTER;
+            let waits = verdicts.next_due(now).unwrap();
+            looked += 1;
+            if waits.latest > now {
+                assert!(verdicts.put_back(waits, now).is_none() && verdicts.of_idle(1).is_empty());
+            }
+        }
+        assert_eq!((looked, now), (JUDGE_BY / JUDGE_AFTER, JUDGE_BY));
+        assert!(verdicts.next_due(u64::MAX).is_none());
+    }
+
+    #[test]
+    fn neither_those_that_wait_nor_what_is_left_of_them_grows_without_bound() {
+        let mut verdicts = Verdicts::default();
+        let mut surplus = Vec::new();
+        for number in 0..MAX_VERDICTS as u64 + 100 {
+            surplus.extend(verdicts.add(verdict(1, number), number).map(|verdict| verdict.request.exchange / 2));
+        }
+        assert_eq!(surplus, (0..100).collect::<Vec<_>>());
+        assert_eq!(verdicts.fresh[&1].len(), MAX_VERDICTS);
+        for number in 0..2 * MAX_VERDICTS as u64 {
+            verdicts.of_idle(1);
+            assert!(verdicts.add(verdict(1, number), 1 << 40).is_none());
+        }
+        assert!(verdicts.due.len() <= MAX_VERDICTS && verdicts.fresh[&1].len() == 1);
+        let mut hurried = 0;
+        for number in 0..MAX_VERDICTS as u64 + 100 {
+            let waits = Waits { due: 0, latest: JUDGE_BY, verdict: verdict(1, number) };
+            hurried += u64::from(verdicts.put_back(waits, 0).is_some());
+        }
+        assert_eq!((hurried, verdicts.unknown.len()), (100, MAX_VERDICTS));
+    }
+}
