@@ -22,14 +22,17 @@ const MAX_VERDICTS: usize = 16_384;
 pub(super) struct Verdicts {
     /// By process, in the order in which they are due.
     fresh: HashMap<u32, VecDeque<Waits>, foldhash::fast::FixedState>,
-    /// When a process has one that is due; those that were judged before leave their times here.
-    due: VecDeque<(u64, u32)>,
+    /// When each of them is due; those that were judged before leave their numbers here.
+    due: VecDeque<(u64, u32, u64)>,
     /// Those that were looked at once, about in the order in which they are due.
     unknown: VecDeque<Waits>,
+    /// How many there have been.
+    added: u64,
 }
 
 #[derive(Debug)]
 struct Waits {
+    number: u64,
     due: u64,
     /// Then it is judged by what is known.
     latest: u64,
@@ -40,12 +43,13 @@ impl Verdicts {
     /// A request is over. Comes back with the one that cannot wait any longer.
     fn add(&mut self, verdict: Verdict, now: u64) -> Option<Verdict> {
         let (due, latest) = (now.saturating_add(JUDGE_AFTER), now.saturating_add(JUDGE_BY));
-        let pid = verdict.pid;
-        self.due.push_back((due, pid));
-        self.fresh.entry(pid).or_default().push_back(Waits { due, latest, verdict });
+        let (pid, number) = (verdict.pid, self.added);
+        self.added += 1;
+        self.due.push_back((due, pid, number));
+        self.fresh.entry(pid).or_default().push_back(Waits { number, due, latest, verdict });
         let surplus = (self.due.len() > MAX_VERDICTS).then(|| self.due.pop_front()).flatten();
-        let (due, pid) = surplus?;
-        self.first_of(pid, due).map(|waits| waits.verdict)
+        let (_, pid, number) = surplus?;
+        self.take(pid, number).map(|waits| waits.verdict)
     }
 
     /// Too little is known of its route yet.
@@ -58,11 +62,11 @@ impl Verdicts {
 
     /// The next that has waited long enough.
     fn next_due(&mut self, now: u64) -> Option<Waits> {
-        while let Some(&(due, pid)) = self.due.front()
+        while let Some(&(due, pid, number)) = self.due.front()
             && due <= now
         {
             self.due.pop_front();
-            if let Some(waits) = self.first_of(pid, due) {
+            if let Some(waits) = self.take(pid, number) {
                 return Some(waits);
             }
         }
@@ -75,10 +79,11 @@ impl Verdicts {
         self.fresh.remove(&pid).unwrap_or_default()
     }
 
-    fn first_of(&mut self, pid: u32, due: u64) -> Option<Waits> {
+    /// A process's oldest one, if it is this.
+    fn take(&mut self, pid: u32, number: u64) -> Option<Waits> {
         let fresh = self.fresh.get_mut(&pid)?;
-        let is_due = fresh.front().is_some_and(|waits| waits.due <= due);
-        let first = is_due.then(|| fresh.pop_front()).flatten();
+        let is_first = fresh.front().is_some_and(|waits| waits.number == number);
+        let first = is_first.then(|| fresh.pop_front()).flatten();
         if fresh.is_empty() {
             self.fresh.remove(&pid);
         }
@@ -212,7 +217,8 @@ mod tests {
         let mut verdicts = Verdicts::default();
         let mut surplus = Vec::new();
         for number in 0..MAX_VERDICTS as u64 + 100 {
-            surplus.extend(verdicts.add(verdict(1, number), number).map(|verdict| verdict.request.exchange / 2));
+            surplus
+                .extend(verdicts.add(verdict(1, number), number).map(|verdict| verdict.request.exchange / 2));
         }
         assert_eq!(surplus, (0..100).collect::<Vec<_>>());
         assert_eq!(verdicts.fresh[&1].len(), MAX_VERDICTS);
@@ -223,7 +229,7 @@ mod tests {
         assert!(verdicts.due.len() <= MAX_VERDICTS && verdicts.fresh[&1].len() == 1);
         let mut hurried = 0;
         for number in 0..MAX_VERDICTS as u64 + 100 {
-            let waits = Waits { due: 0, latest: JUDGE_BY, verdict: verdict(1, number) };
+            let waits = Waits { number, due: 0, latest: JUDGE_BY, verdict: verdict(1, number) };
             hurried += u64::from(verdicts.put_back(waits, 0).is_some());
         }
         assert_eq!((hurried, verdicts.unknown.len()), (100, MAX_VERDICTS));
