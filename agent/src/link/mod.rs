@@ -26,6 +26,7 @@ mod relay;
 mod rule;
 mod sdk;
 mod threads;
+mod verdict;
 mod waiting;
 mod wake;
 mod wire;
@@ -49,9 +50,10 @@ use self::{
     held::{Held, Parent, from_header},
     option::Options,
     propagated::{Propagated, Sent},
-    reaction::{Judgement, Reactions, Verdict},
+    reaction::Reactions,
     relay::Relays,
     sdk::Sdks,
+    verdict::Verdicts,
     waiting::Waiting,
     wake::Wakes,
     wire::Wire,
@@ -88,8 +90,8 @@ pub struct Links {
     waiting: Waiting,
     reactions: Reactions,
     relays: Relays,
-    /// What was seen of requests that are over, and when it is to be judged; each request is referred to.
-    verdicts: VecDeque<(u64, u64, Verdict)>,
+    /// What was seen of requests that are over; each request is referred to.
+    verdicts: Verdicts,
     wire: Wire,
     sdks: Sdks,
     propagated: Propagated,
@@ -114,12 +116,6 @@ const MAX_CANDIDATES: usize = 4;
 /// Tasks that are remembered for each exchange that may be held.
 const TASKS: usize = 4;
 
-/// What follows is awaited so long before a request's reactions are judged, and where little is known of its route.
-const JUDGE_AFTER: u64 = 100_000_000;
-const JUDGE_BY: u64 = 2_000_000_000;
-/// Requests that wait to be judged; beyond it the oldest is judged at once.
-const MAX_VERDICTS: usize = 16_384;
-
 impl Links {
     #[must_use]
     pub fn new(settings: LinkSettings, ids: IdGenerator) -> Self {
@@ -138,7 +134,7 @@ impl Links {
             waiting: Waiting::default(),
             reactions: Reactions::default(),
             relays: Relays::default(),
-            verdicts: VecDeque::new(),
+            verdicts: Verdicts::default(),
             wire: Wire::default(),
             sdks: Sdks::default(),
             propagated: Propagated::default(),
@@ -507,62 +503,9 @@ impl Links {
         while let Some(call) = self.waiting.settled(entry.pid, oldest) {
             self.give_up(call);
         }
-    }
-
-    /// Its calls wait for the verdict, whoever else is answered meanwhile.
-    fn await_verdict(&mut self, verdict: Verdict, now: u64) {
-        let calls: Vec<Token> = verdict.calls().filter(|call| self.waiting.contains(*call)).collect();
-        if calls.is_empty() {
-            return;
+        if oldest.is_none() {
+            self.judge_idle(entry.pid, now);
         }
-        for call in &calls {
-            self.waiting.keep(*call, true);
-        }
-        self.await_trace(verdict.request, &calls);
-        self.hold(&Parent::Held(verdict.request));
-        self.verdicts.push_back((now.saturating_add(JUDGE_AFTER), now.saturating_add(JUDGE_BY), verdict));
-        if self.verdicts.len() > MAX_VERDICTS
-            && let Some((.., verdict)) = self.verdicts.pop_front()
-        {
-            self.counters.hurried += 1;
-            self.carry_out(&verdict);
-        }
-    }
-
-    /// Judges what has waited long enough.
-    fn judge(&mut self, now: u64) {
-        for _ in 0..self.verdicts.len() {
-            let Some(&(due, latest, _)) = self.verdicts.front() else { return };
-            if due > now {
-                return;
-            }
-            let Some((_, _, verdict)) = self.verdicts.pop_front() else { return };
-            if latest > now && self.reactions.judge(&verdict) == Judgement::NotYet {
-                self.verdicts.push_back((now.saturating_add(JUDGE_AFTER).min(latest), latest, verdict));
-            } else {
-                self.carry_out(&verdict);
-            }
-        }
-    }
-
-    fn carry_out(&mut self, verdict: &Verdict) {
-        let request = Parent::Held(verdict.request);
-        let own = match self.reactions.judge(verdict) {
-            Judgement::Own(own) => own,
-            Judgement::NotYet => Vec::new(),
-        };
-        let started = self.held.get(&verdict.request).map(|held| held.request.last.time);
-        for call in verdict.calls() {
-            self.waiting.keep(call, false);
-            let sent = self.held.get(&call).map(|held| held.request.first.time);
-            if own.contains(&call) && self.waiting.contains(call) && started <= sent {
-                self.decide(call, request.clone(), Rule::Reaction);
-            } else if self.waiting.is_settled(call) {
-                self.give_up(call);
-            }
-        }
-        self.end_wait_for_trace(verdict);
-        self.release(&request);
     }
 
     /// Nothing more will be known of a call's cause; but its process may have turned out to be a proxy.

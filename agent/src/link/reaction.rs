@@ -139,7 +139,7 @@ struct Ends {
 #[derive(Debug)]
 pub(super) struct Verdict {
     pub(super) request: Token,
-    pid: u32,
+    pub(super) pid: u32,
     route: u64,
     /// All its calls, known and supposed.
     sent: u8,

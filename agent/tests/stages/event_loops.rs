@@ -1,6 +1,6 @@
 //! One thread that works on many requests in turns: what follows a read is a reaction to it, where that can be relied on.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::RangeInclusive};
 
 use honeyguide::span::{Span, SpanKind};
 
@@ -47,39 +47,52 @@ struct Server {
 
 impl Server {
     fn run(handler: Handler) -> Vec<Span> {
-        let stream = Stream::new();
-        let mut server = Self {
+        let mut server = Self::new();
+        server.load(handler, OPEN, 1..=REQUESTS);
+        server.ended()
+    }
+
+    fn new() -> Self {
+        let mut stream = Stream::new();
+        stream.speaks(1, "nodejs");
+        Self {
             stream,
-            handler,
+            handler: Handler::Prompt,
             random: fastrand::Rng::with_seed(7),
             open: Vec::new(),
             idle: Vec::new(),
             waiting: Vec::new(),
             connections: 0,
-        };
-        server.stream.speaks(1, "nodejs");
-        let mut coming = 1..=REQUESTS;
+        }
+    }
+
+    /// Works on these requests, so many at once, until it has none open.
+    fn load(&mut self, handler: Handler, at_once: usize, mut coming: RangeInclusive<u64>) {
+        self.handler = handler;
         loop {
-            while server.open.len() < OPEN
+            while self.open.len() < at_once
                 && let Some(id) = coming.next()
             {
-                server.open.push((id, Next::Read(0, 0)));
+                self.open.push((id, Next::Read(0, 0)));
             }
-            let ready: Vec<usize> = (0..server.open.len())
-                .filter(|&at| !server.waiting.iter().any(|(id, _)| *id == server.open[at].0))
+            let ready: Vec<usize> = (0..self.open.len())
+                .filter(|&at| !self.waiting.iter().any(|(id, _)| *id == self.open[at].0))
                 .collect();
             if ready.is_empty() {
                 break;
             }
-            let at = ready[server.random.usize(..ready.len())];
-            let (id, next) = server.open.swap_remove(at);
-            server.step(id, next);
+            let at = ready[self.random.usize(..ready.len())];
+            let (id, next) = self.open.swap_remove(at);
+            self.step(id, next);
             if handler == Handler::Marked {
-                server.stream.wait(5 * MS);
+                self.stream.wait(5 * MS);
             }
         }
-        server.stream.wait(3_000 * MS);
-        server.stream.finish().0
+    }
+
+    fn ended(mut self) -> Vec<Span> {
+        self.stream.wait(3_000 * MS);
+        self.stream.finish().0
     }
 
     fn step(&mut self, id: u64, next: Next) {
@@ -151,6 +164,11 @@ impl Server {
 
 /// How many calls have their own request as their parent, another's, or none.
 fn score(spans: &[Span]) -> (usize, usize, usize) {
+    score_of(spans, 1..=REQUESTS)
+}
+
+/// The same of the calls of some requests.
+fn score_of(spans: &[Span], requests: RangeInclusive<u64>) -> (usize, usize, usize) {
     let number = |text: &str| text.split('/').find_map(|part| part.parse::<u64>().ok());
     let servers: HashMap<_, _> = spans
         .iter()
@@ -161,13 +179,16 @@ fn score(spans: &[Span]) -> (usize, usize, usize) {
     for span in spans.iter().filter(|span| span.kind == SpanKind::Client) {
         let url = span.attributes.text("url.full").unwrap();
         let own = number(url.split("/c/").nth(1).unwrap());
+        if !own.is_some_and(|own| requests.contains(&own)) {
+            continue;
+        }
         match span.parent.map(|parent| servers[&parent]) {
             None => none += 1,
             Some(parent) if parent == own => right += 1,
             Some(_) => wrong += 1,
         }
     }
-    assert_eq!(right + wrong + none, 2 * usize::try_from(REQUESTS).unwrap());
+    assert_eq!(right + wrong + none, 2 * requests.count());
     (right, wrong, none)
 }
 
@@ -204,4 +225,35 @@ fn a_timer_between_two_calls_leaves_them_their_ends() {
 fn calls_that_waited_for_a_connection_are_not_given_to_whom_it_was_taken_from() {
     let (right, wrong, _) = score(&Server::run(Handler::Queued));
     assert!(wrong <= 1, "{right} right, {wrong} wrong");
+}
+
+/// What comes after all that was open speaks of a pool that is too small for it, and not of what was before.
+#[test]
+fn requests_are_not_judged_by_the_next_load() {
+    let mut server = Server::new();
+    server.load(Handler::Prompt, OPEN, 1..=REQUESTS);
+    server.load(Handler::Queued, 3 * OPEN, REQUESTS + 1..=2 * REQUESTS);
+    let spans = server.ended();
+    let (right, wrong, none) = score_of(&spans, 1..=REQUESTS);
+    assert_eq!((wrong, none), (0, 0), "{right} right");
+    let (right, wrong, none) = score_of(&spans, REQUESTS + 1..=2 * REQUESTS);
+    assert!(wrong == 0, "{right} right, {wrong} wrong, {none} without a parent");
+}
+
+/// A burst that the pool is too small for is judged as soon as it is over: by itself, and not by the calm before it.
+#[test]
+fn bursts_between_calm_times_are_not_believed_because_of_those() {
+    let mut server = Server::new();
+    let mut first = 1;
+    let mut bursts = Vec::new();
+    for round in 0..40_u64 {
+        server.load(Handler::Prompt, OPEN, first..=first + 59);
+        let burst = first + 60..=first + 60 + 10 + round;
+        first = burst.end() + 1;
+        server.load(Handler::Queued, 3 * OPEN, burst.clone());
+        bursts.push(burst);
+    }
+    let spans = server.ended();
+    let (right, wrong, none) = score_of(&spans, 1..=first - 1);
+    assert_eq!(wrong, 0, "{right} right, {none} without a parent");
 }
