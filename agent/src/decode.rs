@@ -7,7 +7,7 @@ use std::{
 
 use honeyguide_common::identity;
 use honeyguide_common::record::{
-    self, Arrived, Bind, Connection, Data, Header, Injected, Open, Process, State, Task, Times, Wake,
+    self, Arrived, Bind, Connection, Data, Header, Injected, Message, Open, Process, State, Task, Times, Wake,
 };
 use honeyguide_protocols::{Actor, Stamp, detect::Direction};
 use zerocopy::FromBytes;
@@ -30,6 +30,7 @@ pub enum Record<'a> {
     Process(ProcessRecord),
     Times(TimesRecord),
     Task(TaskRecord),
+    Message(MessageRecord),
     Open(OpenRecord),
     Wake(WakeRecord),
     Injected(InjectedRecord),
@@ -169,6 +170,20 @@ pub struct TaskRecord {
     pub woken: bool,
 }
 
+/// A goroutine has sent on a stream of HTTP/2; the first one that does has opened it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageRecord {
+    pub time: u64,
+    pub pid: u32,
+    pub stream: u32,
+    /// Names the connection.
+    pub connection: u64,
+    /// As [`Actor::context`].
+    pub goroutine: u64,
+    /// As [`DataRecord::creator`].
+    pub creator: u32,
+}
+
 /// A thread has woken another one of its process, or made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WakeRecord {
@@ -261,6 +276,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         | record::KIND_LOADED => Record::Process(process(bytes, header.kind)?),
         record::KIND_TIMES => Record::Times(times(bytes)?),
         record::KIND_TASK => Record::Task(task(bytes)?),
+        record::KIND_MESSAGE => Record::Message(message(bytes)?),
         record::KIND_OPEN => Record::Open(open(bytes)?),
         record::KIND_WAKE => Record::Wake(wake(bytes)?),
         record::KIND_INJECTED => Record::Injected(injected(bytes)?),
@@ -288,6 +304,7 @@ pub fn meaningful(bytes: &[u8]) -> &[u8] {
         record::KIND_STATE => size_of::<State>(),
         record::KIND_TIMES => size_of::<Times>(),
         record::KIND_TASK => size_of::<Task>(),
+        record::KIND_MESSAGE => size_of::<Message>(),
         record::KIND_OPEN => size_of::<Open>(),
         record::KIND_WAKE => size_of::<Wake>(),
         record::KIND_INJECTED => size_of::<Injected>(),
@@ -340,6 +357,12 @@ pub fn context(kind: u8, value: u64) -> u64 {
     }
 }
 
+/// Whether such a word names a goroutine.
+#[must_use]
+pub fn is_goroutine(context: u64) -> bool {
+    context >> 56 == u64::from(identity::GOROUTINE)
+}
+
 fn task(bytes: &[u8]) -> Result<TaskRecord, Malformed> {
     let (raw, _) = Task::read_from_prefix(bytes).map_err(|_| Malformed)?;
     let (child, parent) = (context(raw.identity, raw.child), context(raw.identity, raw.parent));
@@ -352,6 +375,23 @@ fn task(bytes: &[u8]) -> Result<TaskRecord, Malformed> {
         _ => return Err(Malformed),
     };
     Ok(TaskRecord { time: raw.header.time, pid: raw.pid, child, parent, woken })
+}
+
+fn message(bytes: &[u8]) -> Result<MessageRecord, Malformed> {
+    let (raw, _) = Message::read_from_prefix(bytes).map_err(|_| Malformed)?;
+    let goroutine = context(identity::GOROUTINE, raw.goroutine);
+    // RFC 9113, section 5.1.1: a client's streams have odd numbers of 31 bits.
+    if goroutine == 0 || raw.stream.is_multiple_of(2) || raw.stream >> 31 != 0 {
+        return Err(Malformed);
+    }
+    Ok(MessageRecord {
+        time: raw.header.time,
+        pid: raw.pid,
+        stream: raw.stream,
+        connection: raw.connection,
+        goroutine,
+        creator: raw.parent,
+    })
 }
 
 fn open(bytes: &[u8]) -> Result<OpenRecord, Malformed> {

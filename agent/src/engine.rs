@@ -171,6 +171,10 @@ impl Engine {
                     self.links.handle_task(task.pid, task.child, task.parent, task.time);
                 }
             }
+            Record::Message(message) => {
+                self.counters.task_records += 1;
+                self.links.handle_message(&message);
+            }
             Record::Open(open) => {
                 self.counters.open_records += 1;
                 self.links.handle_open(&open);

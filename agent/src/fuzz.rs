@@ -39,6 +39,7 @@ pub fn decode(data: &[u8]) {
             Record::Process(_)
             | Record::Times(_)
             | Record::Task(_)
+            | Record::Message(_)
             | Record::Open(_)
             | Record::Wake(_)
             | Record::Injected(_)

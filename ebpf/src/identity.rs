@@ -149,6 +149,14 @@ fn goroutine(runtime: &Runtime, g: u64, found: &mut Identity) {
     }
 }
 
+/// The goroutine at `g`.
+#[inline(always)]
+pub fn of_goroutine(runtime: &Runtime, g: u64) -> Identity {
+    let mut found = Identity::UNKNOWN;
+    goroutine(runtime, g, &mut found);
+    found
+}
+
 /// `net/http`'s connections have a goroutine that writes; the request is another's, which left word. `take`: it is over with
 /// this operation.
 #[inline(always)]

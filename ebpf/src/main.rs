@@ -9,6 +9,7 @@ mod emit;
 mod error;
 mod frames;
 mod go;
+mod grpc;
 mod identity;
 mod maps;
 mod memory;

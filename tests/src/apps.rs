@@ -113,6 +113,22 @@ pub fn go(source: &str, name: &str) -> Result<PathBuf> {
 /// # Errors
 /// As for [`go`].
 pub fn go_with(source: &str, name: &str, flags: &[&str]) -> Result<PathBuf> {
+    go_build(source, name, flags, |build| {
+        build.env("GOPATH", paths::target().join("go/path")).env("GOFLAGS", "-mod=mod");
+    })
+}
+
+/// The same with the packages that Debian has of others, which are no modules.
+///
+/// # Errors
+/// As for [`go`].
+pub fn go_of_debian(source: &str, name: &str, flags: &[&str]) -> Result<PathBuf> {
+    go_build(source, name, flags, |build| {
+        build.env("GOPATH", "/usr/share/gocode").env("GO111MODULE", "off");
+    })
+}
+
+fn go_build(source: &str, name: &str, flags: &[&str], finds: impl FnOnce(&mut Command)) -> Result<PathBuf> {
     static LOCK: Mutex<()> = Mutex::new(());
     let _one_at_a_time = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = paths::target().join("go");
@@ -120,8 +136,9 @@ pub fn go_with(source: &str, name: &str, flags: &[&str]) -> Result<PathBuf> {
     let binary = directory.join(name);
     let mut build = Command::new(python::go()?);
     build.arg("build").args(flags).arg("-o").arg(&binary).arg("main.go").current_dir(paths::app(source));
-    build.env("GOCACHE", directory.join("cache")).env("GOPATH", directory.join("path"));
-    build.envs([("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=mod"), ("GOPROXY", "off"), ("CGO_ENABLED", "0")]);
+    build.env("GOCACHE", directory.join("cache"));
+    build.envs([("GOTOOLCHAIN", "local"), ("GOPROXY", "off"), ("CGO_ENABLED", "0")]);
+    finds(&mut build);
     python::quietly(&mut build)?;
     Ok(binary)
 }

@@ -39,6 +39,13 @@ fn go_sql() -> Result<()> {
     all_right("go-sql", &Pattern::ALL)
 }
 
+/// One goroutine writes the calls of all for each connection.
+#[test]
+fn go_grpc() -> Result<()> {
+    let Some(_turn) = privilege::kernel_test("truth::go_grpc") else { return Ok(()) };
+    all_right("go-grpc", &[Pattern::Seq, Pattern::Fan])
+}
+
 /// A task for each connection; the loop's context reads.
 #[test]
 fn python_aiohttp() -> Result<()> {

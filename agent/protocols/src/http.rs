@@ -37,6 +37,8 @@ pub struct RequestHead {
     pub tracestate: Option<Box<str>>,
     /// All `baggage` headers, joined by a comma.
     pub baggage: Option<Box<str>>,
+    /// The number of its stream in HTTP/2; 0 elsewhere.
+    pub stream: u32,
     /// FNV-1a of the head's first 64 bytes on the wire (of all where it is shorter): both ends of a
     /// connection compute the same. 0 where those bytes were not captured.
     pub fingerprint: u64,

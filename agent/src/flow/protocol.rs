@@ -371,6 +371,22 @@ impl Head {
         hasher.finish()
     }
 
+    /// The number of its stream in HTTP/2; 0 elsewhere.
+    #[must_use]
+    pub fn stream(&self) -> u32 {
+        match self {
+            Self::Http(head) => head.stream,
+            Self::Sql(_) | Self::KeyValue(_) => 0,
+        }
+    }
+
+    /// Whether the library that sends it has one goroutine for each connection, which writes what others ask for.
+    #[must_use]
+    pub fn is_written_for_others(&self) -> bool {
+        let Self::Http(head) = self else { return false };
+        head.stream != 0 && head.user_agent.as_deref().is_some_and(|agent| agent.contains("grpc-go/"))
+    }
+
     /// Whether a client sends no request on a connection before the last one was answered. HTTP/1.1 allows it, and hardly
     /// any client does.
     #[must_use]

@@ -76,6 +76,29 @@ impl Links {
         Cause::Later(lineage)
     }
 
+    /// The same where whoever sends it does so for others: who has made that one says nothing.
+    pub(super) fn cause_of_stream(&self, at: Stamp, incoming: &Incoming) -> Cause {
+        let nobody = self.hands.in_process(at.actor.pid) == 0;
+        if nobody || matches!(incoming, Incoming::Valid { .. }) {
+            return self.cause_of_call(at, incoming, Threads::Shared, false);
+        }
+        Cause::Later(vec![Step { execution: self.executions.of(at.actor), time: at.time }])
+    }
+
+    /// The one request that an execution has in hand, or the one that made it had when it did.
+    pub(super) fn in_hand(&self, actor: Actor, time: u64) -> Option<(Token, Rule)> {
+        for (generation, step) in self.executions.lineage(actor, time).iter().enumerate() {
+            match self.hands.of(step.execution, step.time) {
+                hand::Held::None => {}
+                hand::Held::One(request) => {
+                    return Some((request, if generation == 0 { Rule::SameTask } else { Rule::Ancestry }));
+                }
+                hand::Held::Several => return None,
+            }
+        }
+        None
+    }
+
     /// The request of whoever has handed a call to the task that sends it: all that have woken it must have the same in
     /// hand. `turns`: its protocol has one call after another on a connection. Then whoever had the one before may have
     /// woken it once more, for the rest of the answer, and is meant only where nobody else is there.

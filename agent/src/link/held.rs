@@ -41,6 +41,8 @@ pub(super) struct Held {
     pub(super) by_sdk: bool,
     /// Its process's work moves between threads.
     pub(super) shares_threads: bool,
+    /// Whoever sends it does so for others.
+    pub(super) for_others: bool,
     /// Its name on the wire.
     pub(super) key: Option<wire::Key>,
     /// The other end of the connection.
@@ -91,6 +93,7 @@ impl Held {
             made: false,
             by_sdk: false,
             shares_threads: false,
+            for_others: false,
             key: None,
             partner: None,
             partner_start: None,

@@ -6,7 +6,7 @@
 //! writes a response made its calls. What stays uncertain is a root of its own, with links to its candidates.
 //!
 //! Each kind of evidence is a file: `hand` (who read a request has it in hand), `execution` (tasks, and who made
-//! them), `wake` (tasks that send for others), `handover` (threads that work for others), `discipline` (threads that do one thing after another), `reaction` (what
+//! them), `wake` (tasks that send for others), `streams` (goroutines that write what others ask for), `handover` (threads that work for others), `discipline` (threads that do one thing after another), `reaction` (what
 //! a thread does right after a read), `relay` (proxies, which ask for what they are asked for), `wire` (both ends of a
 //! connection), `propagated` (headers that were put in), `option` (contexts in TCP options).
 
@@ -25,6 +25,7 @@ mod reaction;
 mod relay;
 mod rule;
 mod sdk;
+mod streams;
 mod threads;
 mod verdict;
 mod waiting;
@@ -53,6 +54,7 @@ use self::{
     reaction::Reactions,
     relay::Relays,
     sdk::Sdks,
+    streams::{Asked, Streams},
     verdict::Verdicts,
     waiting::Waiting,
     wake::Wakes,
@@ -63,6 +65,7 @@ pub use self::{
     rule::Rule,
 };
 use crate::{
+    decode::{MessageRecord, is_goroutine},
     flow::{ConnectionInfo, Detail, Head, Role},
     span::{
         context::{self, Incoming},
@@ -85,6 +88,7 @@ pub struct Links {
     hands: Hands,
     executions: Executions,
     wakes: Wakes,
+    streams: Streams,
     handovers: Handovers,
     discipline: Discipline,
     waiting: Waiting,
@@ -129,6 +133,7 @@ impl Links {
             hands: Hands::default(),
             executions: Executions::new(settings.limit.saturating_mul(TASKS)),
             wakes: Wakes::new(settings.limit.saturating_mul(TASKS)),
+            streams: Streams::new(settings.limit),
             handovers: Handovers::default(),
             discipline: Discipline::default(),
             waiting: Waiting::default(),
@@ -155,6 +160,18 @@ impl Links {
     /// Task `woken` of a process was woken by its task `by`; both as an actor's context.
     pub fn handle_wake(&mut self, pid: u32, woken: u64, by: u64, time: u64) {
         self.wakes.wake(pid, woken, by, time);
+        self.count_forgotten();
+    }
+
+    /// A goroutine has sent on a stream: whatever it has in hand is what the stream is for.
+    pub fn handle_message(&mut self, record: &MessageRecord) {
+        let MessageRecord { time, pid, stream, connection, goroutine, creator } = *record;
+        let actor = Actor { pid, tid: 0, context: goroutine };
+        if creator != 0 {
+            self.executions.creator(pid, goroutine, creator);
+        }
+        let request = self.in_hand(actor, time);
+        self.streams.said((pid, stream), connection, time, request);
         self.count_forgotten();
     }
 
@@ -245,6 +262,11 @@ impl Links {
                     held.span_id = sent.context.parent;
                     held.sent = Some(sent.context);
                 }
+                let stream = head.stream();
+                if stream != 0 && is_goroutine(request.first.actor.context) {
+                    self.streams.sent(token, (request.first.actor.pid, stream), request.first.time);
+                    held.for_others = head.is_written_for_others() || self.streams.is_known(token.socket);
+                }
                 self.called(token, &mut held, (&incoming, sent), threads, head.takes_turns());
             }
         }
@@ -285,7 +307,7 @@ impl Links {
         let whole = is_whole(&exchange);
         held.whole = whole;
         let (entry, asks, sender) = (held.entry.take(), held.asks, held.request.first.actor);
-        let start = held.request.last.time;
+        let (sent, start) = (held.request.first.time, held.request.last.time);
         let response = exchange.response.as_ref().map(|response| (response.first.actor, response.last.actor));
         let request_end = exchange.request.offset.saturating_add(exchange.request.wire_bytes);
         held.exchange = Some(exchange);
@@ -299,6 +321,9 @@ impl Links {
             Role::Client => {
                 if self.settings.options {
                     self.options.ended(connection, request_end);
+                }
+                for asked in self.streams.ended(token, (sent, end)) {
+                    self.asked_for(asked);
                 }
                 self.wakes.answered(sender, end);
                 let by = response.map(|(_, last)| last.tid);
@@ -361,12 +386,14 @@ impl Links {
     /// Tasks of which it is remembered who has made or woken them.
     #[must_use]
     pub fn tasks(&self) -> usize {
-        self.executions.len() + self.wakes.len()
+        self.executions.len() + self.wakes.len() + self.streams.len()
     }
 
     fn count_forgotten(&mut self) {
-        self.counters.forgotten_tasks =
-            self.executions.forgotten + self.wakes.forgotten + self.handovers.forgotten;
+        self.counters.forgotten_tasks = self.executions.forgotten
+            + self.wakes.forgotten
+            + self.streams.forgotten
+            + self.handovers.forgotten;
     }
 
     /// A request was read: it is in its reader's hand.
@@ -420,6 +447,7 @@ impl Links {
             // It is on the wire.
             Some(request) if at.actor.context == 0 => Cause::Known(Parent::Held(request), Rule::SameThread),
             Some(request) => Cause::Known(Parent::Held(request), Rule::SameTask),
+            None if held.for_others => self.cause_of_stream(at, incoming),
             None => self.cause_of_call(at, incoming, threads, turns),
         };
         let relayed = self.relayed(at, held.asks);
@@ -460,6 +488,15 @@ impl Links {
         if self.settings.inference {
             let deadline = at.time.saturating_add(self.settings.hold);
             self.waiting.add(token, pid, lineage, self.hands.order(), deadline);
+        }
+    }
+
+    /// It turned out whose stream a call has.
+    fn asked_for(&mut self, Asked { call, request, rule }: Asked) {
+        let Some(held) = self.held.get(&call) else { return };
+        let undecided = held.rule == Rule::Ambiguous && held.identity.is_none();
+        if undecided && self.held.contains_key(&request) {
+            self.decide(call, Parent::Held(request), rule);
         }
     }
 

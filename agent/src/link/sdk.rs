@@ -206,6 +206,7 @@ mod tests {
             traceparent: None,
             tracestate: None,
             baggage: None,
+            stream: 0,
             fingerprint: 0,
             truncated: false,
         }))

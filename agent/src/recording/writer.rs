@@ -115,6 +115,7 @@ impl Writer {
                 Record::Process(_)
                 | Record::Times(_)
                 | Record::Task(_)
+                | Record::Message(_)
                 | Record::Open(_)
                 | Record::Wake(_)
                 | Record::Injected(_)

@@ -90,6 +90,66 @@ fn a_goroutines_children_call_for_its_request() {
     assert_eq!(rule(named(&spans, "c2")), Some("task_ancestry"));
 }
 
+/// A request of HTTP/2 on a stream, `end` and all: each field as it is, by the number of its name in RFC 7541, appendix A.
+fn grpc_call(stream: u8, path: &str) -> Vec<u8> {
+    let mut block = vec![0x83, 0x86];
+    for (name, value) in [(4, path), (1, "b"), (58, "grpc-go/1.64.0"), (31, "application/grpc")] {
+        let name: &[u8] = if name < 15 { &[name] } else { &[0x0f, name - 15] };
+        block.extend(name);
+        block.push(u8::try_from(value.len()).unwrap());
+        block.extend(value.as_bytes());
+    }
+    let length = u8::try_from(block.len()).unwrap();
+    [&[0, 0, length, 1, 5, 0, 0, 0, stream][..], &block].concat()
+}
+
+/// What grpc-go writes is written by a goroutine that the first request has made.
+#[test]
+fn a_stream_is_for_the_request_of_the_goroutine_that_sends_on_it() {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for said_first in [true, false] {
+        let mut stream = Stream::new();
+        for number in [1, 2] {
+            stream.run(Running::Goroutine(100 + u64::from(number), 1));
+            reads(&mut stream, number);
+        }
+        stream.run(Running::Goroutine(110, 101));
+        stream.open(30, FRONT, 6000, 90);
+        stream.sent(30, FRONT, preface);
+        stream.received(30, FRONT, b"\0\0\0\x04\0\0\0\0\0");
+        for (number, goroutine) in [(1, 102), (3, 101), (5, 102)] {
+            if said_first {
+                stream.asked(1, goroutine, number);
+            }
+            let number = u8::try_from(number).unwrap();
+            stream.sent(30, FRONT, &grpc_call(number, &format!("/a.B/c{number}")));
+            if !said_first {
+                stream.asked(1, goroutine, u32::from(number));
+            }
+            // Status 200, and grpc-status 0.
+            let trailers = b"\x88\0\x0bgrpc-status\x010";
+            let frame = [&[0, 0, 16, 1, 5, 0, 0, 0, number][..], trailers].concat();
+            stream.received(30, FRONT, &frame);
+        }
+        // One that nobody has said anything of.
+        stream.sent(30, FRONT, &grpc_call(7, "/a.B/c7"));
+        for number in [1, 2] {
+            stream.run(Running::Goroutine(100 + u64::from(number), 1));
+            answers(&mut stream, number);
+        }
+        let spans = stream.finish().0;
+        let call = |number| {
+            let method = format!("a.B/c{number}");
+            spans.iter().find(|span| span.attributes.text("rpc.method") == Some(&method)).unwrap()
+        };
+        for (number, request) in [(1, "r2"), (3, "r1"), (5, "r2")] {
+            assert_child(call(number), named(&spans, request));
+            assert_eq!(rule(call(number)), Some("same_task"));
+        }
+        assert_root(call(7));
+    }
+}
+
 #[test]
 fn a_goroutine_of_nobodys_has_no_request() {
     let mut stream = Stream::new();

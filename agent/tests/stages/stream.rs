@@ -13,7 +13,7 @@ use honeyguide::{
 };
 use honeyguide_common::{
     identity,
-    record::{self, Arrived, Connection, Data, Header, Injected, Open, Process, State, Task, Wake},
+    record::{self, Arrived, Connection, Data, Header, Injected, Message, Open, Process, State, Task, Wake},
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -163,6 +163,14 @@ impl Stream {
         raw.header = self.header(record::KIND_TASK);
         (raw.pid, raw.child, raw.parent, raw.identity) = (pid, child, parent, identity::TOKIO);
         raw.relation = relation;
+        self.feed(raw.as_bytes());
+    }
+
+    /// A goroutine has sent a message on a stream of HTTP/2.
+    pub(crate) fn asked(&mut self, pid: u32, goroutine: u64, stream: u32) {
+        let mut raw = Message::new_zeroed();
+        raw.header = self.header(record::KIND_MESSAGE);
+        (raw.pid, raw.goroutine, raw.stream, raw.connection) = (pid, goroutine, stream, 0xc000);
         self.feed(raw.as_bytes());
     }
 

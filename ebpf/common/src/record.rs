@@ -23,6 +23,7 @@ pub const KIND_OPEN: u16 = 12;
 pub const KIND_INJECTED: u16 = 13;
 pub const KIND_ARRIVED: u16 = 14;
 pub const KIND_WAKE: u16 = 15;
+pub const KIND_MESSAGE: u16 = 16;
 
 /// `Data::direction`, as the traced process sees it.
 pub const DIRECTION_SEND: u8 = 0;
@@ -195,6 +196,23 @@ pub struct Task {
     /// `TASK_*`.
     pub relation: u8,
     pub padding: [u8; 6],
+}
+
+/// A goroutine sends a message on a stream of HTTP/2 that it has opened; another one writes it to the connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Message {
+    pub header: Header,
+    pub pid: u32,
+    /// Its number on the wire.
+    pub stream: u32,
+    /// Names the connection: an address in the process's memory.
+    pub connection: u64,
+    pub goroutine: u64,
+    /// The lower half of the id of the goroutine that made this one; 0 where it is not known.
+    pub parent: u32,
+    pub padding: u32,
 }
 
 /// `Header::flags` of a wake-up: the thread was not woken but made.

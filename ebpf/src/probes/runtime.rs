@@ -5,7 +5,7 @@ use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
 use honeyguide_common::record::{TASK_MADE, TASK_WOKEN};
 
-use crate::{identity, tokio};
+use crate::{grpc, identity, tokio};
 
 /// match-proto: `func (pc *persistConn) roundTrip(req *transportRequest) (*Response, error)`, Go 1.17's registers:
 /// the receiver in rax, the goroutine in r14
@@ -14,6 +14,16 @@ pub fn go_round_trip(ctx: ProbeContext) -> u32 {
     // SAFETY: the context of a uprobe is its registers.
     let (connection, g) = unsafe { ((*ctx.regs).rax, (*ctx.regs).r14) };
     identity::go_call(connection, g);
+    0
+}
+
+/// match-proto: `func (t *http2Client) Write(s *Stream, hdr, data []byte, opts *Options) error` of grpc-go's transport, since
+/// 1.69 `write(s *ClientStream, …)`: the receiver in rax, the stream in rbx, the goroutine in r14
+#[uprobe]
+pub fn go_grpc_write(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context of a uprobe is its registers.
+    let (connection, stream, g) = unsafe { ((*ctx.regs).rax, (*ctx.regs).rbx, (*ctx.regs).r14) };
+    grpc::sends(connection, stream, g);
     0
 }
 

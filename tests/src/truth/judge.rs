@@ -119,14 +119,21 @@ pub fn call(span: &Span) -> Option<(u64, u64)> {
     if span.kind != Kind::Client {
         return None;
     }
-    let Some(rest) = span.path().strip_prefix("/up/") else { return statement(span) };
+    let Some(rest) = span.path().strip_prefix("/up/") else {
+        return statement(span).or_else(|| numbers(span.get("rpc.method").strip_prefix("truth.Up/r")?));
+    };
     let (id, number) = rest.split_once('/')?;
     Some((id.parse().ok()?, number.parse().ok()?))
 }
 
 /// The same of a statement, on either side.
 pub(super) fn statement(span: &Span) -> Option<(u64, u64)> {
-    let (id, number) = span.get("db.query.text").split_once(" AS r")?.1.split_once('_')?;
+    numbers(span.get("db.query.text").split_once(" AS r")?.1)
+}
+
+/// `1000017_2`
+fn numbers(text: &str) -> Option<(u64, u64)> {
+    let (id, number) = text.split_once('_')?;
     Some((id.parse().ok()?, number.parse().ok()?))
 }
 
@@ -210,6 +217,8 @@ mod tests {
     fn a_statement_carries_its_number_in_a_name() {
         let sql = span(Kind::Client, "c", "", ("db.query.text", "SELECT pg_sleep(?) AS r1000017_2"));
         assert_eq!(call(&sql), Some((1_000_017, 2)));
+        let rpc = span(Kind::Client, "c", "", ("rpc.method", "truth.Up/r1000017_2"));
+        assert_eq!(call(&rpc), Some((1_000_017, 2)));
         assert_eq!(call(&span(Kind::Client, "c", "", ("db.query.text", "BEGIN"))), None);
         assert_eq!(call(&server("s", "/up/1/1")), None);
     }

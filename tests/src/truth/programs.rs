@@ -71,7 +71,7 @@ pub fn all() -> &'static [Case] {
     &CASES
 }
 
-const CASES: [Case; 17] = [
+const CASES: [Case; 18] = [
     Case {
         name: "python-threads",
         what: "flask and requests under gunicorn's threads; fan-out by a pool of threads",
@@ -148,6 +148,13 @@ const CASES: [Case; 17] = [
         packages: &["golang-github-lib-pq-dev"],
         patterns: &[(Seq, Exact), (Pause, Exact), (Fan, Exact)],
         start: |behind| go("sql", &[], behind),
+    },
+    Case {
+        name: "go-grpc",
+        what: "net/http, and grpc-go to two servers in turns, stripped; fan-out by goroutines",
+        packages: &["golang-google-grpc-dev"],
+        patterns: &[(Seq, Exact), (Pause, Exact), (Fan, Exact)],
+        start: go_grpc,
     },
     Case {
         name: "rust-tokio",
@@ -313,6 +320,11 @@ fn go(client: &str, flags: &[&str], behind: &Behind) -> Result<Running> {
         postgres.connect(&mut command, Path::new("127.0.0.1"));
     }
     Ok(App::start(command)?.into())
+}
+
+fn go_grpc(_behind: &Behind) -> Result<Running> {
+    let program = apps::go_of_debian("truth/grpc", "truth-grpc", &["-ldflags=-s -w"])?;
+    Ok(App::start(Command::new(program))?.into())
 }
 
 fn node(client: &str, behind: &Behind) -> Result<Running> {

@@ -46,8 +46,9 @@ const TESTS: [Piece; 21] = [
 /// What the tests' own programs are linked with, and import.
 const LIBRARIES: [&str; 2] = ["libssl-dev", "python3-pycurl"];
 /// By package and not by command: some bring libraries, some a command with a version in its name.
-const TRUTH: [&str; 7] = [
+const TRUTH: [&str; 8] = [
     "golang-github-lib-pq-dev",
+    "golang-google-grpc-dev",
     "openjdk-17-jdk-headless",
     "php-curl",
     "php-fpm",

@@ -290,6 +290,7 @@ impl Known {
             traceparent: self.traceparent,
             tracestate: self.tracestate,
             baggage: self.baggage,
+            stream: 0,
             fingerprint,
             truncated,
         }

@@ -267,6 +267,7 @@ impl<'a> StartLine<'a> {
                     traceparent: fields.traceparent.map(value),
                     tracestate: fields.tracestate.joined(limits.value),
                     baggage: fields.baggage.joined(limits.value),
+                    stream: 0,
                     fingerprint,
                     truncated: !known.whole || target.len() > limits.target,
                 }))

@@ -328,7 +328,7 @@ impl Connection {
         let Block { stream: number, ends_stream, extent, fingerprint, fields, whole, .. } = block;
         let mut stream = parked.unwrap_or_default();
         let grpc = fields.grpc;
-        let head = Arc::new(fields.into_head(fingerprint, whole));
+        let head = Arc::new(fields.into_head(number, fingerprint, whole));
         stream.request = Message::begun(extent);
         stream.request.ended = ends_stream;
         stream.damaged |= head.truncated;

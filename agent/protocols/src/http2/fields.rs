@@ -98,7 +98,7 @@ impl Fields {
         self.method.is_some() || self.path.is_some() || self.scheme.is_some() || self.authority.is_some()
     }
 
-    pub(super) fn into_head(self, fingerprint: u64, whole: bool) -> RequestHead {
+    pub(super) fn into_head(self, stream: u32, fingerprint: u64, whole: bool) -> RequestHead {
         let unknown = || UNKNOWN.into();
         let forwarded = self.forwarded.map(Forwarded::Forwarded);
         // RFC 9113 section 8.5: CONNECT has no path. Its target is the authority, as in HTTP/1.
@@ -116,6 +116,7 @@ impl Fields {
             traceparent: self.traceparent,
             tracestate: self.tracestate,
             baggage: self.baggage,
+            stream,
             fingerprint,
             truncated: self.unknown || !whole || self.path_cut,
         }

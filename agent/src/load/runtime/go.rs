@@ -18,28 +18,37 @@ const OFFSETS: [(std::ops::RangeInclusive<u32>, u32, u32); 5] =
 /// `conn` in `net/http.persistConn`: the same since 1.17.
 const CONNECTION: u32 = 80;
 
-/// The goroutine that asks for a request; another writes it.
-const ROUND_TRIP: &str = "net/http.(*persistConn).roundTrip";
-/// The receiver, and the goroutine.
-const ARGUMENTS: [Register; 2] = [Register::RAX, Register::R14];
+/// Functions that the goroutine runs which asks for a request; another one writes it. Where one has its receiver, its first
+/// argument if that is needed, and the goroutine.
+const ASKED_BY: [(&str, &str, &[Register]); 3] = [
+    ("net/http.(*persistConn).roundTrip", ROUND_TRIP, &[Register::RAX, Register::R14]),
+    // Up to grpc-go 1.68, and since.
+    ("google.golang.org/grpc/internal/transport.(*http2Client).Write", GRPC_WRITE, &ARGUMENTS),
+    ("google.golang.org/grpc/internal/transport.(*http2Client).write", GRPC_WRITE, &ARGUMENTS),
+];
+const ARGUMENTS: [Register; 3] = [Register::RAX, Register::RBX, Register::R14];
+const ROUND_TRIP: &str = "go_round_trip";
+const GRPC_WRITE: &str = "go_grpc_write";
 
 pub(super) fn examine(image: &Image) -> Option<Found> {
     let (goid, parent) = offsets(version(image)?)?;
     let (text, _) = image.section(".text")?;
-    let functions = image.go_functions(&[ROUND_TRIP]).unwrap_or_default();
+    let functions = image.go_functions(&ASKED_BY.map(|(name, ..)| name)).unwrap_or_default();
     let probes: Vec<Probe> = functions
         .into_iter()
-        .flatten()
-        .filter_map(|function| {
-            let site = entry(&function.code, function.address, &ARGUMENTS)?;
-            Some(Probe { program: "go_round_trip", file_offset: function.file_offset + site.offset })
+        .zip(ASKED_BY)
+        .filter_map(|(function, (_, program, arguments))| {
+            let function = function?;
+            let site = entry(&function.code, function.address, arguments)?;
+            Some(Probe { program, file_offset: function.file_offset + site.offset })
         })
         .collect();
+    let asks = probes.iter().any(|probe| probe.program == ROUND_TRIP);
     let runtime = Runtime {
         kind: u32::from(GOROUTINE),
         first: goid,
         second: parent,
-        third: if probes.is_empty() { 0 } else { CONNECTION },
+        third: if asks { CONNECTION } else { 0 },
         start: text.address,
         end: text.address + text.size,
     };

@@ -51,8 +51,8 @@ const MAX_FILES: usize = 4_096;
 const MAX_MAPS: u64 = 4 << 20;
 
 /// The programs that runtimes' functions are probed with.
-const PROGRAMS: [&str; 5] =
-    ["go_round_trip", "python_copy_rax", "python_copy_rdi", "tokio_wake", "tokio_spawn"];
+const PROGRAMS: [&str; 6] =
+    ["go_round_trip", "go_grpc_write", "python_copy_rax", "python_copy_rdi", "tokio_wake", "tokio_spawn"];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuntimeCounters {

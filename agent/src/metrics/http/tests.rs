@@ -26,6 +26,7 @@ fn exchange(method: &str, status: Option<u16>) -> Exchange<HttpDetail> {
         traceparent: None,
         tracestate: None,
         baggage: None,
+        stream: 0,
         fingerprint: 0,
         truncated: false,
     });

@@ -22,6 +22,7 @@ fn exchange(method: &str, status: u32) -> Exchange<HttpDetail> {
         traceparent: None,
         tracestate: None,
         baggage: None,
+        stream: 0,
         fingerprint: 1,
         truncated: false,
     };

@@ -55,6 +55,7 @@ fn time_of(record: &Record<'_>) -> u64 {
         Record::State(state) => state.time,
         Record::Times(times) => times.time,
         Record::Task(task) => task.time,
+        Record::Message(message) => message.time,
         Record::Open(open) => open.time,
         Record::Wake(wake) => wake.time,
         Record::Injected(injected) => injected.time,

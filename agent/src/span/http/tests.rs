@@ -29,6 +29,7 @@ fn exchange(method: &str, target: &str, status: Option<u16>) -> Exchange<HttpDet
                 traceparent: None,
                 tracestate: None,
                 baggage: None,
+                stream: 0,
                 fingerprint: 0,
                 truncated: false,
             }),

@@ -19,6 +19,7 @@ fn exchange(status: Option<u32>) -> Exchange<HttpDetail> {
         traceparent: None,
         tracestate: None,
         baggage: None,
+        stream: 0,
         fingerprint: 1,
         truncated: false,
     };
