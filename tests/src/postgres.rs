@@ -1,7 +1,7 @@
 //! A PostgreSQL server with a cluster of its own.
 
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::Write as _,
     net::Ipv4Addr,
     os::unix::{fs::chown, process::CommandExt},
@@ -112,6 +112,20 @@ impl Postgres {
         }
     }
 
+    /// Makes a role whose password clients on loopback are asked for.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn add_role(&self, role: &str, password: &str) -> Result<()> {
+        let file = self.directory.join("data/pg_hba.conf");
+        let rules = fs::read_to_string(&file)?;
+        fs::write(&file, format!("host all {role} 127.0.0.1/32 scram-sha-256\n{rules}"))?;
+        let mut psql = self.client("psql", self.socket())?;
+        psql.args(["--no-psqlrc", "--quiet", "--command"]);
+        psql.arg(format!("CREATE ROLE {role} LOGIN PASSWORD '{password}'"));
+        python::quietly(psql.args(["--command", "SELECT pg_reload_conf()"]))
+    }
+
     /// What clients trust, where there is TLS.
     #[must_use]
     pub fn certificate(&self) -> Option<PathBuf> {
@@ -148,7 +162,7 @@ impl Drop for Postgres {
 /// Debian keeps the server's programs off the path; its `psql` and `pgbench` on the path are scripts that start
 /// these.
 fn program(name: &str) -> Result<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let debian = versions.map(|version| version.path().join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found = debian.chain(std::env::split_paths(&path)).map(|directory| directory.join(name));

@@ -1,11 +1,11 @@
-//! Recordings of HTTP/2: nobody's secrets in them, and the spans that a run gives at the same time.
+//! Recordings of HTTP/2 and of databases: nobody's secrets in them, and the spans that a run gives at the same time.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, process::Command};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Command};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use honeyguide_tests::{
-    agent::Agent, capture::Span, certificate, gated::Gated, guard::Guard, nginx::Nginx, paths, port,
-    privilege, scratch::Scratch,
+    agent::Agent, capture::Span, certificate, gated::Gated, guard::Guard, mysql::MySql, nginx::Nginx, paths,
+    port, postgres::Postgres, privilege, python, redis::Redis, scratch::Scratch, sql,
 };
 
 /// In whatever is secret; its letters have codes of several lengths.
@@ -68,6 +68,82 @@ fn http2() -> Result<()> {
     ensure!(within(&plain) >= 2 * REQUESTS, "{} queries in what was sent", within(&plain));
     let recorded = count(&masked, &CANARY.as_bytes()[..8]) + count(&masked, &HUFFMAN) + within(&masked);
     ensure!(recorded == 0, "a secret was recorded");
+    Ok(())
+}
+
+/// What databases are told and what they answer: passwords, literals, bound values, lines that are copied, rows, keys, and
+/// texts that quote them.
+#[test]
+fn databases() -> Result<()> {
+    const PASSWORD: &str = "canary-7f3a-of-a-guest";
+    /// A number that is nowhere but in answers, as it is written and in four bytes of either order.
+    const NUMBER: u32 = 73_317_331;
+    let Some(_turn) = privilege::kernel_test("recordings::databases") else { return Ok(()) };
+    let (postgres, mysql, redis) = (Postgres::start()?, MySql::start()?, Redis::start()?);
+    postgres.add_role("guest", PASSWORD)?;
+    let mut client = Command::new(python::environment()?.join("bin/python"));
+    client.arg(paths::app("recorded_client.py")).args([&redis.port().to_string(), PASSWORD]);
+    postgres.connect(&mut client, Path::new("127.0.0.1"));
+    mysql.connect(&mut client);
+    let client = Gated::new(&client)?;
+    let pids = [client.pid(), postgres.pid(), mysql.pid(), redis.pid()].map(|pid| pid.to_string());
+    let select = || pids.iter().flat_map(|pid| ["--pid", pid]);
+
+    let files = Scratch::new("recordings")?;
+    let [masked, plain] = ["masked.hgr", "plain.hgr"].map(|name| files.join(name));
+    let live = Agent::run(select().chain(["--print", "none"]))?;
+    let recorder = Agent::record(&masked, select())?;
+    let keeper = Agent::record(&plain, select().chain(["--keep-secrets"]))?;
+    client.finish()?;
+    let live = live.stop()?;
+    let said = recorder.stop()?.said;
+    keeper.stop()?;
+
+    ensure!(live.dropped().0 == 0, "{:?}", live.dropped());
+    ensure!(!said.contains("left masked"), "{said}");
+    let replayed = Agent::replay(&masked, ["--print", "none"])?;
+    let (found, expect) = (told(&replayed.spans), told(&live.spans));
+    let differ = |a: &BTreeMap<String, usize>, b: &BTreeMap<String, usize>| {
+        a.iter()
+            .filter(|(line, count)| b.get(*line) != Some(count))
+            .map(|(line, _)| line.clone())
+            .collect::<Vec<_>>()
+    };
+    ensure!(found == expect, "{:#?}\nand live {:#?}", differ(&found, &expect), differ(&expect, &found));
+    ensure!(live.spans.len() == 2 * 48, "{} spans", live.spans.len());
+
+    let [masked, plain] = [fs::read(&masked)?, fs::read(&plain)?];
+    let key = plain.windows(5).position(|window| window == b"K\0\0\0\x0c").map(|at| &plain[at + 9..at + 13]);
+    let number = NUMBER.to_string();
+    let secrets: [(&str, &[u8]); 7] = [
+        ("a value", sql::CANARY.as_bytes()),
+        ("a number", number.as_bytes()),
+        ("a number of MySQL's binary rows", &NUMBER.to_le_bytes()),
+        ("a number of PostgreSQL's binary rows", &NUMBER.to_be_bytes()),
+        ("a key that cancels", key.context("nobody got a key")?),
+        ("a SCRAM exchange", b",s="),
+        ("its end", b"v="),
+    ];
+    for (what, secret) in secrets {
+        ensure!(count(&plain, secret) > 0, "{what} was not sent");
+        let at = masked.windows(secret.len()).position(|window| window == secret);
+        let around = at.map(|at| masked[at.saturating_sub(100)..at].escape_ascii().to_string());
+        ensure!(around.is_none(), "{what} was recorded behind {around:?}");
+    }
+    // Both ends record the challenge of MariaDB's greeting: it is behind the version and the connection's number.
+    let greeting = b"-MariaDB";
+    let challenge = |file: &[u8]| {
+        let at = file.windows(greeting.len()).position(|window| window == greeting)?;
+        let end = at + file[at..].iter().position(|&byte| byte == 0)? + 5;
+        file.get(end..end + 8).map(<[u8]>::to_vec)
+    };
+    let sent = challenge(&plain).context("no greeting")?;
+    ensure!(count(&masked, &sent) == 0 && challenge(&masked).is_some(), "a challenge was recorded");
+    // What a reader needs of the server's own account of itself.
+    ensure!(
+        count(&masked, b"server_version\0") > 0 && count(&masked, b" 400\0Z\0\0\0\x05I") > 0,
+        "too much is hidden"
+    );
     Ok(())
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod corpus;
 use crate::{
     exchange::{CloseReason, Event, Party, Stamp},
     fuzz::Watched,
+    mysql,
 };
 
 /// A conversation in order, and its exchanges as [`Told::summary`] writes them.
@@ -26,6 +27,15 @@ pub(crate) trait Told: Watched + Sized {
     /// A connection with the usual limits: seen from its first byte on, and joined.
     fn opened() -> Self;
     fn joined() -> Self;
+
+    /// As the first, and what it reads is noted for masks that ask.
+    fn noting() -> Self {
+        Self::opened()
+    }
+
+    fn take_notes(&mut self) -> mysql::Notes {
+        mysql::Notes::default()
+    }
 
     /// An exchange in one line; nothing for other events.
     fn summary(event: &Event<Self::Head, Self::Detail>) -> Option<String>;

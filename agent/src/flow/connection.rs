@@ -316,6 +316,14 @@ impl Flow {
         (plaintext == self.info.encrypted).then_some(speech)
     }
 
+    /// What MySQL's parser has read since the last call, where somebody masks it.
+    pub(super) fn take_notes(&mut self) -> Option<mysql::Notes> {
+        match &mut self.followed {
+            Followed::Known { parser, .. } => parser.take_notes(),
+            Followed::Detecting(_) | Followed::Ignored => None,
+        }
+    }
+
     /// Nobody reads it any more.
     fn ignore(&mut self) {
         let database = match &self.followed {

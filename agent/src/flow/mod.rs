@@ -20,6 +20,7 @@ use honeyguide_protocols::{
     CloseReason, Stamp,
     detect::{Direction, Protocol},
     http2::Secrets,
+    mysql,
 };
 
 use budget::Budget;
@@ -154,6 +155,11 @@ impl Flows {
     #[must_use]
     pub fn hiding(&self, socket: u64, direction: Direction, plaintext: bool) -> Hiding {
         self.table.get(&socket).map_or_else(Hiding::default, |flow| flow.hiding(direction, plaintext))
+    }
+
+    /// What MySQL's parser has read of a connection since the last call; `None` where it speaks anything else.
+    pub fn take_notes(&mut self, socket: u64) -> Option<mysql::Notes> {
+        self.table.get_mut(&socket).and_then(Flow::take_notes)
     }
 
     /// What a connection speaks, where that is known; `plaintext`: inside of TLS.

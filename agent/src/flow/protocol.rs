@@ -93,6 +93,7 @@ impl Parser {
             Protocol::Postgres => Self::Postgres(begin!(postgres)),
             Protocol::Redis => Self::Redis(begin!(redis)),
             Protocol::Memcached => Self::Memcached(begin!(memcached)),
+            Protocol::MySql if secrets.is_some() => Self::MySql(Box::new(begin!(mysql).noting())),
             Protocol::MySql => Self::MySql(begin!(mysql)),
             Protocol::FastCgi => Self::FastCgi(begin!(fastcgi)),
         }
@@ -119,6 +120,19 @@ impl Parser {
     /// What passes is compressed.
     pub(super) fn is_compressed(&self) -> bool {
         matches!(self, Self::MySql(parser) if parser.is_compressed())
+    }
+
+    /// What MySQL's parser has read since the last call, if it was asked to note it.
+    pub(super) fn take_notes(&mut self) -> Option<mysql::Notes> {
+        match self {
+            Self::MySql(parser) => Some(parser.take_notes()),
+            Self::Http1(_)
+            | Self::Http2(_)
+            | Self::Postgres(_)
+            | Self::Redis(_)
+            | Self::Memcached(_)
+            | Self::FastCgi(_) => None,
+        }
     }
 
     /// HTTP/2's parser, which says what of its bytes can be shown.

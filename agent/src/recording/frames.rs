@@ -2,7 +2,8 @@
 //! followed as they will be when the recording is read, and of a connection that speaks HTTP/2 nothing is written but
 //! what its parser has understood and shows.
 //!
-//! Databases' statements are hidden by `statements`, to which it tells what a connection speaks.
+//! What databases are told and answer is hidden by `statements`, to which it tells what a connection speaks, and what
+//! MySQL's parser has read of it.
 //!
 //! What is hidden of a block depends on all of it. Where it comes in several records, those before the last are
 //! written with asterisks, and overwritten in the file when the block is known.
@@ -111,11 +112,18 @@ impl Frames {
         self.pass_time(record.stamp.time);
         let mut patches = Vec::new();
         if let Some(speech) = speech.filter(|speech| mask::hides(speech.protocol)) {
+            let key = (record.socket, record.plaintext);
+            if record.unbound
+                && let Some(notes) = self.sessions.take_notes(record.socket)
+            {
+                self.statements.note(key, speech, &notes);
+            }
             // What came before it was known is masked first.
             patches = self.show(record.socket, record.plaintext);
             for said in statements::stretches(record, captured, tail) {
-                self.statements.hide((record.socket, record.plaintext), speech, said);
+                self.statements.hide(key, speech, said);
             }
+            self.statements.settle(key);
         }
         let key = (record.socket, record.plaintext, record.direction);
         if let Some(from) = hiding.from {
@@ -237,6 +245,11 @@ impl Frames {
     fn show(&mut self, socket: u64, plaintext: bool) -> Vec<Patch> {
         let mut patches = Vec::new();
         let speech = self.flows.speech(socket, plaintext).filter(|speech| mask::hides(speech.protocol));
+        if let Some(speech) = speech
+            && let Some(notes) = self.flows.take_notes(socket)
+        {
+            self.statements.note((socket, plaintext), speech, &notes);
+        }
         for (index, (direction, offset, mut bytes)) in self.flows.take_shown(socket).into_iter().enumerate() {
             if let Some(speech) = speech {
                 // Of each operation the first bytes, then the last.

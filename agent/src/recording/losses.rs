@@ -14,7 +14,7 @@ pub struct Losses {
     pub unbound: u64,
     /// Stretches of bytes that could have been shown later, and stay asterisks.
     pub stretches: u64,
-    /// Databases' connections forgotten: what their clients send stays asterisks until it is certain where a message begins.
+    /// Databases' connections forgotten: what both sides say stays asterisks until it is certain where a message begins.
     pub statements: u64,
 }
 

@@ -1,9 +1,8 @@
 //! Kernel records in a file, with what is needed to read them elsewhere: the clock and who the processes were.
 //!
 //! A file is a magic, then frames: length (u32, little-endian, of what follows), kind (u8), body.
-//! Header values that hold secrets, and values and passwords that go to databases, are masked before they are written,
-//! unless the user asked otherwise. Where that takes
-//! what comes later, bytes are asterisks first and overwritten: in a regular file; in a pipe they stay asterisks.
+//! Header values that hold secrets, and values, passwords and keys that databases are told or answer, are masked before they
+//! are written, unless the user asked otherwise. Where that takes what comes later, bytes are asterisks first and overwritten: in a regular file; in a pipe they stay asterisks.
 
 mod frames;
 mod losses;

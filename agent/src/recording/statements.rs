@@ -1,11 +1,13 @@
-//! Hiding what clients send to databases that is a value or a password. Which connection speaks what is known by following
-//! it as a reader will; see `frames`.
+//! Hiding what databases are told and answer that is a value, a password or a key. Which connection speaks what is known by
+//! following it as a reader will; see `frames`.
 
 use std::collections::HashMap;
 
 use honeyguide_protocols::{
+    Party,
     detect::{Direction, Protocol},
     mask::Mask,
+    mysql::Notes,
 };
 
 use crate::{decode::DataRecord, flow::Speech};
@@ -44,32 +46,50 @@ pub(super) struct Stretch<'a> {
 impl Statements {
     /// Hides what is to be hidden of a stretch of a connection that speaks like this: nothing, where it is no database's.
     pub(super) fn hide(&mut self, key: (u64, bool), speech: Speech, stretch: Stretch<'_>) {
-        let Speech { protocol, client, compressed } = speech;
+        let Speech { client, compressed, .. } = speech;
         let Stretch { direction, offset, bytes, starts } = stretch;
-        // What a server says first tells nothing of where its client begins.
-        if direction != client {
-            return;
+        let Some(stream) = self.stream(key, speech) else { return };
+        if compressed {
+            stream.mask.compressed();
         }
+        let from = if direction == client { Party::Client } else { Party::Server };
+        stream.mask.hide(from, offset, bytes, starts);
+    }
+
+    /// What the parser has read of what is hidden next.
+    pub(super) fn note(&mut self, key: (u64, bool), speech: Speech, notes: &Notes) {
+        if let Some(stream) = self.stream(key, speech) {
+            stream.mask.note(notes);
+        }
+    }
+
+    /// All that the parser has read is hidden.
+    pub(super) fn settle(&mut self, key: (u64, bool)) {
+        if let Some(stream) = self.streams.get_mut(&key) {
+            stream.mask.settle();
+        }
+    }
+
+    fn stream(&mut self, key: (u64, bool), speech: Speech) -> Option<&mut Stream> {
+        let Speech { protocol, client, .. } = speech;
         let known = self.streams.get(&key);
         if known.is_none_or(|stream| stream.protocol != protocol || stream.client != client) {
             self.streams.remove(&key);
-            let Some(mask) = Mask::new(protocol, offset == 0) else { return };
+            let mask = Mask::new(protocol)?;
             self.make_room();
             self.streams.insert(key, Stream { protocol, client, mask, used: 0 });
         }
         self.clock += 1;
-        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let stream = self.streams.get_mut(&key)?;
         stream.used = self.clock;
-        if compressed {
-            stream.mask.compressed();
-        }
-        stream.mask.hide(offset, bytes, starts);
+        Some(stream)
     }
 
-    /// The session is this socket's, where its client's bytes begin at `begins`.
+    /// The session is this socket's, where what is sent and what is received begins at `begins`.
     pub(super) fn bind(&mut self, session: u64, socket: u64, begins: [u64; 2]) {
         if let Some(mut stream) = self.streams.remove(&(session, true)) {
-            stream.mask.shift(begins[stream.client as usize]);
+            let client = stream.client as usize;
+            stream.mask.shift([begins[client], begins[1 - client]]);
             self.streams.insert((socket, true), stream);
         }
     }

@@ -42,7 +42,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// `mask`: hide the values of headers and query parameters that hold secrets, and what databases are told.
+    /// `mask`: hide the values of headers and query parameters that hold secrets, and what databases are told and
+    /// answer.
     ///
     /// # Errors
     /// Where the file cannot be written.

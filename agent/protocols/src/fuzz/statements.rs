@@ -1,32 +1,79 @@
-//! What is hidden of what clients send to databases.
+//! What is hidden of what databases are told and answer.
 
+use super::{Operation, Script};
 use crate::{
     detect::Protocol,
+    exchange::Party,
     mask::{HIDDEN, Mask},
+    mysql,
 };
 
-/// Any operations of a database's client: a control byte (bits 0 to 3: so many bytes before it were not seen; bit 4: it is the
-/// end of an operation), a length byte, and as many bytes. Bits 0 and 1 of the first byte say which database, bit 2 whether
-/// it is seen from its first byte.
+/// Any script of operations on a database's connection, in the form of [`super::http1`]'s, but for the first byte: bits 0 and 1
+/// say which database, bit 2 whether it is seen from its first byte.
 ///
 /// # Panics
 ///
-/// When a byte is neither as it was nor one that stands for what is hidden.
+/// When a byte is neither as it was nor one that stands for what is hidden. When what is shown of a server's depends on what is
+/// not: then what is masked once more is not the same. (What MySQL's says is masked by what was asked, and in Redis' protocol
+/// an asterisk is the beginning of something.)
 pub fn statements(data: &[u8]) {
-    let Some((&mode, mut data)) = data.split_first() else { return };
-    let protocols = [Protocol::Postgres, Protocol::MySql, Protocol::Redis, Protocol::Memcached];
-    let Some(mut mask) = Mask::new(protocols[usize::from(mode & 3)], mode & 4 != 0) else { return };
-    let mut offset = 0;
-    while let [control, length, rest @ ..] = data {
-        let (sent, rest) = rest.split_at(usize::from(*length).min(rest.len()));
-        data = rest;
-        offset += u64::from(control & 15);
-        let mut shown = sent.to_vec();
-        mask.hide(offset, &mut shown, control & 16 == 0);
-        offset += sent.len() as u64;
-        for (shown, sent) in shown.iter().zip(sent) {
-            // Parts of Redis' keys become others that look alike.
-            assert!(shown == sent || [HIDDEN, b'0', b'a'].contains(shown), "{sent} is shown as {shown}");
+    let script: Vec<_> = Script::new(data).map(|(from, _, operation)| (from, operation)).collect();
+    let mode = data.first().copied().unwrap_or_default();
+    let shown = masked(mode, &script);
+    let again: Vec<_> = script
+        .iter()
+        .zip(&shown)
+        .map(|((from, operation), shown)| match from {
+            Party::Client => (*from, *operation),
+            Party::Server => (*from, operation.with(shown)),
+        })
+        .collect();
+    for ((_, operation), shown) in script.iter().zip(&shown) {
+        for (shown, was) in shown.iter().zip(operation.bytes()) {
+            // Parts of Redis' keys become others that look alike, and so do numbers.
+            assert!(shown == was || [HIDDEN, b'0', b'a'].contains(shown), "{was} is shown as {shown}");
         }
     }
+    if matches!(PROTOCOLS[usize::from(mode & 3)], Protocol::Postgres | Protocol::Memcached) {
+        for (once, twice) in shown.iter().zip(masked(mode, &again)) {
+            let (once, twice) = (once.escape_ascii(), twice.escape_ascii());
+            assert!(once.clone().eq(twice.clone()), "{once} shows what is hidden: once more it is {twice}");
+        }
+    }
+}
+
+const PROTOCOLS: [Protocol; 4] = [Protocol::Postgres, Protocol::MySql, Protocol::Redis, Protocol::Memcached];
+
+fn masked(mode: u8, script: &[(Party, Operation<'_>)]) -> Vec<Vec<u8>> {
+    let (protocol, opened) = (PROTOCOLS[usize::from(mode & 3)], mode & 4 != 0);
+    let limits = mysql::Limits { outstanding: 6, failures: 3, ..mysql::Limits::default() };
+    let mut parser = match opened {
+        true => mysql::Connection::opened(limits),
+        false => mysql::Connection::new(limits),
+    }
+    .noting();
+    let Some(mut mask) = Mask::new(protocol) else { return Vec::new() };
+    let mut offsets = [if opened { 0 } else { 7 }; 2];
+    let mut shown = Vec::new();
+    for (from, operation) in script {
+        let offset = &mut offsets[usize::from(*from == Party::Server)];
+        if protocol == Protocol::MySql {
+            operation.hand_to(&mut parser, *from, crate::Stamp::default(), *offset);
+            while parser.poll_event().is_some() {}
+            mask.note(&parser.take_notes());
+            if parser.is_compressed() {
+                mask.compressed();
+            }
+        }
+        *offset += operation.length();
+        let bytes = operation.bytes();
+        // A tail may be longer than all that it is the end of.
+        let known = usize::try_from(operation.length()).unwrap_or(usize::MAX).min(bytes.len());
+        let mut bytes = bytes[bytes.len() - known..].to_vec();
+        let starts = matches!(operation, Operation::Bytes(_));
+        mask.hide(*from, *offset - bytes.len() as u64, &mut bytes, starts);
+        mask.settle();
+        shown.push(bytes);
+    }
+    shown
 }

@@ -155,6 +155,40 @@ impl Command {
     }
 }
 
+/// What lines of an answer begin with, but for numbers.
+pub(super) const WORDS: [&[u8]; 30] = [
+    b"VALUE",
+    b"END",
+    b"STAT",
+    b"ITEM",
+    b"VA",
+    b"HD",
+    b"EN",
+    b"NF",
+    b"NS",
+    b"EX",
+    b"ME",
+    b"MN",
+    b"ERROR",
+    b"CLIENT_ERROR",
+    b"SERVER_ERROR",
+    b"STORED",
+    b"NOT_STORED",
+    b"EXISTS",
+    b"NOT_FOUND",
+    b"DELETED",
+    b"TOUCHED",
+    b"OK",
+    b"RESET",
+    b"VERSION",
+    b"BUSY",
+    b"BADCLASS",
+    b"NOSPARE",
+    b"NOTFULL",
+    b"UNSAFE",
+    b"SAME",
+];
+
 /// A line of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {

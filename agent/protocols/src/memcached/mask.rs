@@ -1,4 +1,8 @@
-//! Hiding the values that a client stores.
+//! Hiding the values that a client stores; `answers` does it for those that are found.
+
+mod answers;
+
+pub(crate) use answers::AnswerMask;
 
 use super::frame::Command;
 use crate::mask::{self, HIDDEN, Walk};
@@ -14,6 +18,8 @@ pub(crate) struct Mask {
     left: u64,
     /// CR and LF behind it.
     end: u8,
+    /// What was taken for a command was none.
+    broken: bool,
 }
 
 impl Walk for Mask {
@@ -43,11 +49,17 @@ impl Walk for Mask {
             return (self.line.len() <= LONGEST_LINE).then_some(1);
         }
         let line = std::mem::take(&mut self.line);
-        let command = Command::parse(line.strip_suffix(b"\r").unwrap_or(&line))?;
-        if let Some(length) = command.data {
+        // With its end a reader knows too that it is none.
+        let command = Command::parse(line.strip_suffix(b"\r").unwrap_or(&line));
+        self.broken = command.is_none();
+        if let Some(length) = command.and_then(|command| command.data) {
             (self.left, self.end) = (length, 2);
         }
         Some(1)
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken
     }
 
     fn pass(&mut self, unseen: u64) -> bool {

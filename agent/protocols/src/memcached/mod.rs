@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 pub use connection::Connection;
 pub(crate) use frame::{could_be_reply, could_be_request, is_reply, is_request};
-pub(crate) use mask::Mask;
+pub(crate) use mask::{AnswerMask, Mask};
 
 use crate::{
     exchange::Event,

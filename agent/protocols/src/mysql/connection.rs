@@ -6,10 +6,11 @@ mod commands;
 use std::sync::Arc;
 
 use super::{
-    Counters, Greeting, Limits, SqlEvent, State,
+    Counters, Greeting, Limits, Notes, SqlEvent, State,
     compress::{self, Unpacked, Unpacker},
-    exchange::{Awaiting, Exchanges},
+    exchange::{Awaiting, Exchanges, Kind},
     frame::{self, Ending, HEADER, capability, status},
+    notes::Noted,
     parser::{Header, Input, Parser, Place, Step},
     recognise::{self, plausible_answer},
     statements::Statements,
@@ -64,6 +65,8 @@ pub struct Connection {
     asked: bool,
     /// The last bytes of the server that could not be placed.
     trail: Vec<u8>,
+    /// What is read, where somebody asked.
+    notes: Option<Box<Notes>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +128,19 @@ impl Connection {
             turned: false,
             asked: false,
             trail: Vec::new(),
+            notes: None,
         }
+    }
+
+    /// Notes what it reads: see [`Self::take_notes`].
+    #[must_use]
+    pub fn noting(self) -> Self {
+        Self { notes: Some(Box::default()), ..self }
+    }
+
+    /// What was read since the last call.
+    pub fn take_notes(&mut self) -> Notes {
+        self.notes.as_deref_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// What the server said of itself before the connection went on encrypted.
@@ -324,7 +339,10 @@ impl Connection {
                     let plain = !matches!(self.compression, Compression::On(_));
                     match party {
                         Party::Client => self.command(&packet),
-                        Party::Server => self.answer(&packet),
+                        Party::Server => {
+                            self.answer(&packet);
+                            self.note_settled(packet.holes);
+                        }
                     }
                     if plain && matches!(self.compression, Compression::On(_)) {
                         return self.unpack(party, input);
@@ -363,8 +381,22 @@ impl Connection {
         };
         if let Some(reading) = reading {
             self.parser(party).accept(header, reading);
+            if let (Party::Server, Some(notes)) = (party, &mut self.notes) {
+                let prepares =
+                    self.exchanges.front().is_some_and(|unit| matches!(unit.kind, Kind::Prepare(_)));
+                notes.packet(Noted { offset: header.extent.offset, reading, prepares });
+            }
         }
         reading.is_some()
+    }
+
+    /// Where nothing is asked any more the last status is the session's.
+    fn note_settled(&mut self, holes: bool) {
+        if let Some(notes) =
+            self.notes.as_mut().filter(|_| !holes && !self.unsure && self.exchanges.is_empty())
+        {
+            notes.settle(self.backslash);
+        }
     }
 
     fn invalid(&mut self, party: Party) {
@@ -520,6 +552,7 @@ impl Connection {
         }
         if !more {
             self.exchanges.finish(Outcome::Complete, &self.limits);
+            self.note_settled(false);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Packets, one after the other, numbered from `first`.
-pub(super) fn packets(first: u8, bodies: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn packets(first: u8, bodies: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (index, body) in bodies.iter().enumerate() {
         bytes.extend(&u32::try_from(body.len()).unwrap().to_le_bytes()[..3]);
@@ -24,7 +24,7 @@ pub(super) fn command(number: u8, rest: &[u8]) -> Vec<u8> {
 }
 
 /// `COM_QUERY`.
-pub(super) fn query(text: &str) -> Vec<u8> {
+pub(crate) fn query(text: &str) -> Vec<u8> {
     command(3, text.as_bytes())
 }
 
@@ -102,14 +102,14 @@ pub(super) const EOF_MORE: &[u8] = b"\xfe\0\0\x0a\0";
 const EOF_CURSOR: &[u8] = b"\xfe\0\0\x42\0";
 /// An `OK` packet in the place of an `EOF` packet.
 pub(super) const OK_EOF: &[u8] = b"\xfe\0\0\x02\0\0\0";
-pub(super) const COLUMN: &[u8] = b"\x03def\x04shop\x01t\x01t\x01a\x01a\x0c\x21\0\x1e\0\0\0\xfd\0\0\0\0\0";
-pub(super) const ROW: &[u8] = b"\x06secret";
+pub(crate) const COLUMN: &[u8] = b"\x03def\x04shop\x01t\x01t\x01a\x01a\x0c\x21\0\x1e\0\0\0\xfd\0\0\0\0\0";
+pub(crate) const ROW: &[u8] = b"\x06secret";
 const BINARY_ROW: &[u8] = b"\0\0\x06secret";
 pub(super) const DENIED: &[u8] = b"\xff\x7a\x04#42S02Table 'secret' doesn't exist";
 const DUPLICATE: &[u8] = b"\xff\x26\x04#23000Duplicate entry 'secret'";
 const PROGRESS: &[u8] = b"\xff\xff\xff\x01\x01\x02\0\0\0\x05stage";
 
-fn opening(version: &str, capabilities: u32, own: u32) -> Vec<(Party, Vec<u8>)> {
+pub(crate) fn opening(version: &str, capabilities: u32, own: u32) -> Vec<(Party, Vec<u8>)> {
     vec![
         (Server, greeting(version, capabilities | 0x0001_0000)),
         (Client, login(1, capabilities, own, "shop")),

@@ -386,6 +386,11 @@ impl Ending {
     /// The end of rows at the very end: an `EOF` packet, an `OK` packet that stands for one, or the `OK`
     /// packet of a last result behind such an end that announces it.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        Self::find(bytes).map(|(_, ending)| ending)
+    }
+
+    /// The same, and how many of the last bytes say so.
+    pub(super) fn find(bytes: &[u8]) -> Option<(usize, Self)> {
         for (length, eof) in [(5, true), (7, false), (8, false), (9, false), (10, false)] {
             let Some(at) = bytes.len().checked_sub(HEADER + length) else { break };
             let (&[a, b, c, sequence, ref body @ ..], before) = (&bytes[at..], &bytes[..at]) else {
@@ -404,7 +409,8 @@ impl Ending {
             let end = End::parse(body, length as u64);
             let whole = eof || end.affected.is_some();
             if let (true, true, Some(status)) = (ends, whole, end.status) {
-                return Some(Self { sequence, status });
+                let announcement = if body[0] == OK { 5 } else { 0 };
+                return Some((HEADER + length + announcement, Self { sequence, status }));
             }
         }
         None

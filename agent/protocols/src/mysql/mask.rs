@@ -1,12 +1,16 @@
-//! Hiding what a client's packets hold that is a value or a password.
+//! Hiding what a client's packets hold that is a value or a password; `answers` does it for the server's.
+
+mod answers;
+
+pub(crate) use answers::AnswerMask;
 
 use super::{
     frame::{HEADER, LONGEST, capability, command, is_command, u24_le},
     recognise,
 };
 use crate::{
-    mask::{self, HIDDEN, Walk},
-    sql::{Dialect, Strings},
+    mask::{self, HIDDEN, News, Walk},
+    sql::{Backslash, Dialect, Strings},
 };
 
 #[derive(Debug)]
@@ -20,6 +24,9 @@ pub(crate) struct Mask {
     part: Part,
     phase: Phase,
     statement: Strings,
+    /// What a backslash is in the command that is read, and in the next one where all before are answered.
+    backslash: Backslash,
+    settled: Backslash,
     compressed: bool,
 }
 
@@ -78,6 +85,23 @@ enum Behind {
     Terminated { database: bool },
 }
 
+impl Default for Mask {
+    fn default() -> Self {
+        Self {
+            header: [0; HEADER],
+            held: 0,
+            left: 0,
+            continues: false,
+            part: Part::Hidden,
+            phase: Phase::Login,
+            statement: Strings::default(),
+            backslash: Backslash::Unknown,
+            settled: Backslash::Unknown,
+            compressed: false,
+        }
+    }
+}
+
 impl Walk for Mask {
     fn begins(&self, bytes: &[u8]) -> bool {
         !self.compressed && (recognise::plausible_login(bytes) || recognise::plausible_command(bytes))
@@ -105,6 +129,10 @@ impl Walk for Mask {
     }
 
     fn pass(&mut self, unseen: u64) -> bool {
+        // It may have changed the session's mode.
+        if unseen > 0 {
+            self.settled = Backslash::Unknown;
+        }
         let Some(left) = u32::try_from(unseen).ok().and_then(|unseen| self.left.checked_sub(unseen)) else {
             return false;
         };
@@ -115,26 +143,17 @@ impl Walk for Mask {
     fn ending(&self, _: &[u8]) -> usize {
         0
     }
+
+    fn learn(&mut self, news: News<'_>) {
+        match news {
+            News::Compressed => self.compressed = true,
+            News::Settled(backslash) => self.settled = backslash,
+            News::Replies(_) | News::Notes(_) | News::Shifted(_) => {}
+        }
+    }
 }
 
 impl Mask {
-    pub(crate) fn new(opened: bool) -> Self {
-        Self {
-            header: [0; HEADER],
-            held: 0,
-            left: 0,
-            continues: false,
-            part: Part::Hidden,
-            phase: if opened { Phase::Login } else { Phase::Command },
-            statement: Strings::default(),
-            compressed: false,
-        }
-    }
-
-    pub(crate) fn compressed(&mut self) {
-        self.compressed = true;
-    }
-
     fn header(&mut self, byte: u8) -> Option<usize> {
         self.header[self.held] = byte;
         self.held += 1;
@@ -228,12 +247,12 @@ impl Mask {
                 Part::Hidden
             }
             Part::Marker(first) => {
-                self.statement.hide(&mut [first], Dialect::MySql);
-                self.statement.hide(&mut bytes[..1], Dialect::MySql);
+                self.statement.hide(&mut [first], Dialect::MySql, self.backslash);
+                self.statement.hide(&mut bytes[..1], Dialect::MySql, self.backslash);
                 Part::Statement
             }
             Part::Statement => {
-                self.statement.hide(bytes, Dialect::MySql);
+                self.statement.hide(bytes, Dialect::MySql, self.backslash);
                 return bytes.len();
             }
             Part::Hidden => {
@@ -244,7 +263,12 @@ impl Mask {
         1
     }
 
-    fn command(&self, number: u8) -> Part {
+    fn command(&mut self, number: u8) -> Part {
+        self.backslash = self.settled;
+        // Those are not answered.
+        if !matches!(number, command::CLOSE | command::LONG_DATA) {
+            self.settled = Backslash::Unknown;
+        }
         match number {
             command::QUERY => Part::Attributes,
             command::PREPARE => Part::Statement,

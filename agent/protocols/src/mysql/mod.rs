@@ -18,6 +18,7 @@ pub(crate) mod corpus;
 mod exchange;
 mod frame;
 mod mask;
+mod notes;
 mod parser;
 mod recognise;
 mod statements;
@@ -27,7 +28,8 @@ mod tests;
 use std::sync::Arc;
 
 pub use connection::Connection;
-pub(crate) use mask::Mask;
+pub(crate) use mask::{AnswerMask, Mask};
+pub use notes::Notes;
 pub(crate) use recognise::{looks_like_client, looks_like_server};
 
 use crate::{

@@ -1,7 +1,7 @@
 mod cases;
 mod corpus;
 
-use super::{Connection, Counters, Limits, SqlEvent};
+use super::{Connection, Counters, Limits, Notes, SqlEvent};
 use crate::{
     exchange::Event,
     sql::{Prepared, System},
@@ -17,6 +17,14 @@ impl Told for Connection {
 
     fn joined() -> Self {
         Self::new(Limits::default())
+    }
+
+    fn noting() -> Self {
+        Self::opened(Limits::default()).noting()
+    }
+
+    fn take_notes(&mut self) -> Notes {
+        self.take_notes()
     }
 
     fn summary(event: &SqlEvent) -> Option<String> {

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Messages, one after the other: a type and a body each.
-pub(super) fn messages(messages: &[(u8, &[u8])]) -> Vec<u8> {
+pub(crate) fn messages(messages: &[(u8, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for &(kind, body) in messages {
         bytes.push(kind);

@@ -190,6 +190,32 @@ impl Ending {
     }
 }
 
+/// How many of the last bytes of a server's operation, of which the rest cannot be placed, are an end that is looked for
+/// there; see [`Ending`].
+pub(super) fn answered(bytes: &[u8]) -> usize {
+    let Some(mut rest) = Ending::ready(bytes) else { return 0 };
+    loop {
+        let mut before = rest;
+        while let [earlier @ .., b'1' | b'2' | b'3' | b'n', 0, 0, 0, 4] = before {
+            before = earlier;
+        }
+        rest = match (before.len() < rest.len(), Ending::ready(before), before) {
+            (true, Some(earlier), _) => earlier,
+            (true, None, [earlier @ .., 0, 0, 0, 5, b'I' | b'T' | b'E']) => {
+                return bytes.len() - earlier.len();
+            }
+            _ => break,
+        };
+    }
+    // The number behind the last space of a tag.
+    let rows = rest.strip_suffix(b"\0").and_then(|tag| {
+        let space = memchr::memrchr(b' ', tag)?;
+        let digits = &tag[space + 1..];
+        (!digits.is_empty() && digits.iter().all(u8::is_ascii_digit)).then_some(digits.len() + 2)
+    });
+    bytes.len() - rest.len() + rows.unwrap_or_default()
+}
+
 /// Whether the last bytes of a client's operation end the data of a COPY; `Some(true)` with a `Sync` behind.
 pub(super) fn ends_data(bytes: &[u8]) -> Option<bool> {
     let (rest, synced) = match bytes.strip_suffix(SYNC) {

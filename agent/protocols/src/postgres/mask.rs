@@ -1,10 +1,14 @@
-//! Hiding what a client's messages hold that is a value or a password.
+//! Hiding what a client's messages hold that is a value or a password; `answers` does it for the server's.
 
-use super::frame::{self, STARTUP};
+mod answers;
+
+pub(crate) use answers::AnswerMask;
+
+use super::frame::{self, STARTUP, Startup};
 use crate::{
     exchange::Party,
     mask::{self, HIDDEN, Walk},
-    sql::{Dialect, Strings},
+    sql::{Backslash, Dialect, Strings},
 };
 
 const CANCEL_REQUEST: [u8; 4] = 80_877_102_u32.to_be_bytes();
@@ -16,6 +20,8 @@ pub(crate) struct Mask {
     held: usize,
     body: Option<Body>,
     statement: Strings,
+    /// Requests for encryption that were passed on to nobody yet.
+    replies: u32,
 }
 
 #[derive(Debug)]
@@ -44,6 +50,7 @@ impl Walk for Mask {
         body.hide(bytes, &mut self.statement);
         body.pass(bytes.len() as u64);
         if body.left == 0 {
+            self.replies += u32::from(body.asks_for_encryption());
             self.body = None;
         }
         Some(bytes.len())
@@ -62,6 +69,10 @@ impl Walk for Mask {
 
     fn ending(&self, bytes: &[u8]) -> usize {
         frame::ending(bytes)
+    }
+
+    fn take_replies(&mut self) -> u32 {
+        std::mem::take(&mut self.replies)
     }
 }
 
@@ -96,6 +107,10 @@ impl Body {
         self.left -= bytes;
     }
 
+    fn asks_for_encryption(&self) -> bool {
+        self.kind == STARTUP && Startup::parse(&self.code) == Some(Startup::Encryption)
+    }
+
     fn hide(&mut self, bytes: &mut [u8], statement: &mut Strings) {
         match self.kind {
             STARTUP => {
@@ -116,9 +131,9 @@ impl Body {
             b'P' => {
                 let names = self.names(bytes, 1);
                 let text = names + self.names(&bytes[names..], 2);
-                statement.hide(&mut bytes[names..text], Dialect::Postgres);
+                statement.hide(&mut bytes[names..text], Dialect::Postgres, Backslash::Unknown);
             }
-            b'Q' => statement.hide(bytes, Dialect::Postgres),
+            b'Q' => statement.hide(bytes, Dialect::Postgres, Backslash::Unknown),
             b'D' | b'E' | b'C' | b'S' | b'H' | b'c' | b'X' => {}
             // Passwords, data that is copied, arguments of functions, and what is not known.
             _ => bytes.fill(HIDDEN),

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 pub use connection::Connection;
 pub(crate) use frame::{looks_like_backend, looks_like_frontend};
-pub(crate) use mask::Mask;
+pub(crate) use mask::{AnswerMask, Mask};
 
 use crate::{
     exchange::Event,

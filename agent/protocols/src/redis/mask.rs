@@ -1,6 +1,11 @@
-//! Hiding a command's arguments that are values or passwords, by the same table as its text.
+//! Hiding a command's arguments that are values or passwords, by the same table as its text; `answers` hides what a server
+//! answers.
+
+mod answers;
 
 use std::ops::Range;
+
+pub(crate) use answers::AnswerMask;
 
 use super::{
     command::{Command, Shown, is_sensitive_part, parts},

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 pub use connection::Connection;
 pub(crate) use frame::{could_be_request, looks_like_inline, looks_like_reply, looks_like_request};
-pub(crate) use mask::Mask;
+pub(crate) use mask::{AnswerMask, Mask};
 
 use crate::{
     exchange::Event,

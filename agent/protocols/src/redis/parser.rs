@@ -9,9 +9,9 @@ use crate::{
 /// Bytes of a string that are looked at.
 pub(super) const KEPT: usize = 128;
 /// Streams within streams.
-const DEEPEST: usize = 16;
+pub(super) const DEEPEST: usize = 16;
 /// What a stream has left as long as its end is not there.
-const ENDLESS: u64 = 1 << 62;
+pub(super) const ENDLESS: u64 = 1 << 62;
 
 /// A part of a message. Those of aggregates come in order, as if there were no nesting.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// An error's first word is shorter.
-const LONGEST_CODE: usize = 32;
+pub(super) const LONGEST_CODE: usize = 32;
 /// The kinds of elements in which errors and strings come.
 const SIMPLE_ERROR: u8 = b'-';
 const LONG_ERROR: u8 = b'!';
@@ -122,7 +122,19 @@ impl Reply {
 }
 
 impl News {
-    fn parse(word: &[u8]) -> Self {
+    pub(super) const WORDS: [&[u8]; 9] = [
+        b"message",
+        b"pmessage",
+        b"smessage",
+        b"subscribe",
+        b"psubscribe",
+        b"ssubscribe",
+        b"unsubscribe",
+        b"punsubscribe",
+        b"sunsubscribe",
+    ];
+
+    pub(super) fn parse(word: &[u8]) -> Self {
         match word {
             b"message" | b"pmessage" | b"smessage" => Self::Message,
             b"subscribe" | b"psubscribe" | b"ssubscribe" => Self::Subscribed,

@@ -19,19 +19,26 @@ pub(crate) struct Strings {
 }
 
 impl Strings {
-    /// Hides what `bytes`, which go on the statement, hold of strings.
-    pub(crate) fn hide(&mut self, bytes: &mut [u8], dialect: Dialect) {
+    /// Hides what `bytes`, which go on the statement, hold of strings. Where it is not known what a backslash is, it is what
+    /// is a string in either reading.
+    pub(crate) fn hide(&mut self, bytes: &mut [u8], dialect: Dialect, backslash: Backslash) {
         let room = KEPT.saturating_sub(self.text.len()).min(bytes.len());
         let (bytes, beyond) = bytes.split_at_mut(room);
         beyond.fill(HIDDEN);
         let before = self.text.len();
         self.text.extend(bytes.iter().map(|&byte| if byte.is_ascii() { char::from(byte) } else { LETTER }));
-        // Where a backslash may be one or the other the rest is hidden, as it is where the statement is told.
-        let backslash = match dialect {
-            Dialect::MySql => Backslash::Escapes,
-            Dialect::Generic | Dialect::Postgres => Backslash::Unknown,
+        let readings: &[Backslash] = match (dialect, backslash) {
+            // The rest is hidden there, as it is where the statement is told.
+            (Dialect::Generic | Dialect::Postgres, Backslash::Unknown) => &[Backslash::Unknown],
+            (Dialect::MySql, Backslash::Unknown) => &EITHER,
+            // From here on the mode may be another.
+            (Dialect::MySql, _) if self.names_mode() => &EITHER,
+            (_, Backslash::Escapes) => &[Backslash::Escapes],
+            (_, Backslash::Literal) => &[Backslash::Literal],
         };
-        for token in Lexer::new(&self.text, dialect, backslash).filter(|token| token.kind == Kind::Literal) {
+        let text = &self.text;
+        let tokens = readings.iter().flat_map(|&reading| Lexer::new(text, dialect, reading));
+        for token in tokens.filter(|token| token.kind == Kind::Literal) {
             let inside = inside(token.text, token.open);
             for at in token.start + inside.start..token.start + inside.end {
                 let Some(byte) = at.checked_sub(before).and_then(|at| bytes.get_mut(at)) else { continue };
@@ -42,10 +49,18 @@ impl Strings {
         }
     }
 
+    /// Whether the variable that says what a backslash is is in it.
+    fn names_mode(&self) -> bool {
+        self.text.as_bytes().windows(MODE.len()).any(|word| word.eq_ignore_ascii_case(MODE))
+    }
+
     pub(crate) fn clear(&mut self) {
         self.text.clear();
     }
 }
+
+const EITHER: [Backslash; 2] = [Backslash::Escapes, Backslash::Literal];
+const MODE: &[u8] = b"sql_mode";
 
 /// Any letter that is no prefix of a string.
 const LETTER: char = 'q';
@@ -72,8 +87,12 @@ mod tests {
             let mut strings = Strings::default();
             let mut bytes = sql.as_bytes().to_vec();
             let (first, second) = bytes.split_at_mut(split);
-            strings.hide(first, dialect);
-            strings.hide(second, dialect);
+            let backslash = match dialect {
+                Dialect::MySql => Backslash::Escapes,
+                Dialect::Generic | Dialect::Postgres => Backslash::Unknown,
+            };
+            strings.hide(first, dialect, backslash);
+            strings.hide(second, dialect, backslash);
             assert_eq!(String::from_utf8_lossy(&bytes), expect, "{split}");
         }
         let told = |sql: &str| describe_with(sql, dialect, Backslash::Escapes, false, 4096);
@@ -100,7 +119,7 @@ mod tests {
     fn what_is_behind_the_longest_is_hidden() {
         let mut strings = Strings::default();
         let mut bytes = vec![b'a'; KEPT + 7];
-        strings.hide(&mut bytes, Dialect::Postgres);
+        strings.hide(&mut bytes, Dialect::Postgres, Backslash::Unknown);
         assert_eq!(bytes, [vec![b'a'; KEPT], vec![HIDDEN; 7]].concat());
     }
 }

@@ -1,4 +1,4 @@
-//! Recordings of databases: no value and no password in them, and the same exchanges as without a mask.
+//! Recordings of databases: no value, no password and no key in them, whoever said it, and the same exchanges as without a mask.
 
 use super::*;
 
@@ -16,6 +16,12 @@ fn bound() -> Vec<u8> {
     message(b'B', &[&b"\0\0\0\0\0\x01"[..], &length, CANARY.as_bytes(), b"\0\0"].concat())
 }
 
+/// A row of one value.
+fn row() -> Vec<u8> {
+    let length = u32::try_from(CANARY.len()).unwrap().to_be_bytes();
+    message(b'D', &[&b"\0\x01"[..], &length, CANARY.as_bytes()].concat())
+}
+
 /// An execution of what is bound, and its answer.
 fn executed() -> Script {
     let asked = [
@@ -28,8 +34,9 @@ fn executed() -> Script {
     let answered = [
         message(b'1', b""),
         message(b'2', b""),
-        message(b'n', b""),
-        message(b'C', b"SELECT 0\0"),
+        message(b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"),
+        row(),
+        message(b'C', b"SELECT 1\0"),
         message(b'Z', b"I"),
     ];
     vec![(SENT, asked.concat()), (RECEIVED, answered.concat())]
@@ -42,7 +49,10 @@ fn postgres() -> Script {
         (SENT, b"\0\0\0\x12\0\x03\0\0user\0bob\0\0".to_vec()),
         (RECEIVED, message(b'R', b"\0\0\0\x03")),
         (SENT, message(b'p', &password)),
-        (RECEIVED, [message(b'R', b"\0\0\0\0"), message(b'Z', b"I")].concat()),
+        (
+            RECEIVED,
+            [message(b'R', b"\0\0\0\0"), message(b'K', CANARY.as_bytes()), message(b'Z', b"I")].concat(),
+        ),
     ];
     script.extend(executed());
     script.extend([
@@ -61,6 +71,9 @@ fn packet(sequence: u8, body: &[u8]) -> Vec<u8> {
 
 fn mysql() -> Script {
     const OK: &[u8] = b"\0\0\0\x02\0\0\0";
+    const EOF: &[u8] = b"\xfe\0\0\x02\0";
+    const COLUMN: &[u8] = b"\x03def\x04shop\x01t\x01t\x01a\x01a\x0c\x21\0\x1e\0\0\0\xfd\0\0\0\0\0";
+    let row = [&[u8::try_from(CANARY.len()).unwrap()], CANARY.as_bytes()].concat();
     let greeting = b"\x0a5.5.5-10.11.4-MariaDB\0\x07\0\0\0salt1234\0\x0d\xa2\xff\x02\0\x0a\0\x15\0\0\0\0\0\0\x1f\0\0\0salt56789012\0mysql_native_password\0";
     let login = [
         &b"\x0d\xa2\x0a\0\0\0\0\x01\x2d"[..],
@@ -83,8 +96,13 @@ fn mysql() -> Script {
         (SENT, packet(0, &execute)),
         (RECEIVED, packet(1, OK)),
         (SENT, packet(0, &[&b"\x18\x01\0\0\0\0\0"[..], CANARY.as_bytes()].concat())),
-        (SENT, packet(0, b"\x03SELECT 1")),
-        (RECEIVED, packet(1, OK)),
+        (SENT, packet(0, b"\x03SELECT a FROM t")),
+        (
+            RECEIVED,
+            [packet(1, b"\x01"), packet(2, COLUMN), packet(3, EOF), packet(4, &row), packet(5, EOF)].concat(),
+        ),
+        (SENT, packet(0, b"\x03SELECT b FROM t")),
+        (RECEIVED, packet(1, &[b"\xff\x7a\x04#42S02", CANARY.as_bytes()].concat())),
     ]
 }
 
@@ -101,6 +119,10 @@ fn redis() -> Script {
         (RECEIVED, b"+OK\r\n".to_vec()),
         (SENT, whole(&["SET", "greeting", CANARY, "EX", "10"])),
         (RECEIVED, b"+OK\r\n".to_vec()),
+        (SENT, whole(&["GET", "greeting"])),
+        (RECEIVED, command(&[CANARY])),
+        (SENT, whole(&["EVAL", CANARY, "0"])),
+        (RECEIVED, format!("-ERR of {CANARY}\r\n").into_bytes()),
     ]
 }
 
@@ -112,7 +134,7 @@ fn send(kernel: &mut Kernel, script: &Script, size: usize) {
 
 #[test]
 fn values_and_passwords_in_pieces_of_any_size() {
-    for (script, count) in [(postgres(), 3), (mysql(), 3)] {
+    for (script, count) in [(postgres(), 3), (mysql(), 4)] {
         for size in [1, 2, 3, 5, 7, 11, 50, usize::MAX] {
             let mut kernel = Kernel::opened(1);
             send(&mut kernel, &script, size);
@@ -126,7 +148,7 @@ fn values_and_passwords_in_pieces_of_any_size() {
 fn arguments_of_commands() {
     let mut kernel = Kernel::opened(1);
     send(&mut kernel, &redis(), usize::MAX);
-    let masked = check_of(&kernel, 3, SECRET);
+    let masked = check_of(&kernel, 5, SECRET);
     assert!(holds(&masked, b"$8\r\ngreeting\r\n$13\r\n*************\r\n$2\r\nEX\r\n"));
     for size in 1..20 {
         let mut kernel = Kernel::opened(1);
@@ -178,6 +200,38 @@ fn values_that_were_cut() {
     send(&mut kernel, &script, usize::MAX);
     let [masked, plain] = written(&kernel.records);
     assert_eq!(exchanges(&masked), exchanges(&plain));
+    assert!(!holds(&masked, b"cAnA") && !holds(&masked, b"7f3a"));
+}
+
+/// Of a large answer the first and the last bytes were captured, its end is read, and nothing of it is there.
+#[test]
+fn answers_that_were_cut() {
+    let rows = row().repeat(500);
+    let end = [message(b'C', b"SELECT 500\0"), message(b'Z', b"I")].concat();
+    let answer = [&rows[..], &end].concat();
+    let mut kernel = Kernel::opened(1);
+    send(&mut kernel, &postgres(), usize::MAX);
+    for captured in [100, 103, 111, 0] {
+        kernel.data(SENT, &message(b'Q', b"SELECT a FROM t\0"));
+        kernel.cut(RECEIVED, &answer[..captured], answer.len(), &answer[answer.len() - 16..]);
+    }
+    check_of(&kernel, 7, SECRET);
+    let [masked, _] = written(&kernel.records);
+    assert!(!holds(&masked, b"cAnA") && !holds(&masked, b"7f3a") && holds(&masked, b" 500\0Z"));
+
+    let row = packet(9, &[&[u8::try_from(CANARY.len()).unwrap()], CANARY.as_bytes()].concat()).repeat(500);
+    let mut kernel = Kernel::opened(1);
+    send(&mut kernel, &mysql(), usize::MAX);
+    let script = mysql();
+    let (_, answer) = &script[script.len() - 3];
+    let (begin, end) = answer.split_at(answer.len() - 9);
+    let answer = [begin, &row, end].concat();
+    for captured in [40, 100, 103] {
+        kernel.data(SENT, &packet(0, b"\x03SELECT a FROM t"));
+        kernel.cut(RECEIVED, &answer[..captured], answer.len(), &answer[answer.len() - 16..]);
+    }
+    check_of(&kernel, 7, SECRET);
+    let [masked, _] = written(&kernel.records);
     assert!(!holds(&masked, b"cAnA") && !holds(&masked, b"7f3a"));
 }
 

@@ -6,7 +6,7 @@ use crate::{
     exchange::Party::{self, Client, Server},
     fastcgi,
     fuzz::TARGETS,
-    http1, http2, memcached, mysql, postgres, redis,
+    http1, http2, memcached, mysql, postgres, redis, wire,
 };
 
 /// The seeds of a target.
@@ -24,7 +24,7 @@ const SEEDS: &[(&str, Seeds)] = &[
     ("postgres", || postgres::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("redis", || redis::corpus::cases().iter().map(|case| script(&case.script)).collect()),
     ("sql", texts),
-    ("statements", sent_to_databases),
+    ("statements", said_to_databases),
 ];
 
 /// Each body runs over its seeds. With `HONEYGUIDE_SEEDS` they are written to a directory for each target there.
@@ -117,24 +117,17 @@ fn texts() -> Vec<Vec<u8>> {
     (0..3).chain([8, 0xfc]).flat_map(|control| statements.map(with(control))).collect()
 }
 
-/// Of each conversation with a database what its client sends; bits 0 and 1 of the first byte are the protocol.
-fn sent_to_databases() -> Vec<Vec<u8>> {
-    let wired = [(0, postgres::corpus::cases()), (1, mysql::corpus::cases()), (2, redis::corpus::cases())];
+/// Conversations with databases, seen from their first byte or not; bits 0 and 1 of the first byte are the protocol.
+fn said_to_databases() -> Vec<Vec<u8>> {
+    let of = |cases: Vec<wire::Case>| cases.iter().map(|case| script(&case.script)).collect();
+    let memcached = memcached::corpus::cases().iter().map(|case| script(&case.script)).collect();
+    let scripts: [Vec<Vec<u8>>; 4] =
+        [of(postgres::corpus::cases()), of(mysql::corpus::cases()), of(redis::corpus::cases()), memcached];
     let mut seeds = Vec::new();
-    for (protocol, cases) in wired {
-        seeds.extend(cases.iter().map(|case| sent(protocol, &case.script)));
-    }
-    seeds.extend(memcached::corpus::cases().iter().map(|case| sent(3, &case.script)));
-    seeds
-}
-
-fn sent<B: AsRef<[u8]>>(protocol: u8, turns: &[(Party, B)]) -> Vec<u8> {
-    let mut bytes = vec![protocol | 4];
-    for (_, said) in turns.iter().filter(|(from, _)| *from == Client) {
-        for piece in said.as_ref().chunks(255) {
-            bytes.extend([0, u8::try_from(piece.len()).unwrap()]);
-            bytes.extend(piece);
+    for (protocol, scripts) in (0..).zip(scripts) {
+        for opened in [0, 4] {
+            seeds.extend(scripts.iter().map(|script| [&[protocol | opened], &script[1..]].concat()));
         }
     }
-    bytes
+    seeds
 }
