@@ -151,12 +151,14 @@ fn mpls<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Skipped> {
 }
 
 fn snap<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Skipped> {
-    let header: [u8; 6] = reader.array().ok_or(Skipped::Cut)?;
-    let protocol = reader.u16().ok_or(Skipped::Cut)?;
-    match protocol {
-        TYPE_IPV4 | TYPE_IPV6 if header == SNAP => Ok(reader.rest()),
-        _ => Err(Skipped::NotIp),
+    // Other frames of LLC's may be shorter.
+    let there = reader.rest();
+    if there[..there.len().min(SNAP.len())] != SNAP[..there.len().min(SNAP.len())] {
+        return Err(Skipped::NotIp);
     }
+    reader.take(SNAP.len()).ok_or(Skipped::Cut)?;
+    let protocol = reader.u16().ok_or(Skipped::Cut)?;
+    if matches!(protocol, TYPE_IPV4 | TYPE_IPV6) { Ok(reader.rest()) } else { Err(Skipped::NotIp) }
 }
 
 /// What `iptables` and `nft` log: a header, then attributes. Their numbers are in the byte order of the machine that captured.

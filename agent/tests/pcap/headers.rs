@@ -120,7 +120,8 @@ fn what_stands_between_ethernet_and_ip() {
         (&[0x88, 0x48, 0, 1, 0, 64, 0, 2, 0, 64, 0, 3, 1, 64], 0),
         (&[0x88, 0x47, 0, 1, 1, 64, 0, 0, 0, 0], 1),
         (&[&[0, 63][..], &snap].concat(), 0),
-        // A spanning tree's, and a type of another's.
+        // A short one, a spanning tree's, and a type of another's.
+        (&[0, 3, 0, 0, 0xaf], 1),
         (&[0, 63, 0x42, 0x42, 0x03, 0, 0, 0, 0x08, 0x00], 1),
         (&[0, 63, 0xaa, 0xaa, 0x03, 0, 0, 0xc, 0x08, 0x00], 1),
     ] {
