@@ -48,7 +48,14 @@ mod tests {
             }
         }
         let long = format!("PROXY UNKNOWN {}\r\n", "1".repeat(LONGEST_LINE));
-        for other in [&long, "PROXY / HTTP/1.1\r\n", "PROXY TCP4 a\n", "proxy TCP4 a\r\n", " PROXY TCP4 a\r\n", "PROXY \n"] {
+        for other in [
+            &long,
+            "PROXY / HTTP/1.1\r\n",
+            "PROXY TCP4 a\n",
+            "proxy TCP4 a\r\n",
+            " PROXY TCP4 a\r\n",
+            "PROXY \n",
+        ] {
             assert_eq!(header_length(other.as_bytes()), None, "{other:?}");
         }
     }

@@ -588,7 +588,9 @@ mod tests {
 
     #[test]
     fn white_space_in_a_status_line() {
-        for line in ["HTTP/1.1 200", "HTTP/1.1  200 OK", "HTTP/1.1\t200\tOK", "HTTP/1.1 200\rOK", "HTTP/1.0 200 "] {
+        for line in
+            ["HTTP/1.1 200", "HTTP/1.1  200 OK", "HTTP/1.1\t200\tOK", "HTTP/1.1 200\rOK", "HTTP/1.0 200 "]
+        {
             let whole = format!("{line}\r\n\r\n");
             match scan(Party::Server, whole.as_bytes(), &Limits::default()) {
                 Scan::Complete { head: Head { start: Start::Response(response), .. }, .. } => {
