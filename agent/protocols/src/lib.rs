@@ -19,6 +19,7 @@ pub mod mask;
 pub mod memcached;
 pub mod mysql;
 pub mod postgres;
+pub mod proxy;
 pub mod reader;
 pub mod redis;
 pub mod sql;

@@ -172,6 +172,11 @@ impl Flow {
         if lost > 0 {
             counters.lost_stretches += 1;
         }
+        let header = self.header(record);
+        let record = &behind(record, header);
+        if header > 0 && record.length == 0 && !record.eof {
+            return Outcome::Followed;
+        }
         self.detect(record, lost, counters);
         if let Followed::Known { parser, client, .. } = &mut self.followed {
             feed(parser, party(record.direction, *client), record, lost);
@@ -350,6 +355,16 @@ impl Flow {
         }
     }
 
+    /// The length of what is in front of the connection's protocol, in its first record.
+    fn header(&mut self, record: &DataRecord<'_>) -> u64 {
+        let Followed::Detecting(detection) = &mut self.followed else { return 0 };
+        let length = detection.header(record);
+        if let Some(masking) = self.masking.as_mut().filter(|_| length > 0) {
+            masking.skip(record.direction, length);
+        }
+        length
+    }
+
     fn detect(&mut self, record: &DataRecord<'_>, lost: u64, counters: &mut FlowCounters) {
         let Followed::Detecting(detection) = &mut self.followed else { return };
         let found = detection.handle(record, lost);
@@ -375,7 +390,7 @@ impl Flow {
             Found::Known { protocol, client } => {
                 self.numbered.0 = self.numbered.1;
                 let secrets = self.masking.as_ref().map(|masking| masking.secrets);
-                let mut parser = Parser::new(protocol, detection.is_from_start(), secrets);
+                let mut parser = Parser::new(protocol, detection.opened(client), secrets);
                 let pending = detection.take_pending();
                 if let Some(masking) = &mut self.masking {
                     if parser.http2().is_none() {
@@ -462,6 +477,13 @@ impl Flow {
             Some(_) | None => Outcome::Followed,
         }
     }
+}
+
+/// A record without its first `header` bytes, which were captured.
+fn behind<'a>(record: &DataRecord<'a>, header: u64) -> DataRecord<'a> {
+    let bytes =
+        usize::try_from(header).ok().and_then(|header| record.bytes.get(header..)).unwrap_or_default();
+    DataRecord { offset: record.offset + header, length: record.length - header, bytes, ..*record }
 }
 
 /// Gives a record to the parser: what was lost before it, its bytes, what of it was not captured, its end.

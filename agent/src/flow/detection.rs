@@ -5,6 +5,7 @@ use honeyguide_protocols::{
     Stamp,
     detect::{self, Direction, LONGEST_PREFIX, Protocol, Verdict},
     http2::may_hold_a_block,
+    proxy,
 };
 
 use super::{
@@ -36,6 +37,8 @@ pub(super) struct Detection {
     /// The first bytes of each direction, from the start of an operation on.
     prefixes: [Vec<u8>; 2],
     pending: Vec<Piece>,
+    /// Who began with a proxy's header, and how long that is.
+    header: Option<(Direction, u64)>,
 }
 
 /// A record, kept.
@@ -53,12 +56,29 @@ pub(super) struct Piece {
 
 impl Detection {
     pub(super) fn new(from_start: bool) -> Self {
-        Self { from_start, attempts: 0, prefixes: [Vec::new(), Vec::new()], pending: Vec::new() }
+        Self {
+            from_start,
+            attempts: 0,
+            prefixes: [Vec::new(), Vec::new()],
+            pending: Vec::new(),
+            header: None,
+        }
     }
 
     /// What passes in a tunnel may be anything.
     pub(super) fn in_tunnel() -> Self {
         Self { attempts: MAX_ATTEMPTS - TUNNEL_ATTEMPTS, ..Self::new(false) }
+    }
+
+    /// How many of the record's first bytes are a proxy's word to the server, which comes before everything else of the
+    /// connection and is no protocol's.
+    pub(super) fn header(&mut self, record: &DataRecord<'_>) -> u64 {
+        if !self.from_start || record.offset > 0 || self.header.is_some() || !self.pending.is_empty() {
+            return 0;
+        }
+        let length = proxy::header_length(record.bytes).map_or(0, |length| length as u64);
+        self.header = (length > 0).then_some((record.direction, length));
+        length
     }
 
     /// Looks at one more record. On [`Found::Known`] the record itself is not pending.
@@ -93,6 +113,15 @@ impl Detection {
     /// Nothing of the connection was missed.
     pub(super) fn is_from_start(&self) -> bool {
         self.from_start
+    }
+
+    /// The same for the parser of a protocol with such a client: where its first byte is.
+    pub(super) fn opened(&self, client: Direction) -> Option<u64> {
+        match self.header {
+            _ if !self.from_start => None,
+            None => Some(0),
+            Some((by, length)) => (by == client).then_some(length),
+        }
     }
 
     /// There may be a header block of HTTP/2's in this record, or in what its side has sent so far.

@@ -34,11 +34,13 @@ pub(super) struct Masking {
     /// Where HTTP/2 begins: in what is sent, in what is received. It stays, whatever becomes of the parser, until
     /// another protocol is found.
     from: Option<[u64; 2]>,
+    /// What is before these offsets is nobody's secret.
+    first: [u64; 2],
 }
 
 impl Masking {
     pub(super) fn new(secrets: Secrets) -> Self {
-        Self { secrets, shown: Vec::new(), from: None }
+        Self { secrets, shown: Vec::new(), from: None, first: [0; 2] }
     }
 
     /// The connection speaks another protocol from here on; `http2` where it is that.
@@ -47,9 +49,14 @@ impl Masking {
             .map(|parser| [Direction::Sent, Direction::Received].map(|way| parser.start(party(way, client))));
     }
 
+    /// The first `length` bytes of a direction are what a proxy says, which has no secrets.
+    pub(super) fn skip(&mut self, direction: Direction, length: u64) {
+        self.first[direction as usize] = length;
+    }
+
     /// It may be anything, and somebody's secrets may have passed: all is hidden until it is known.
     pub(super) fn suspect(&mut self) {
-        self.from = self.from.or(Some([0; 2]));
+        self.from = self.from.or(Some(self.first));
     }
 
     /// What was hidden so far is of another protocol.

@@ -75,23 +75,27 @@ macro_rules! each {
 }
 
 impl Parser {
-    /// `opened`: nothing of the connection was missed. `secrets`: those that nobody is to see in a recording.
-    pub(super) fn new(protocol: Protocol, opened: bool, secrets: Option<Secrets>) -> Self {
+    /// `opened`: nothing of the connection was missed, and its client's first byte has this offset. `secrets`: those that
+    /// nobody is to see in a recording.
+    pub(super) fn new(protocol: Protocol, opened: Option<u64>, secrets: Option<Secrets>) -> Self {
         macro_rules! begin {
-            ($protocol:ident) => {{
+            // Those that do not mind where they begin.
+            ($protocol:ident) => {
+                begin!($protocol, |limits, _| $protocol::Connection::opened(limits))
+            };
+            ($protocol:ident, $opened:expr) => {{
                 let limits = $protocol::Limits::default();
-                Box::new(if opened {
-                    $protocol::Connection::opened(limits)
-                } else {
-                    $protocol::Connection::new(limits)
+                Box::new(match opened {
+                    Some(before) => $opened(limits, before),
+                    None => $protocol::Connection::new(limits),
                 })
             }};
         }
         match protocol {
-            Protocol::Http1 => Self::Http1(begin!(http1)),
-            Protocol::Http2 => Self::masking(begin!(http2), secrets),
+            Protocol::Http1 => Self::Http1(begin!(http1, http1::Connection::opened_behind)),
+            Protocol::Http2 => Self::masking(begin!(http2, http2::Connection::opened_behind), secrets),
             Protocol::Postgres => Self::Postgres(begin!(postgres)),
-            Protocol::Redis => Self::Redis(begin!(redis)),
+            Protocol::Redis => Self::Redis(begin!(redis, redis::Connection::opened_behind)),
             Protocol::Memcached => Self::Memcached(begin!(memcached)),
             Protocol::MySql if secrets.is_some() => Self::MySql(Box::new(begin!(mysql).noting())),
             Protocol::MySql => Self::MySql(begin!(mysql)),

@@ -10,6 +10,7 @@ use honeyguide_protocols::{Actor, Stamp, detect::Direction};
 
 use super::{
     counters::Counters,
+    reset::Reset,
     segment::Segment,
     stream::{Added, Piece, Stream},
 };
@@ -41,6 +42,8 @@ pub(super) struct Connection {
     ignored: bool,
     /// Since when something is missing, and where the streams were then.
     waiting: Option<(u64, [u64; 2])>,
+    /// What closed it, if it was a reset.
+    reset: Option<Reset>,
 }
 
 /// How long a capture may show a byte later than the other end's word that it has it.
@@ -51,12 +54,13 @@ const PATIENCE: u64 = 10_000_000_000;
 const QUIET: u64 = 60_000_000_000;
 
 impl Connection {
-    pub(super) fn new(socket: u64, segment: &Segment<'_>) -> Self {
+    /// `before`: the one of the same addresses and ports that is over.
+    pub(super) fn new(socket: u64, segment: &Segment<'_>, before: Option<&Self>) -> Self {
         let client_speaks = !segment.syn || segment.acknowledgement.is_none();
-        let (client, server) = if client_speaks {
-            (segment.source, segment.destination)
-        } else {
-            (segment.destination, segment.source)
+        let (client, server) = match before {
+            Some(before) if !segment.syn => (before.client, before.server),
+            _ if client_speaks => (segment.source, segment.destination),
+            _ => (segment.destination, segment.source),
         };
         Self {
             socket,
@@ -70,6 +74,7 @@ impl Connection {
             described: false,
             ignored: false,
             waiting: None,
+            reset: None,
         }
     }
 
@@ -80,7 +85,34 @@ impl Connection {
             return self.closed || !self.opened || own.contradicts(segment.sequence.wrapping_add(1));
         }
         let far = || own.place(segment.sequence).is_none();
-        self.closed && segment.length > 0 && (segment.time > self.last_active.saturating_add(QUIET) || far())
+        let later = segment.time > self.last_active.saturating_add(QUIET);
+        self.closed && (segment.length > 0 && (later || far()) || self.is_belied_by(segment))
+    }
+
+    /// The reset that closed it, if `segment` shows that it goes on all the same.
+    pub(super) fn take_belied(&mut self, segment: &Segment<'_>) -> Option<Reset> {
+        let belied = self.is_belied_by(segment);
+        self.reset.take().filter(|_| belied)
+    }
+
+    /// It goes on behind what was no reset.
+    pub(super) fn go_on(&mut self, reset: Reset, counters: &mut Counters, sink: &mut Sink<'_>) {
+        self.streams[reset.by as usize].begin(reset.sequence);
+        for kept in reset.into_behind() {
+            let segment = kept.segment();
+            counters.stray -= u64::from(segment.length > 0);
+            self.handle(&segment, counters, sink);
+        }
+    }
+
+    fn is_belied_by(&self, segment: &Segment<'_>) -> bool {
+        let Some(reset) = self.reset.as_ref().filter(|_| !segment.reset && !segment.syn) else {
+            return false;
+        };
+        reset.by != self.direction(segment)
+            && (segment.acknowledgement)
+                .and_then(|sequence| self.streams[reset.by as usize].place(sequence))
+                .is_some_and(|offset| reset.is_belied_by(offset))
     }
 
     pub(super) fn handle(&mut self, segment: &Segment<'_>, counters: &mut Counters, sink: &mut Sink<'_>) {
@@ -110,6 +142,9 @@ impl Connection {
 
     /// Time has passed beyond `due`: gaps are gaps.
     pub(super) fn expire(&mut self, now: u64, counters: &mut Counters, sink: &mut Sink<'_>) {
+        if self.closed {
+            return self.believe_reset();
+        }
         let all = self.waiting.is_none_or(|(since, _)| now >= since.saturating_add(PATIENCE));
         self.give_up(all, counters, sink);
         self.settle(sink);
@@ -117,6 +152,9 @@ impl Connection {
 
     /// Nothing is waited for any more: all that is held passes.
     pub(super) fn flush(&mut self, counters: &mut Counters, sink: &mut Sink<'_>) {
+        if self.closed {
+            return self.believe_reset();
+        }
         self.give_up(true, counters, sink);
         self.settle(sink);
     }
@@ -124,7 +162,7 @@ impl Connection {
     /// The connection is over, whatever its ends think.
     pub(super) fn close(&mut self, change: StateChange, counters: &mut Counters, sink: &mut Sink<'_>) {
         if self.closed {
-            return;
+            return self.believe_reset();
         }
         self.give_up(true, counters, sink);
         (self.closed, self.due, self.waiting) = (true, None, None);
@@ -135,19 +173,33 @@ impl Connection {
     }
 
     /// What is sent again after the end is nothing new.
-    fn handle_late(&self, segment: &Segment<'_>, counters: &mut Counters) {
-        let own = &self.streams[self.direction(segment) as usize];
-        let end = own.place(segment.sequence).map(|offset| offset + segment.length.cast_signed());
+    fn handle_late(&mut self, segment: &Segment<'_>, counters: &mut Counters) {
+        let direction = self.direction(segment);
+        let own = &self.streams[direction as usize];
+        let place = own.place(segment.sequence);
+        let end = place.map(|offset| offset + segment.length.cast_signed());
         if end.is_some_and(|end| end <= own.next.cast_signed()) {
             counters.repeated += segment.length;
         } else {
             counters.stray += u64::from(segment.length > 0);
         }
+        if let (Some(reset), Some(offset)) = (&mut self.reset, place)
+            && reset.by == direction
+        {
+            reset.keep(segment, offset);
+            self.due = (reset.weight() > 0).then(|| segment.time.saturating_add(PATIENCE));
+        }
+    }
+
+    /// Nobody has shown that it was none.
+    fn believe_reset(&mut self) {
+        (self.reset, self.due) = (None, None);
     }
 
     /// Bytes that are held, with what they cost.
     pub(super) fn weight(&self) -> usize {
-        self.streams.iter().map(Stream::weight).sum()
+        let behind = self.reset.as_ref().map_or(0, Reset::weight);
+        behind + self.streams.iter().map(Stream::weight).sum::<usize>()
     }
 
     fn direction(&self, segment: &Segment<'_>) -> Direction {
@@ -172,6 +224,10 @@ impl Connection {
             Direction::Received => StateChange::Failed(libc::ECONNRESET),
         };
         self.close(change, counters, sink);
+        let own = &self.streams[direction as usize];
+        self.reset = own
+            .place(segment.sequence)
+            .map(|offset| Reset::new(direction, segment.sequence, offset.max(own.next.cast_signed())));
     }
 
     fn add(

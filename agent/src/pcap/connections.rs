@@ -76,10 +76,12 @@ impl Connections {
         self.counters.segments += 1;
         let (source, destination) = (segment.source, segment.destination);
         let key = if source <= destination { (source, destination) } else { (destination, source) };
-        if self.table.get(&key).is_some_and(|connection| connection.is_succeeded_by(&segment))
-            && let Some(mut before) = self.table.remove(&key)
-        {
-            self.update(key, &mut before, sink, |connection, counters, sink| {
+        let succeeded = self.table.get(&key).is_some_and(|connection| connection.is_succeeded_by(&segment));
+        let mut before = if succeeded { self.table.remove(&key) } else { None };
+        let mut belied = None;
+        if let Some(before) = &mut before {
+            self.update(key, before, sink, |connection, counters, sink| {
+                belied = connection.take_belied(&segment);
                 connection.close(StateChange::Unobserved, counters, sink);
             });
         }
@@ -90,10 +92,13 @@ impl Connections {
             None => {
                 self.make_room(sink);
                 self.sockets += 1;
-                Box::new(Connection::new(self.sockets, &segment))
+                Box::new(Connection::new(self.sockets, &segment, before.as_deref()))
             }
         };
         self.update(key, &mut connection, sink, |connection, counters, sink| {
+            if let Some(reset) = belied {
+                connection.go_on(reset, counters, sink);
+            }
             connection.handle(&segment, counters, sink);
         });
         let weight = connection.weight();

@@ -13,6 +13,7 @@ mod counters;
 mod file;
 mod ip;
 mod link;
+mod reset;
 mod segment;
 mod stream;
 mod tunnel;

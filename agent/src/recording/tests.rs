@@ -389,6 +389,25 @@ fn another_protocol_that_is_joined_late() {
     assert!(holds(&masked, b"GET /a?sig=") && holds(&masked, b"Host: a"));
 }
 
+/// What a proxy says in front of a request is needed to find the request again.
+#[test]
+fn a_request_behind_a_proxys_header() {
+    let header = b"PROXY TCP4 10.0.0.1 10.0.0.2 4000 80\r\n";
+    let request = format!("GET /a?sig={CANARY}&n=1 HTTP/1.1\r\nHost: a\r\nCookie: {CANARY}\r\n\r\n");
+    let all = [&header[..], request.as_bytes()].concat();
+    for cut in header.len()..all.len() {
+        let mut kernel = Kernel::opened(1);
+        kernel.data(RECEIVED, &all[..cut]);
+        kernel.data(RECEIVED, &all[cut..]);
+        kernel.data(SENT, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        let [masked, plain] = written(&kernel.records);
+        assert_eq!(exchanges(&masked), exchanges(&plain), "cut at {cut}");
+        assert_eq!(exchanges(&plain).len(), 3);
+        let masked = said(&masked).concat();
+        assert!(holds(&masked, b"PROXY TCP4 10.0.0.1") && !holds(&masked, b"cAnA"), "cut at {cut}");
+    }
+}
+
 /// What is sent within a stream of HTTP/2 is hidden as it would be without one.
 #[test]
 fn a_request_within_a_stream() {

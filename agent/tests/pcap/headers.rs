@@ -64,6 +64,27 @@ fn every_link_type() {
     for family in [10, 24, 28, 30] {
         reads6(0, &[&[family, 0, 0, 0][..], &six].concat());
     }
+    for link in [9, 50] {
+        reads(link, &[&[0xff, 0x03, 0x00, 0x21][..], &four].concat());
+        reads(link, &[&[0x00, 0x21][..], &four].concat());
+        reads6(link, &[&[0x57][..], &six].concat());
+    }
+    reads(51, &[&[0x11, 0, 0, 7, 0, 55, 0, 0x21][..], &four].concat());
+    reads6(104, &[&[0x0f, 0, 0x86, 0xdd][..], &six].concat());
+}
+
+/// Attributes in front of the packet, one of them nested and one that is padded, by machines of either byte order.
+#[test]
+fn what_a_firewall_logs() {
+    let four = tcp().packet(b"hello");
+    let little = [&[2, 0, 0, 5, 8, 0, 1, 0, 1, 1, 1, 1, 9, 0, 10, 0, 65, 66, 67, 68, 0][..], &[0; 3]];
+    let nested = [&little.concat()[..], &[8, 0, 20, 0x80, 4, 0, 21, 0, 45, 0, 9, 0], &four].concat();
+    reads(239, &nested);
+    let big = [&[2, 0, 0, 5, 0, 5, 0, 10, 65, 0, 0, 0, 0, 45, 0, 9][..], &four].concat();
+    reads(239, &big);
+    let no_packet = [2, 0, 0, 5, 8, 0, 1, 0, 1, 1, 1, 1];
+    assert_eq!(one(239, &no_packet, 12).1.cut, 1);
+    assert_eq!(one(239, &[2, 0, 0, 5, 3, 0, 1, 0], 8).1.malformed, 1);
 }
 
 #[test]
@@ -80,6 +101,40 @@ fn ethernet_with_padding_and_tags() {
     reads(113, &cooked);
     let arp = [&mac[..], &[0x08, 0x06], &[0; 28]].concat();
     assert_eq!(one(1, &arp, arp.len()).1.other, 1);
+}
+
+#[test]
+fn what_stands_between_ethernet_and_ip() {
+    let (four, six) = (tcp().packet(b"hello"), tcp6().packet(b"hello"));
+    let mac = [1; 12];
+    let snap = [0xaa, 0xaa, 0x03, 0, 0, 0, 0x08, 0x00];
+    for (between, expect) in [
+        (&[0x88, 0x64, 0x11, 0, 0, 7, 0, 57, 0x00, 0x21][..], 0),
+        (&[0x81, 0x00, 0, 7, 0x88, 0x64, 0x11, 0, 0, 7, 0, 57, 0x21], 0),
+        // A session's end; a control protocol of PPP's.
+        (&[0x88, 0x63, 0x11, 0xa7, 0, 7, 0, 0], 1),
+        (&[0x88, 0x64, 0x11, 1, 0, 7, 0, 57, 0x00, 0x21], 1),
+        (&[0x88, 0x64, 0x11, 0, 0, 7, 0, 57, 0xc0, 0x21], 1),
+        // One label, and three.
+        (&[0x88, 0x47, 0, 1, 1, 64], 0),
+        (&[0x88, 0x48, 0, 1, 0, 64, 0, 2, 0, 64, 0, 3, 1, 64], 0),
+        (&[0x88, 0x47, 0, 1, 1, 64, 0, 0, 0, 0], 1),
+        (&[&[0, 63][..], &snap].concat(), 0),
+        // A short one, a spanning tree's, and a type of another's.
+        (&[0, 3, 0, 0, 0xaf], 1),
+        (&[0, 63, 0x42, 0x42, 0x03, 0, 0, 0, 0x08, 0x00], 1),
+        (&[0, 63, 0xaa, 0xaa, 0x03, 0, 0, 0xc, 0x08, 0x00], 1),
+    ] {
+        let frame = [&mac[..], between, &four].concat();
+        let (told, counters) = one(1, &frame, frame.len());
+        assert_eq!((told.len(), counters.other), (2 - 2 * expect, expect as u64), "{between:?}");
+        if expect == 0 {
+            for length in 0..12 + between.len() {
+                assert_eq!(one(1, &frame[..length], frame.len()).1.cut, 1, "{between:?}, {length} bytes");
+            }
+        }
+    }
+    reads6(1, &[&mac[..], &[0x88, 0x64, 0x11, 0, 0, 7, 0, 77, 0x00, 0x57], &six].concat());
 }
 
 #[test]
@@ -122,6 +177,12 @@ fn tunnels() {
         (47, vec![0, 0, 0x08, 0x00], &four),
         (47, vec![0, 0, 0x65, 0x58], &frame4),
         (47, [&[0xb0, 0, 0x08, 0x00][..], &[1; 12]].concat(), &four),
+        (17, [&udp(4754)[..], &[0x20, 0, 0x08, 0x00, 0, 0, 0, 7]].concat(), &four),
+        // Mirrored by a switch: of each type, and with a header of its own.
+        (47, vec![0, 0, 0x88, 0xbe], &frame4),
+        (47, [&[0x10, 0, 0x88, 0xbe][..], &[1; 4 + 8]].concat(), &frame4),
+        (47, [&[0x10, 0, 0x22, 0xeb][..], &[2; 4 + 12]].concat(), &frame4),
+        (47, [&[0x10, 0, 0x22, 0xeb][..], &[1; 4 + 12 + 8]].concat(), &frame4),
     ] {
         let carried = [&between[..], packet].concat();
         reads(RAW, &tcp().ipv4(0, protocol, &[], &carried));

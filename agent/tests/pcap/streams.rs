@@ -182,7 +182,7 @@ fn resets_of_either_side() {
         let mut talk = Talk::opened();
         talk.client(0, 0, "GET");
         if client {
-            talk.client_rst(3);
+            talk.client_rst(7);
         } else {
             talk.server_rst(0);
         }
@@ -190,6 +190,54 @@ fn resets_of_either_side() {
         talk.check(&[OPEN, "> GET", end]);
         assert_eq!(talk.connections.counters.stray, 1);
     }
+}
+
+/// Somebody between the ends made it, or it has an option that makes its receiver throw it away.
+#[test]
+fn a_reset_that_both_ends_go_on_behind_was_none() {
+    let mut talk = Talk::opened();
+    talk.client_rst(0);
+    talk.client(0, 0, "GET");
+    talk.check(&[]);
+    talk.server(0, 3, "200");
+    talk.client(3, 3, "GET");
+    talk.check(&[JOIN, "> GET", "< 200", "> GET"]);
+    // The server's, with bytes on their way to it; its client has not read it.
+    talk.server_rst(3);
+    talk.client(6, 3, "late");
+    talk.server(0, 6, "200");
+    talk.server(6, 6, "behind");
+    talk.server(3, 6, "404");
+    talk.client(10, 3, "?");
+    talk.check(&["abandoned"]);
+    talk.client(10, 6, "");
+    talk.check(&["join 10.0.0.2:80 from 10.0.0.1:40000", "< 404", "< behind"]);
+    let counters = talk.connections.counters;
+    assert_eq!((counters.connections, counters.joined, counters.stray, counters.repeated), (2, 2, 2, 3));
+}
+
+/// A scanner's machine resets what its scanner has opened, and the scanner goes on by itself. The server does not.
+#[test]
+fn what_is_not_acknowledged_behind_a_reset_belongs_nowhere() {
+    let mut talk = Talk::opened();
+    talk.client_rst(0);
+    talk.client(0, 0, "GET");
+    talk.client(0, 0, "GET");
+    talk.server(0, 0, "late");
+    talk.server_rst(0);
+    for number in 0..1_000 {
+        talk.client(3 + number * 100, 0, &"x".repeat(100));
+        assert!(talk.connections.waiting() <= 64 * 1024);
+    }
+    talk.finish();
+    talk.check(&[]);
+    assert_eq!(talk.connections.counters.stray, 1_003);
+    // The next of the same ports has nothing of it.
+    talk.first = [1 << 31, 1 << 30];
+    talk.client(0, 0, "two");
+    talk.server(0, 3, "ok");
+    talk.check(&[JOIN, "> two", "< ok"]);
+    assert_eq!(talk.connections.waiting(), 0);
 }
 
 #[test]

@@ -96,6 +96,46 @@ fn what_passes_in_a_tunnel_is_found() {
     assert_eq!(stream.finish().0.len(), 2);
 }
 
+/// A load balancer says who its client is, in front of what that sends: the PROXY protocol, of both versions, written with
+/// the first request or before it.
+#[test]
+fn what_a_proxy_says_first_hides_no_request() {
+    let text = &b"PROXY TCP4 10.9.9.9 10.0.0.2 4000 80\r\n"[..];
+    let binary = &b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\x09\x09\x09\x0a\0\0\x02\x0f\xa0\0\x50"[..];
+    let preface = &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"[..];
+    let get = |stream: u8| [&b"\0\0\x03\x01\x05\0\0\0"[..], &[stream], b"\x82\x86\x84"].concat();
+    let ok = |stream: u8| [&b"\0\0\x01\x01\x05\0\0\0"[..], &[stream], b"\x88"].concat();
+    let redis = |key: char| format!("*2\r\n$3\r\nGET\r\n$1\r\n{key}\r\n").into_bytes();
+    let asks_and_answers = [
+        ([GET.to_vec(), GET.to_vec()], [OK.to_vec(), OK.to_vec()], "GET /a"),
+        ([[preface, &get(1)].concat(), get(3)], [ok(1), ok(3)], "GET /"),
+        ([redis('a'), redis('b')], [b"$1\r\nx\r\n".to_vec(), b"$1\r\ny\r\n".to_vec()], "GET 127.0.0.1:80"),
+    ];
+    for header in [text, binary] {
+        for ([first, second], answers, name) in &asks_and_answers {
+            for cut in 0..header.len() + first.len() {
+                // Its sender writes it in one go.
+                let cut = if cut < header.len() { 0 } else { cut };
+                let all = [header, first].concat();
+                let mut stream = Stream::new();
+                stream.open(10, BY, 80, 5000);
+                for piece in [&all[..cut], &all[cut..]].into_iter().filter(|piece| !piece.is_empty()) {
+                    stream.received(10, BY, piece);
+                }
+                stream.sent(10, BY, &answers[0]);
+                stream.received(10, BY, second);
+                stream.sent(10, BY, &answers[1]);
+                let spans = stream.finish();
+                let whole = |span: &&honeyguide::span::Span| {
+                    span.name == *name && span.attributes.find("honeyguide.end").is_none()
+                };
+                assert_eq!(spans.0.iter().filter(whole).count(), 2, "{name} cut at {cut}: {:?}", spans.0);
+                assert_eq!(spans.0.len(), 2);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_tunnel_of_something_else_is_left_alone_soon() {
     let mut stream = Stream::new();

@@ -65,6 +65,14 @@ impl Connection {
         Self::with_boundaries(limits, true)
     }
 
+    /// The same, where the client's first byte has offset `before`.
+    #[must_use]
+    pub fn opened_behind(limits: Limits, before: u64) -> Self {
+        let mut connection = Self::opened(limits);
+        connection.client.expected = Some(before);
+        connection
+    }
+
     fn with_boundaries(limits: Limits, known: bool) -> Self {
         Self {
             limits,

@@ -219,13 +219,15 @@ impl<'a> StartLine<'a> {
             Party::Server => {
                 let (start, rest) = line.split_at_checked(STATUS_LINE.len() + 1)?;
                 let version = version(start)?;
-                let [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', reason @ ..] = rest else {
+                // RFC 9112 section 4 lets a recipient take any white space for the space, and most do.
+                let status = rest.trim_ascii_start();
+                let [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', reason @ ..] = status else {
                     return None;
                 };
                 let digit = |byte: u8| u16::from(byte - b'0');
+                let apart = status.len() < rest.len() && reason.first().is_none_or(u8::is_ascii_whitespace);
                 let status = digit(*a) * 100 + digit(*b) * 10 + digit(*c);
-                matches!(reason.first(), None | Some(b' '))
-                    .then_some(Self::Response(ResponseHead { status, version }))
+                apart.then_some(Self::Response(ResponseHead { status, version }))
             }
         }
     }
@@ -245,7 +247,8 @@ impl<'a> StartLine<'a> {
             Self::Response(head) => Start::Response(head),
             Self::Request { method, target, version } => {
                 let (scheme, target_authority) = absolute_form(target);
-                let connect = (method == b"CONNECT").then_some(target);
+                // RFC 9112 section 3.2.3: a path, which some send, names nobody.
+                let connect = (method == b"CONNECT" && target[0] != b'/').then_some(target);
                 let value = |raw: &[u8]| text(raw, limits.value);
                 let fingerprinted = known.start.len().min(FINGERPRINT_MAX);
                 let fingerprint = if known.whole || fingerprinted == FINGERPRINT_MAX {
@@ -538,6 +541,8 @@ mod tests {
         assert_eq!(head.version, Version::Http10);
         let (head, _) = request("CONNECT a.example:443 HTTP/1.1\r\n\r\n");
         assert_eq!((head.scheme.as_deref(), head.authority.as_deref()), (None, Some("a.example:443")));
+        let (head, _) = request("CONNECT / HTTP/1.1\r\n\r\n");
+        assert_eq!(head.authority, None);
         let (head, _) = request("OPTIONS * HTTP/1.1\nHost: c\n\n");
         assert_eq!((&*head.target, head.authority.as_deref()), ("*", Some("c")));
     }
@@ -582,6 +587,21 @@ mod tests {
     }
 
     #[test]
+    fn white_space_in_a_status_line() {
+        for line in
+            ["HTTP/1.1 200", "HTTP/1.1  200 OK", "HTTP/1.1\t200\tOK", "HTTP/1.1 200\rOK", "HTTP/1.0 200 "]
+        {
+            let whole = format!("{line}\r\n\r\n");
+            match scan(Party::Server, whole.as_bytes(), &Limits::default()) {
+                Scan::Complete { head: Head { start: Start::Response(response), .. }, .. } => {
+                    assert_eq!(response.status, 200, "{line:?}");
+                }
+                other => panic!("{line:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_start_line() {
         for line in [
             "GET / HTTP/2.0",
@@ -601,7 +621,10 @@ mod tests {
         for line in [
             "HTTP/1.1 20",
             "HTTP/1.1 2000",
-            "HTTP/1.1  200",
+            "HTTP/1.1200",
+            "HTTP/1.1 0200",
+            "HTTP/1.1 200\0 OK",
+            "HTTP/1.10 200",
             "HTTP/2 200",
             "http/1.1 200 OK",
             "HTTP/1.1 099 x",

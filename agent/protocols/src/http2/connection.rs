@@ -55,7 +55,13 @@ impl Connection {
     /// A connection that is seen from its first byte, which has offset 0.
     #[must_use]
     pub fn opened(limits: Limits) -> Self {
-        Self::with_starts(limits, Some(0), Some(0))
+        Self::opened_behind(limits, 0)
+    }
+
+    /// The same, where the client's first byte has offset `before`.
+    #[must_use]
+    pub fn opened_behind(limits: Limits, before: u64) -> Self {
+        Self::with_starts(limits, Some(before), Some(0))
     }
 
     /// A connection that was upgraded from HTTP/1.1 (RFC 7540 section 3.2): `exchange` is that of

@@ -59,6 +59,14 @@ impl Connection {
         Self::with_place(limits, Place::Boundary, Some(0))
     }
 
+    /// The same, where the client's first byte has offset `before`.
+    #[must_use]
+    pub fn opened_behind(limits: Limits, before: u64) -> Self {
+        let mut connection = Self::opened(limits);
+        connection.client.expected = Some(before);
+        connection
+    }
+
     fn with_place(limits: Limits, place: Place, database: Option<u32>) -> Self {
         Self {
             limits,
