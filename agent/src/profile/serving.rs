@@ -157,6 +157,8 @@ impl Serving {
 /// Samples, by whom they were taken of.
 struct Search<'a> {
     asked: &'a [Asked],
+    /// From the first moment that is asked for to the last: most requests are of another time.
+    times: RangeInclusive<u64>,
     tasks: HashMap<(u32, u64), Line, RandomState>,
     threads: HashMap<u32, Line, RandomState>,
     /// Of each sample, by its task and by its thread.
@@ -213,11 +215,16 @@ impl<'a> Search<'a> {
         for line in tasks.values_mut().chain(threads.values_mut()) {
             line.samples.sort_unstable();
         }
-        Self { asked, tasks, threads, seen: vec![[None; 2]; asked.len()] }
+        let first = asked.iter().map(|asked| *asked.times.start()).min().unwrap_or(u64::MAX);
+        let last = asked.iter().map(|asked| *asked.times.end()).max().unwrap_or(0);
+        Self { asked, times: first..=last, tasks, threads, seen: vec![[None; 2]; asked.len()] }
     }
 
     /// A request was read by this one; `end` where it is over.
     fn meet(&mut self, reader: &Actor, start: u64, end: Option<u64>, request: Seen<'a>) {
+        if start > *self.times.end() || end.is_some_and(|end| end < *self.times.start()) {
+            return;
+        }
         let task = (reader.context != 0).then(|| self.tasks.get(&(reader.pid, reader.context))).flatten();
         for (by, line) in [task, self.threads.get(&reader.tid)].into_iter().enumerate() {
             let Some(line) = line else { continue };
