@@ -119,7 +119,7 @@ def rounds(done):
 
 def background():
     while True:
-        spare(6_000)
+        spare(12_000)
         time.sleep(0.02)
 
 
