@@ -187,5 +187,13 @@ pub(crate) fn first(bytes: &mut [u8], left: u64) -> &mut [u8] {
     &mut bytes[..length]
 }
 
+/// Hides as many of the first bytes as are `left` to be hidden; how many they were.
+pub(crate) fn cover(bytes: &mut [u8], left: &mut u64) -> usize {
+    let hidden = first(bytes, *left);
+    hidden.fill(HIDDEN);
+    *left -= hidden.len() as u64;
+    hidden.len()
+}
+
 #[cfg(test)]
 mod tests;

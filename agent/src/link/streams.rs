@@ -38,7 +38,7 @@ pub(super) struct Streams {
     known: HashSet<u64, FixedState>,
     votes: HashMap<Connection, (u64, u8), FixedState>,
     limit: usize,
-    /// Words forgotten because there were too many.
+    /// Words, connections and calls forgotten because there were too many.
     pub(super) forgotten: u64,
 }
 
@@ -131,6 +131,7 @@ impl Streams {
             self.pending.push_back(over);
             if self.pending.len() > MAX_PENDING {
                 self.pending.pop_front();
+                self.forgotten += 1;
             }
         }
         if let Some(calls) = self.by_number.get_mut(&number) {
@@ -173,6 +174,7 @@ impl Streams {
         }
         let word = self.only_at_once(over)?;
         if self.votes.len() >= self.limit {
+            self.forgotten += self.votes.len() as u64;
             self.votes.clear();
         }
         let vote = self.votes.entry((pid, word.connection)).or_insert((socket, 0));
@@ -221,6 +223,7 @@ impl Streams {
     fn learn(&mut self, connection: Connection, socket: u64) {
         self.votes.remove(&connection);
         if self.sockets.len() >= self.limit {
+            self.forgotten += self.sockets.len() as u64;
             self.sockets.clear();
             self.known.clear();
         }
@@ -374,6 +377,6 @@ mod tests {
                 assert_eq!(streams.ended(call(connection, u64::from(stream)), (10, 20)), []);
             }
         }
-        assert_eq!(streams.pending.len(), MAX_PENDING);
+        assert_eq!((streams.pending.len(), streams.forgotten), (MAX_PENDING, 3 * MAX_PENDING as u64));
     }
 }

@@ -125,16 +125,17 @@ impl Sampler {
     /// Gives samples that are old enough to their requests.
     fn decide(&mut self, now: u64, engine: &mut Engine) {
         let samples = &mut self.waiting.samples;
-        let last = now == u64::MAX || samples.len() >= WAITING;
-        let due = samples.iter().take_while(|sample| last || sample.time + PATIENCE <= now).count();
-        let samples: Vec<Sample> = samples.drain(..due).collect();
+        let last = now == u64::MAX;
+        let old = samples.iter().take_while(|sample| last || sample.time + PATIENCE <= now).count();
+        let surplus = samples.len().saturating_sub(WAITING);
+        let samples: Vec<Sample> = samples.drain(..old.max(surplus)).collect();
         let asked: Vec<Asked> = samples.iter().map(asked).collect();
         let found = engine.serving.as_ref().map(|serving| serving.find(&asked)).unwrap_or_default();
         let found = found.into_iter().chain(iter::repeat(Found::Nothing));
         let mut again = VecDeque::new();
-        for (sample, found) in samples.into_iter().zip(found) {
+        for (place, (sample, found)) in samples.into_iter().zip(found).enumerate() {
             let served = match found {
-                Found::NotYet if !last && sample.time + LONGEST > now => {
+                Found::NotYet if !last && place >= surplus && sample.time + LONGEST > now => {
                     again.push_back(sample);
                     continue;
                 }

@@ -5,7 +5,7 @@ mod answers;
 pub(crate) use answers::AnswerMask;
 
 use super::frame::Command;
-use crate::mask::{self, HIDDEN, Walk};
+use crate::mask::{self, Walk};
 
 /// A command that stores is shorter.
 const LONGEST_LINE: usize = 2048;
@@ -34,10 +34,7 @@ impl Walk for Mask {
 
     fn step(&mut self, bytes: &mut [u8]) -> Option<usize> {
         if self.left > 0 {
-            let hidden = mask::first(bytes, self.left);
-            hidden.fill(HIDDEN);
-            self.left -= hidden.len() as u64;
-            return Some(hidden.len());
+            return Some(mask::cover(bytes, &mut self.left));
         }
         let byte = bytes[0];
         if self.end > 0 {

@@ -218,11 +218,9 @@ impl Mask {
                     _ => Part::LongLength { left: left - 1, shift: shift + 8, length, database },
                 }
             }
-            Part::Password { left, database } => {
-                let hidden = mask::first(bytes, left);
-                hidden.fill(HIDDEN);
-                let length = hidden.len();
-                self.part = password(left - length as u64, database);
+            Part::Password { mut left, database } => {
+                let length = mask::cover(bytes, &mut left);
+                self.part = password(left, database);
                 return length;
             }
             Part::Terminated { database } if byte == 0 => password(0, database),

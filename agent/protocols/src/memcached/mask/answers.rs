@@ -42,10 +42,7 @@ impl Walk for AnswerMask {
 
     fn step(&mut self, bytes: &mut [u8]) -> Option<usize> {
         if self.left > 0 {
-            let hidden = mask::first(bytes, self.left);
-            hidden.fill(HIDDEN);
-            self.left -= hidden.len() as u64;
-            return Some(hidden.len());
+            return Some(mask::cover(bytes, &mut self.left));
         }
         let byte = bytes[0];
         if self.end > 0 {
